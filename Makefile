@@ -1,0 +1,140 @@
+# Everything a person or CI does here, by name. `make` alone lists it.
+# The first use of a target that needs Python makes .venv; nothing is installed outside this folder
+# but by `make tools`.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+VENV := .venv
+BIN := $(VENV)/bin
+CHECKOV_VENV := .venv-checkov
+TOOLS := caddy chromium chromedriver
+TOOL_PACKAGES := caddy chromium chromium-driver
+TERRAFORM_FOLDERS := . examples/staging
+
+# A shim may be there without the Python behind it, so each one is tried.
+define find_python
+for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+  if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; \
+  then break; fi; \
+  python=; \
+done; \
+if [ -z "$$python" ]; then \
+  echo "No Python from 3.11 to 3.13 is on PATH. Install one, or name one: make setup PYTHON=..." >&2; \
+  exit 1; \
+fi
+endef
+
+# $(call make_venv,FOLDER,REQUIREMENTS)
+define make_venv
+@$(find_python); \
+echo "==> $(1): $$("$$python" --version), packages of $(2)"; \
+[ -x $(1)/bin/python ] || "$$python" -m venv $(1) || { \
+  echo "$$python cannot make a virtual environment (on Debian: apt-get install python3-venv)." >&2; \
+  rm -rf $(1); \
+  exit 1; \
+}
+@$(1)/bin/python -m pip install --disable-pip-version-check -r $(2)
+@touch $@
+endef
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(VENV)/.installed ## Make .venv with what the demo and the tests need
+
+$(VENV)/.installed: requirements-dev.txt
+	$(call make_venv,$(VENV),$<)
+
+$(CHECKOV_VENV)/.installed: requirements-checkov.txt
+	$(call make_venv,$(CHECKOV_VENV),$<)
+
+.PHONY: tools
+tools: ## Install Caddy, Chromium and its driver from the distribution (root or sudo)
+	@missing=; for tool in $(TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -z "$$missing" ]; then echo "==> tools: $(TOOLS) are there"; exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then \
+	  echo "Not on PATH:$$missing. There is no apt-get here: install them in your system's way." >&2; \
+	  exit 1; \
+	fi; \
+	sudo=; \
+	if [ "$$(id -u)" -ne 0 ]; then \
+	  sudo=sudo; \
+	  command -v sudo >/dev/null || { \
+	    echo "Not on PATH:$$missing. As root: apt-get install $(TOOL_PACKAGES)" >&2; \
+	    exit 1; \
+	  }; \
+	fi; \
+	echo "==> tools: installing $(TOOL_PACKAGES) (where systemd runs, Debian's Caddy starts as a service)"; \
+	$$sudo apt-get update; \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $(TOOL_PACKAGES)
+
+.PHONY: terraform
+terraform:
+	@command -v terraform >/dev/null || { \
+	  echo "terraform is not on PATH: https://developer.hashicorp.com/terraform/install (1.9 or newer)" >&2; \
+	  exit 1; \
+	}
+
+.PHONY: demo
+demo: setup terraform ## Play and measure the scenarios on a local AWS, then clear up
+	@$(BIN)/python -m tests.demo
+
+.PHONY: up
+up: setup terraform ## Leave a staging estate running on a local AWS, to open in a browser
+	@$(BIN)/python -m tests.demo --up
+
+.PHONY: test
+test: lint ## Check everything: static checks, then every test (CI=1: a skip is a failure)
+	@echo "==> pytest"
+	@$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, terraform, the README's tables, checkov
+	@echo "==> ruff"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo "==> mypy"
+	@$(BIN)/mypy
+	@echo "==> terraform fmt"
+	@terraform fmt -check -diff -recursive .
+	@mkdir -p .cache; settings="$$($(BIN)/python tools/terraform_env.py)"; \
+	eval "$$settings"; \
+	for folder in $(TERRAFORM_FOLDERS); do \
+	  echo "==> terraform validate: $$folder"; \
+	  export TF_DATA_DIR="$(CURDIR)/.cache/validate/$$folder"; \
+	  terraform -chdir="$$folder" init -backend=false -input=false -no-color >.cache/init.log 2>&1 || { \
+	    cat .cache/init.log >&2; exit 1; \
+	  }; \
+	  terraform -chdir="$$folder" validate -no-color; \
+	done
+	@echo "==> README's tables"
+	@$(BIN)/python tools/terraform_docs.py --check
+	@echo "==> checkov"
+	@$(CHECKOV_VENV)/bin/checkov --directory . --framework terraform --skip-download --quiet --compact \
+	  --skip-path '\.venv' --skip-path '\.cache' --skip-path '\.terraform'
+
+.PHONY: fmt
+fmt: setup terraform ## Format Python and Terraform
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+	@terraform fmt -recursive .
+
+.PHONY: package
+package: setup ## Build lambda/warmkeeper.zip from its sources
+	@$(BIN)/python tools/package.py
+
+.PHONY: docs
+docs: setup ## Write the README's tables of inputs and outputs
+	@$(BIN)/python tools/terraform_docs.py
+
+.PHONY: clean
+clean: ## Remove what make, Terraform and the tests left here, the virtual environments too
+	@rm -rf .cache .hypothesis $(VENV) $(CHECKOV_VENV)
+	@find . -name .git -prune -o \( -name .terraform -o -name __pycache__ \) -type d -prune -exec rm -rf {} +
+	@find . -name .git -prune -o -name .terraform.lock.hcl -type f -exec rm -f {} +

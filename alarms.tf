@@ -1,0 +1,186 @@
+# The alarms. The first two speak to the warmkeeper, the others to people, through the topic.
+# Each costs about 0.10 USD a month.
+
+# ---------------------------------------------------------------------------------------------
+# Nobody comes: consider falling asleep
+# ---------------------------------------------------------------------------------------------
+
+# No traffic gives no data, so what is missing counts as idle. No FILL: it would turn a minute that
+# is only late into a zero, and the alarm looks further back for exactly that case.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
+resource "aws_cloudwatch_metric_alarm" "idle" {
+  alarm_name          = local.idle_alarm
+  alarm_description   = "No request to ${var.cluster_name}/${var.service_name} for ${var.idle_minutes} minutes. Usual: the warmkeeper then considers putting it to sleep."
+  namespace           = "AWS/ApplicationELB"
+  metric_name         = "RequestCount"
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = var.idle_minutes
+  datapoints_to_alarm = var.idle_minutes
+  comparison_operator = "LessThanThreshold"
+  threshold           = 1
+  treat_missing_data  = "breaching"
+  alarm_actions       = [aws_lambda_function.this.arn]
+
+  dimensions = {
+    LoadBalancer = local.load_balancer_dimension
+    TargetGroup  = local.target_group_dimension
+  }
+
+  tags = var.tags
+}
+
+resource "aws_lambda_permission" "idle" {
+  statement_id  = "idle-alarm"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.this.function_name
+  principal     = "lambda.alarms.cloudwatch.amazonaws.com"
+  source_arn    = aws_cloudwatch_metric_alarm.idle.arn
+}
+
+# ---------------------------------------------------------------------------------------------
+# Somebody came in vain: wake up (the alarm path)
+# ---------------------------------------------------------------------------------------------
+
+# With no target there is no RequestCount. These 503s are counted by load balancer only, so that
+# another service's on the same one wake this one too.
+resource "aws_cloudwatch_metric_alarm" "wake" {
+  count = local.listener_path ? 0 : 1
+
+  alarm_name          = local.wake_alarm
+  alarm_description   = "The load balancer answered 503. Where ${var.cluster_name}/${var.service_name} is asleep, the warmkeeper wakes it."
+  namespace           = "AWS/ApplicationELB"
+  metric_name         = "HTTPCode_ELB_503_Count"
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_lambda_function.this.arn]
+
+  dimensions = {
+    LoadBalancer = local.load_balancer_dimension
+  }
+
+  tags = var.tags
+}
+
+resource "aws_lambda_permission" "wake_alarm" {
+  count = local.listener_path ? 0 : 1
+
+  statement_id  = "wake-alarm"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.this.function_name
+  principal     = "lambda.alarms.cloudwatch.amazonaws.com"
+  source_arn    = aws_cloudwatch_metric_alarm.wake[0].arn
+}
+
+# ---------------------------------------------------------------------------------------------
+# Somebody is needed
+# ---------------------------------------------------------------------------------------------
+
+# A single wake is an event: its end, a minute without data, is no news.
+resource "aws_cloudwatch_metric_alarm" "cold_start" {
+  alarm_name          = "${var.name}-cold-start"
+  alarm_description   = "A cold start of ${var.cluster_name}/${var.service_name} took longer than the ${var.cold_start_target_seconds} s aimed at. The warmkeeper's log tells it stage by stage."
+  namespace           = local.metric_namespace
+  metric_name         = "ColdStartSeconds"
+  statistic           = "Maximum"
+  period              = 60
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.cold_start_target_seconds
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.this.arn]
+
+  dimensions = {
+    Name = var.name
+  }
+
+  tags = var.tags
+}
+
+resource "aws_cloudwatch_metric_alarm" "failed_wake" {
+  alarm_name          = "${var.name}-failed-wake"
+  alarm_description   = "${var.cluster_name}/${var.service_name} did not wake within ${var.wake_deadline_seconds} s. The notice on this topic has ECS's reason."
+  namespace           = local.metric_namespace
+  metric_name         = "FailedWakes"
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.this.arn]
+
+  dimensions = {
+    Name = var.name
+  }
+
+  tags = var.tags
+}
+
+# On the HTTP path the warmkeeper never raises, which would be a 502: Lambda's own count stays at 0.
+resource "aws_cloudwatch_metric_alarm" "handled_errors" {
+  alarm_name          = "${var.name}-handled-errors"
+  alarm_description   = "The warmkeeper answered a request with 503 because of an error of its own. Its log has the trace."
+  namespace           = local.metric_namespace
+  metric_name         = "HandledErrors"
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.this.arn]
+
+  dimensions = {
+    Name = var.name
+  }
+
+  tags = var.tags
+}
+
+# These two last while their cause lasts, with a tick every minute: their end is worth a word.
+resource "aws_cloudwatch_metric_alarm" "errors" {
+  alarm_name          = "${var.name}-errors"
+  alarm_description   = "The warmkeeper ${local.function_name} fails. Its log has the trace. The service stays as it is."
+  namespace           = "AWS/Lambda"
+  metric_name         = "Errors"
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.this.arn]
+  ok_actions          = [aws_sns_topic.this.arn]
+
+  dimensions = {
+    FunctionName = aws_lambda_function.this.function_name
+  }
+
+  tags = var.tags
+}
+
+resource "aws_cloudwatch_metric_alarm" "throttles" {
+  alarm_name          = "${var.name}-throttles"
+  alarm_description   = "The warmkeeper ${local.function_name} is throttled, and waiting clients get 502. The account's concurrency is used up."
+  namespace           = "AWS/Lambda"
+  metric_name         = "Throttles"
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.this.arn]
+  ok_actions          = [aws_sns_topic.this.arn]
+
+  dimensions = {
+    FunctionName = aws_lambda_function.this.function_name
+  }
+
+  tags = var.tags
+}

@@ -1,0 +1,335 @@
+# A whole staging estate whose one service sleeps while nobody uses it: a network, a load balancer,
+# a Fargate service with a small sample application, and the module. It runs on AWS as it is.
+#
+# What it costs awake is what it would cost without the module (a small task and the load balancer,
+# some 30 USD a month together); asleep the task's part is gone. The load balancer stays.
+
+locals {
+  port = 8080
+
+  # Only these two numbers are the module's business: where the service rule stands, and the first of
+  # three free ones before it.
+  service_rule_priority = 100
+  first_free_priority   = 10
+
+  subnet_cidrs = {
+    a = cidrsubnet(var.vpc_cidr, 8, 0)
+    b = cidrsubnet(var.vpc_cidr, 8, 1)
+  }
+
+  tags = {
+    Estate = var.name
+  }
+}
+
+# ---------------------------------------------------------------------------------------------
+# The network. Public subnets, so that a task can pull its image without a NAT gateway.
+# ---------------------------------------------------------------------------------------------
+
+resource "aws_vpc" "this" {
+  # checkov:skip=CKV2_AWS_11: flow logs cost more than this estate
+  # checkov:skip=CKV2_AWS_12: nothing uses the default security group
+  cidr_block           = var.vpc_cidr
+  enable_dns_hostnames = true
+  tags                 = merge(local.tags, { Name = var.name })
+}
+
+resource "aws_internet_gateway" "this" {
+  vpc_id = aws_vpc.this.id
+  tags   = merge(local.tags, { Name = var.name })
+}
+
+resource "aws_subnet" "public" {
+  for_each = local.subnet_cidrs
+
+  vpc_id            = aws_vpc.this.id
+  availability_zone = "${var.region}${each.key}"
+  cidr_block        = each.value
+  tags              = merge(local.tags, { Name = "${var.name}-${each.key}" })
+}
+
+resource "aws_route_table" "public" {
+  vpc_id = aws_vpc.this.id
+
+  route {
+    cidr_block = "0.0.0.0/0"
+    gateway_id = aws_internet_gateway.this.id
+  }
+
+  tags = merge(local.tags, { Name = var.name })
+}
+
+resource "aws_route_table_association" "public" {
+  for_each = aws_subnet.public
+
+  subnet_id      = each.value.id
+  route_table_id = aws_route_table.public.id
+}
+
+resource "aws_security_group" "load_balancer" {
+  # checkov:skip=CKV_AWS_260: a web site, by plain HTTP; allowed_cidrs narrows it
+  name        = "${var.name}-load-balancer"
+  description = "HTTP from the callers, and on to the tasks"
+  vpc_id      = aws_vpc.this.id
+
+  ingress {
+    description = "HTTP"
+    from_port   = 80
+    to_port     = 80
+    protocol    = "tcp"
+    cidr_blocks = var.allowed_cidrs
+  }
+
+  egress {
+    description = "Tasks"
+    from_port   = local.port
+    to_port     = local.port
+    protocol    = "tcp"
+    cidr_blocks = [var.vpc_cidr]
+  }
+
+  tags = local.tags
+}
+
+resource "aws_security_group" "task" {
+  # checkov:skip=CKV_AWS_382: the registry and the log have no fixed addresses
+  name        = "${var.name}-task"
+  description = "From the load balancer, and out for the image and the log"
+  vpc_id      = aws_vpc.this.id
+
+  ingress {
+    description     = "Load balancer"
+    from_port       = local.port
+    to_port         = local.port
+    protocol        = "tcp"
+    security_groups = [aws_security_group.load_balancer.id]
+  }
+
+  egress {
+    description = "Image registry and log"
+    from_port   = 0
+    to_port     = 0
+    protocol    = "-1"
+    cidr_blocks = ["0.0.0.0/0"]
+  }
+
+  tags = local.tags
+}
+
+# ---------------------------------------------------------------------------------------------
+# The load balancer
+# ---------------------------------------------------------------------------------------------
+
+resource "aws_lb" "this" {
+  # checkov:skip=CKV_AWS_91: access logs need a bucket; an estate that is to go away again has none
+  # checkov:skip=CKV_AWS_150: it is to go away again
+  # checkov:skip=CKV2_AWS_20: plain HTTP, because a certificate needs a domain
+  # checkov:skip=CKV2_AWS_28: a firewall costs more than this estate
+  name                       = var.name
+  load_balancer_type         = "application"
+  security_groups            = [aws_security_group.load_balancer.id]
+  subnets                    = [for subnet in aws_subnet.public : subnet.id]
+  drop_invalid_header_fields = true
+  tags                       = local.tags
+
+  depends_on = [aws_internet_gateway.this]
+}
+
+resource "aws_lb_listener" "http" {
+  # checkov:skip=CKV_AWS_2: plain HTTP, because a certificate needs a domain
+  # checkov:skip=CKV_AWS_103: plain HTTP, because a certificate needs a domain
+  load_balancer_arn = aws_lb.this.arn
+  port              = 80
+  protocol          = "HTTP"
+
+  # Not the service: a default action comes after every rule, and could not be shadowed.
+  default_action {
+    type = "fixed-response"
+
+    fixed_response {
+      content_type = "text/plain"
+      message_body = "nothing here"
+      status_code  = "404"
+    }
+  }
+
+  tags = local.tags
+}
+
+# The check's 5 s are the cheapest cold-start saving there is: one passed check makes a new target
+# live. A booting task may fail them for the service's grace period.
+resource "aws_lb_target_group" "app" {
+  # checkov:skip=CKV_AWS_378: inside the network, plain HTTP
+  name                 = "${var.name}-app"
+  vpc_id               = aws_vpc.this.id
+  target_type          = "ip"
+  port                 = local.port
+  protocol             = "HTTP"
+  deregistration_delay = 15
+
+  health_check {
+    path                = "/healthz"
+    interval            = 5
+    timeout             = 3
+    healthy_threshold   = 2
+    unhealthy_threshold = 3
+  }
+
+  tags = local.tags
+}
+
+resource "aws_lb_listener_rule" "app" {
+  listener_arn = aws_lb_listener.http.arn
+  priority     = local.service_rule_priority
+
+  action {
+    type             = "forward"
+    target_group_arn = aws_lb_target_group.app.arn
+  }
+
+  condition {
+    path_pattern {
+      values = ["/*"]
+    }
+  }
+
+  tags = local.tags
+}
+
+# ---------------------------------------------------------------------------------------------
+# The service
+# ---------------------------------------------------------------------------------------------
+
+data "aws_partition" "current" {}
+
+data "aws_iam_policy_document" "assume" {
+  statement {
+    sid     = "TasksAssume"
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["ecs-tasks.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_iam_role" "execution" {
+  name               = "${var.name}-execution"
+  assume_role_policy = data.aws_iam_policy_document.assume.json
+  tags               = local.tags
+}
+
+resource "aws_iam_role_policy_attachment" "execution" {
+  role       = aws_iam_role.execution.name
+  policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/service-role/AmazonECSTaskExecutionRolePolicy"
+}
+
+resource "aws_cloudwatch_log_group" "app" {
+  # checkov:skip=CKV_AWS_158: a sample application has nothing to hide
+  # checkov:skip=CKV_AWS_338: nor to keep
+  name              = "/ecs/${var.name}-app"
+  retention_in_days = 14
+  tags              = local.tags
+}
+
+resource "aws_ecs_cluster" "this" {
+  # checkov:skip=CKV_AWS_65: container insights cost more than this estate
+  name = var.name
+  tags = local.tags
+}
+
+resource "aws_ecs_task_definition" "app" {
+  # checkov:skip=CKV_AWS_336: Python writes its caches; nothing is kept
+  family                   = "${var.name}-app"
+  requires_compatibilities = ["FARGATE"]
+  network_mode             = "awsvpc"
+  cpu                      = 256
+  memory                   = 512
+  execution_role_arn       = aws_iam_role.execution.arn
+
+  container_definitions = jsonencode([
+    {
+      name         = "app"
+      image        = var.image
+      command      = ["python", "-u", "-c", file("${path.module}/app/app.py")]
+      essential    = true
+      environment  = [{ name = "PORT", value = tostring(local.port) }]
+      portMappings = [{ containerPort = local.port, hostPort = local.port, protocol = "tcp" }]
+      logConfiguration = {
+        logDriver = "awslogs"
+        options = {
+          "awslogs-group"         = aws_cloudwatch_log_group.app.name
+          "awslogs-region"        = var.region
+          "awslogs-stream-prefix" = "app"
+        }
+      }
+    },
+  ])
+
+  tags = local.tags
+}
+
+resource "aws_ecs_service" "app" {
+  # checkov:skip=CKV_AWS_333: a public address instead of a NAT gateway; the security group lets in the load balancer alone
+  name            = "${var.name}-app"
+  cluster         = aws_ecs_cluster.this.id
+  task_definition = aws_ecs_task_definition.app.arn
+  launch_type     = "FARGATE"
+  desired_count   = 1
+
+  # What goes with the 5 s of the health check: without it a task that boots for 15 s is killed.
+  health_check_grace_period_seconds = 60
+
+  network_configuration {
+    subnets          = [for subnet in aws_subnet.public : subnet.id]
+    security_groups  = [aws_security_group.task.id]
+    assign_public_ip = true
+  }
+
+  load_balancer {
+    target_group_arn = aws_lb_target_group.app.arn
+    container_name   = "app"
+    container_port   = local.port
+  }
+
+  tags = local.tags
+
+  # ECS takes a target group only once a rule uses it.
+  depends_on = [aws_lb_listener_rule.app, aws_iam_role_policy_attachment.execution]
+
+  # Whose count it is: the warmkeeper's. Without this line every apply would wake the service.
+  lifecycle {
+    ignore_changes = [desired_count]
+  }
+}
+
+# ---------------------------------------------------------------------------------------------
+# What puts it to sleep and wakes it
+# ---------------------------------------------------------------------------------------------
+
+module "scale_to_zero" {
+  source = "../../"
+
+  name             = var.name
+  cluster_name     = aws_ecs_cluster.this.name
+  service_name     = aws_ecs_service.app.name
+  target_group_arn = aws_lb_target_group.app.arn
+
+  wake_path         = var.wake_path
+  service_rule_arn  = aws_lb_listener_rule.app.arn
+  rule_priority     = local.first_free_priority
+  load_balancer_arn = aws_lb.this.arn # for the alarm path only
+
+  idle_minutes       = var.idle_minutes
+  linger_seconds     = var.linger_seconds
+  restore_on_destroy = var.restore_on_destroy
+
+  heartbeat = {
+    token_parameter_arn = var.heartbeat_token_parameter_arn
+  }
+
+  notification_emails = var.notification_emails
+  dashboard_enabled   = var.dashboard_enabled
+  tags                = local.tags
+}

@@ -1,0 +1,679 @@
+# An ECS Fargate service that sleeps (desiredCount = 0) while nobody uses it, and its keeper.
+#
+# A service that got no request for idle_minutes is put to sleep by one Lambda, the warmkeeper. The
+# first request wakes it: while the service is not awake, a listener rule of the module, the wake
+# rule, stands before the service's own and hands requests to that Lambda. While the service is awake
+# the wake rule stands behind, and nothing of the module is in a request's way. Asleep, all of this
+# costs under 1 USD a month: one short check a minute and some alarms.
+
+data "aws_partition" "current" {}
+
+locals {
+  function_name = "${var.name}-warmkeeper"
+
+  # The ARN says where the service is. The data source for the region reads differently in providers
+  # 5 and 6 (`name`, `region`), and this works in both.
+  target_group_arn_fields = split(":", var.target_group_arn)
+  partition               = data.aws_partition.current.partition
+  region                  = local.target_group_arn_fields[3]
+  account_id              = local.target_group_arn_fields[4]
+
+  listener_path         = var.wake_path == "listener"
+  heartbeat_is_control  = startswith(var.heartbeat.path, "${var.control_path}/")
+  heartbeat_wanted      = local.listener_path && var.heartbeat.enabled
+  heartbeat_rule_wanted = local.heartbeat_wanted && !local.heartbeat_is_control
+  min_awake_minutes     = coalesce(var.min_awake_minutes, var.idle_minutes + 3)
+
+  # arn:...:listener-rule/app/NAME/ID/LISTENER/RULE: the listener's ARN has the same without the rule.
+  rule_arn_fields = split("/", local.listener_path ? var.service_rule_arn : "")
+  listener_arn = local.listener_path ? join("/", concat(
+    [trimsuffix(local.rule_arn_fields[0], "-rule")],
+    slice(local.rule_arn_fields, 1, 5),
+  )) : null
+
+  # The metric dimensions are the ends of the ARNs: targetgroup/NAME/ID and app/NAME/ID.
+  target_group_dimension = local.target_group_arn_fields[5]
+  load_balancer_dimension = (
+    local.listener_path
+    ? join("/", slice(local.rule_arn_fields, 1, 4))
+    : join("/", slice(split("/", coalesce(var.load_balancer_arn, "///")), 1, 4))
+  )
+
+  # Composed and not read from the resources, because the function has to know them and is itself
+  # what they refer to.
+  cluster_arn    = "arn:${local.partition}:ecs:${local.region}:${local.account_id}:cluster/${var.cluster_name}"
+  service_arn    = "arn:${local.partition}:ecs:${local.region}:${local.account_id}:service/${var.cluster_name}/${var.service_name}"
+  alarm_arn      = "arn:${local.partition}:cloudwatch:${local.region}:${local.account_id}:alarm"
+  idle_alarm     = "${var.name}-idle"
+  wake_alarm     = "${var.name}-wake"
+  idle_alarm_arn = "${local.alarm_arn}:${local.idle_alarm}"
+  wake_alarm_arn = "${local.alarm_arn}:${local.wake_alarm}"
+
+  metric_namespace = "Warmkeeper"
+}
+
+# ---------------------------------------------------------------------------------------------
+# The listener's rules. Only the wake rule ever moves, and only the warmkeeper moves it.
+# ---------------------------------------------------------------------------------------------
+
+# Always the Lambda: status, wake and heartbeat of pages and proxies.
+resource "aws_lb_listener_rule" "control" {
+  count = local.listener_path ? 1 : 0
+
+  listener_arn = local.listener_arn
+  priority     = var.rule_priority
+
+  action {
+    type             = "forward"
+    target_group_arn = aws_lb_target_group.control[0].arn
+  }
+
+  dynamic "condition" {
+    for_each = length(var.conditions.hosts) > 0 ? [var.conditions.hosts] : []
+
+    content {
+      host_header {
+        values = condition.value
+      }
+    }
+  }
+
+  condition {
+    path_pattern {
+      values = ["${var.control_path}/*"]
+    }
+  }
+
+  tags = var.tags
+}
+
+# The heartbeat's path belongs to the application, so only its POST is taken.
+resource "aws_lb_listener_rule" "heartbeat" {
+  count = local.heartbeat_rule_wanted ? 1 : 0
+
+  listener_arn = local.listener_arn
+  priority     = var.rule_priority + 1
+
+  action {
+    type             = "forward"
+    target_group_arn = aws_lb_target_group.control[0].arn
+  }
+
+  dynamic "condition" {
+    for_each = length(var.conditions.hosts) > 0 ? [var.conditions.hosts] : []
+
+    content {
+      host_header {
+        values = condition.value
+      }
+    }
+  }
+
+  condition {
+    path_pattern {
+      values = [var.heartbeat.path]
+    }
+  }
+
+  condition {
+    http_request_method {
+      values = ["POST"]
+    }
+  }
+
+  tags = var.tags
+}
+
+# The same conditions as the service rule. Without a priority the provider takes the highest and one
+# more, so the rule begins down, after the service rule: applying the module wakes and stops nothing.
+resource "aws_lb_listener_rule" "wake" {
+  count = local.listener_path ? 1 : 0
+
+  listener_arn = local.listener_arn
+
+  action {
+    type             = "forward"
+    target_group_arn = aws_lb_target_group.wake[0].arn
+  }
+
+  dynamic "condition" {
+    for_each = length(var.conditions.hosts) > 0 ? [var.conditions.hosts] : []
+
+    content {
+      host_header {
+        values = condition.value
+      }
+    }
+  }
+
+  condition {
+    path_pattern {
+      values = var.conditions.paths
+    }
+  }
+
+  tags = var.tags
+
+  # Where the rule stands is the service's state and not Terraform's.
+  lifecycle {
+    ignore_changes = [priority]
+  }
+}
+
+# ---------------------------------------------------------------------------------------------
+# The Lambda as a target, twice: what comes to the control group is nobody's activity. No health_check
+# block: for a Lambda they are off by default, and each would be an invocation.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
+# ---------------------------------------------------------------------------------------------
+
+resource "aws_lb_target_group" "control" {
+  count = local.listener_path ? 1 : 0
+
+  name        = "${var.name}-control"
+  target_type = "lambda"
+
+  # Without this the last of repeated headers and query keys wins, and a 307 would lose the others.
+  lambda_multi_value_headers_enabled = true
+
+  tags = var.tags
+}
+
+resource "aws_lambda_permission" "control" {
+  count = local.listener_path ? 1 : 0
+
+  statement_id  = "control-target-group"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.this.function_name
+  principal     = "elasticloadbalancing.amazonaws.com"
+  source_arn    = aws_lb_target_group.control[0].arn
+}
+
+resource "aws_lb_target_group_attachment" "control" {
+  count = local.listener_path ? 1 : 0
+
+  target_group_arn = aws_lb_target_group.control[0].arn
+  target_id        = aws_lambda_function.this.arn
+
+  # Registering checks that the load balancer may invoke.
+  depends_on = [aws_lambda_permission.control]
+}
+
+resource "aws_lb_target_group" "wake" {
+  count = local.listener_path ? 1 : 0
+
+  name                               = "${var.name}-wake"
+  target_type                        = "lambda"
+  lambda_multi_value_headers_enabled = true
+
+  tags = var.tags
+}
+
+resource "aws_lambda_permission" "wake" {
+  count = local.listener_path ? 1 : 0
+
+  statement_id  = "wake-target-group"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.this.function_name
+  principal     = "elasticloadbalancing.amazonaws.com"
+  source_arn    = aws_lb_target_group.wake[0].arn
+}
+
+resource "aws_lb_target_group_attachment" "wake" {
+  count = local.listener_path ? 1 : 0
+
+  target_group_arn = aws_lb_target_group.wake[0].arn
+  target_id        = aws_lambda_function.this.arn
+
+  depends_on = [aws_lambda_permission.wake]
+}
+
+# ---------------------------------------------------------------------------------------------
+# The warmkeeper
+# ---------------------------------------------------------------------------------------------
+
+locals {
+  package = "${path.module}/lambda/warmkeeper.zip"
+
+  # Names and numbers only; everything longer is in the settings item.
+  environment = {
+    NAME                      = var.name
+    CLUSTER_NAME              = var.cluster_name
+    SERVICE_NAMES             = var.service_name
+    TARGET_GROUP_ARNS         = var.target_group_arn
+    WAKE_PATH                 = var.wake_path
+    SERVICE_RULE_ARN          = local.listener_path ? var.service_rule_arn : ""
+    WAKE_RULE_ARN             = join("", aws_lb_listener_rule.wake[*].arn)
+    OWN_RULE_ARNS             = join(",", concat(aws_lb_listener_rule.control[*].arn, aws_lb_listener_rule.heartbeat[*].arn))
+    RULE_PRIORITY             = local.listener_path ? tostring(var.rule_priority + 2) : "0"
+    WAKE_TARGET_GROUP_ARN     = join("", aws_lb_target_group.wake[*].arn)
+    CONTROL_TARGET_GROUP_ARN  = join("", aws_lb_target_group.control[*].arn)
+    CONTROL_PATH              = var.control_path
+    HEARTBEAT_PATH            = local.heartbeat_wanted ? var.heartbeat.path : ""
+    HEARTBEAT_TOKEN_PARAMETER = local.heartbeat_wanted && var.heartbeat.token_parameter_arn != null ? var.heartbeat.token_parameter_arn : ""
+    TABLE_NAME                = aws_dynamodb_table.this.name
+    TOPIC_ARN                 = aws_sns_topic.this.arn
+    IDLE_ALARM_NAME           = local.idle_alarm
+    IDLE_ALARM_ARN            = local.idle_alarm_arn
+    WAKE_ALARM_ARN            = local.listener_path ? "" : local.wake_alarm_arn
+    METRIC_NAMESPACE          = local.metric_namespace
+    IDLE_MINUTES              = tostring(var.idle_minutes)
+    LINGER_SECONDS            = tostring(var.linger_seconds)
+    MIN_AWAKE_MINUTES         = tostring(local.min_awake_minutes)
+    AWAKE_COUNT               = tostring(var.awake_count)
+    COLD_START_TARGET_SECONDS = tostring(var.cold_start_target_seconds)
+    WAKE_DEADLINE_SECONDS     = tostring(var.wake_deadline_seconds)
+    HOLD_SECONDS              = tostring(var.hold_seconds)
+    RESTORE_ON_DESTROY        = tostring(var.restore_on_destroy)
+  }
+
+  # A restore on destroy waits for a whole wake, and a minute is for what comes around it.
+  timeout_seconds = min(900, var.wake_deadline_seconds + 60)
+}
+
+# Before the function, or Lambda makes one that never expires.
+resource "aws_cloudwatch_log_group" "this" {
+  # checkov:skip=CKV_AWS_158: a key of one's own is an input (kms_key_arn), not a default: it costs 1 USD a month
+  # checkov:skip=CKV_AWS_338: decisions are of interest for days; how many is an input
+  name              = "/aws/lambda/${local.function_name}"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
+  tags              = var.tags
+}
+
+data "aws_iam_policy_document" "assume" {
+  statement {
+    sid     = "LambdaAssumes"
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["lambda.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_iam_role" "this" {
+  name               = local.function_name
+  description        = "What the warmkeeper of ${var.cluster_name}/${var.service_name} may do"
+  assume_role_policy = data.aws_iam_policy_document.assume.json
+  tags               = var.tags
+}
+
+# One sid per purpose, in the order in which the warmkeeper comes to need it.
+data "aws_iam_policy_document" "this" {
+  statement {
+    sid       = "WriteLog"
+    actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    resources = ["${aws_cloudwatch_log_group.this.arn}:*"] # the streams of this one group
+  }
+
+  statement {
+    sid       = "ReadMemoryAndSettings"
+    actions   = ["dynamodb:GetItem"]
+    resources = [aws_dynamodb_table.this.arn]
+  }
+
+  # The settings are Terraform's.
+  statement {
+    sid       = "WriteMemory"
+    actions   = ["dynamodb:PutItem"]
+    resources = [aws_dynamodb_table.this.arn]
+
+    condition {
+      test     = "ForAllValues:StringEquals"
+      variable = "dynamodb:LeadingKeys"
+      values   = ["memory"]
+    }
+  }
+
+  statement {
+    sid       = "SeeAndScaleService"
+    actions   = ["ecs:DescribeServices", "ecs:UpdateService"]
+    resources = [local.service_arn]
+  }
+
+  statement {
+    sid       = "ListTasks"
+    actions   = ["ecs:ListTasks"]
+    resources = ["*"] # the action knows no service or task; the condition holds it to the cluster
+
+    condition {
+      test     = "ArnEquals"
+      variable = "ecs:cluster"
+      values   = [local.cluster_arn]
+    }
+  }
+
+  statement {
+    sid       = "SeeTasks"
+    actions   = ["ecs:DescribeTasks", "ecs:GetTaskProtection"]
+    resources = ["arn:${local.partition}:ecs:${local.region}:${local.account_id}:task/${var.cluster_name}/*"] # task ids are not known before
+  }
+
+  statement {
+    sid       = "SeeTargets"
+    actions   = ["elasticloadbalancing:DescribeTargetHealth"]
+    resources = ["*"] # Describe calls of the load balancer take no resource
+  }
+
+  dynamic "statement" {
+    for_each = local.listener_path ? [1] : []
+
+    content {
+      sid       = "SeeRules"
+      actions   = ["elasticloadbalancing:DescribeRules"]
+      resources = ["*"] # Describe calls of the load balancer take no resource
+    }
+  }
+
+  dynamic "statement" {
+    for_each = aws_lb_listener_rule.wake[*].arn
+
+    content {
+      sid       = "MoveWakeRule"
+      actions   = ["elasticloadbalancing:SetRulePriorities"]
+      resources = [statement.value]
+    }
+  }
+
+  statement {
+    sid       = "ReadIdleAlarm"
+    actions   = ["cloudwatch:DescribeAlarms"]
+    resources = [local.idle_alarm_arn]
+  }
+
+  statement {
+    sid       = "TellPeople"
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.this.arn]
+  }
+
+  dynamic "statement" {
+    for_each = local.heartbeat_wanted && var.heartbeat.token_parameter_arn != null ? [var.heartbeat.token_parameter_arn] : []
+
+    content {
+      sid       = "ReadHeartbeatToken"
+      actions   = ["ssm:GetParameter"]
+      resources = [statement.value]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = var.kms_key_arn == null ? [] : [var.kms_key_arn]
+
+    content {
+      sid       = "UseKey"
+      actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      resources = [statement.value]
+
+      condition {
+        test     = "StringEquals"
+        variable = "kms:ViaService"
+        values = [
+          for service in ["dynamodb", "sns", "ssm"] :
+          "${service}.${local.region}.${data.aws_partition.current.dns_suffix}"
+        ]
+      }
+    }
+  }
+}
+
+resource "aws_iam_role_policy" "this" {
+  name   = local.function_name
+  role   = aws_iam_role.this.id
+  policy = data.aws_iam_policy_document.this.json
+}
+
+resource "aws_lambda_function" "this" {
+  # checkov:skip=CKV_AWS_50: one JSON line per decision tells what a trace would, X-Ray costs and needs more rights
+  # checkov:skip=CKV_AWS_115: a reserved number throttles, and a throttled function is a 502 for a waiting client
+  # checkov:skip=CKV_AWS_116: asynchronous failures go to the topic, see aws_lambda_function_event_invoke_config
+  # checkov:skip=CKV_AWS_117: it talks to AWS's APIs alone; in a VPC it would need a NAT gateway, at 30 times the cost
+  # checkov:skip=CKV_AWS_173: the environment holds names and numbers, no secret
+  # checkov:skip=CKV_AWS_272: the package is in the repository, and a test compares it with its source
+  function_name    = local.function_name
+  description      = "Puts ${var.cluster_name}/${var.service_name} to sleep and wakes it"
+  role             = aws_iam_role.this.arn
+  handler          = "warmkeeper.handler"
+  runtime          = "python3.13"
+  architectures    = ["arm64"]
+  memory_size      = var.memory_size
+  timeout          = local.timeout_seconds
+  filename         = local.package
+  source_code_hash = filebase64sha256(local.package)
+
+  environment {
+    variables = local.environment
+  }
+
+  tags = var.tags
+
+  depends_on = [aws_cloudwatch_log_group.this]
+}
+
+# A command that is two minutes old is stale: the tick will have seen to it. A failed tick is tried
+# once more as well, at the time of the next: Lambda knows one number for all its callers.
+resource "aws_lambda_function_event_invoke_config" "this" {
+  function_name                = aws_lambda_function.this.function_name
+  maximum_event_age_in_seconds = 120
+  maximum_retry_attempts       = 1
+
+  destination_config {
+    on_failure {
+      destination = aws_sns_topic.this.arn
+    }
+  }
+
+  # Setting the destination checks that the role may publish there.
+  depends_on = [aws_iam_role_policy.this]
+}
+
+# ---------------------------------------------------------------------------------------------
+# What it remembers: the memory, its own, and the settings, Terraform's
+# ---------------------------------------------------------------------------------------------
+
+locals {
+  settings = jsonencode({ page = { title = var.name } })
+}
+
+resource "aws_dynamodb_table" "this" {
+  # checkov:skip=CKV_AWS_28: a lost memory is adopted anew from what AWS shows, there is nothing to go back to
+  # checkov:skip=CKV_AWS_119: a key of one's own is an input (kms_key_arn), not a default: it costs 1 USD a month
+  # checkov:skip=CKV2_AWS_16: two items, paid by request
+  name         = local.function_name
+  billing_mode = "PAY_PER_REQUEST"
+  hash_key     = "id"
+
+  attribute {
+    name = "id"
+    type = "S"
+  }
+
+  dynamic "server_side_encryption" {
+    for_each = var.kms_key_arn == null ? [] : [var.kms_key_arn]
+
+    content {
+      enabled     = true
+      kms_key_arn = server_side_encryption.value
+    }
+  }
+
+  tags = var.tags
+}
+
+resource "aws_dynamodb_table_item" "settings" {
+  table_name = aws_dynamodb_table.this.name
+  hash_key   = aws_dynamodb_table.this.hash_key
+
+  item = jsonencode({
+    id   = { S = "settings" }
+    body = { S = local.settings }
+  })
+}
+
+# ---------------------------------------------------------------------------------------------
+# Whom it tells
+# ---------------------------------------------------------------------------------------------
+
+resource "aws_sns_topic" "this" {
+  # checkov:skip=CKV_AWS_26: alarms cannot publish through AWS's own key for SNS; one's own is an input (kms_key_arn)
+  name              = local.function_name
+  kms_master_key_id = var.kms_key_arn
+  tags              = var.tags
+}
+
+# The warmkeeper may publish by its role; the alarms need to be let in here.
+data "aws_iam_policy_document" "topic" {
+  statement {
+    sid       = "AlarmsPublish"
+    actions   = ["sns:Publish"]
+    resources = [aws_sns_topic.this.arn]
+
+    principals {
+      type        = "Service"
+      identifiers = ["cloudwatch.amazonaws.com"]
+    }
+
+    condition {
+      test     = "ArnLike"
+      variable = "aws:SourceArn"
+      values   = ["${local.alarm_arn}:${var.name}-*"] # the alarms of alarms.tf
+    }
+  }
+}
+
+resource "aws_sns_topic_policy" "this" {
+  arn    = aws_sns_topic.this.arn
+  policy = data.aws_iam_policy_document.topic.json
+}
+
+resource "aws_sns_topic_subscription" "email" {
+  for_each = var.notification_emails
+
+  topic_arn = aws_sns_topic.this.arn
+  protocol  = "email"
+  endpoint  = each.value
+}
+
+# ---------------------------------------------------------------------------------------------
+# What it hears besides requests: the minute, and ECS. The idle alarm is in alarms.tf.
+# ---------------------------------------------------------------------------------------------
+
+locals {
+  ecs_events = {
+    # Only task events name their service, as a group: the others carry it in their resources.
+    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_cwe_events.html
+    task = {
+      source        = ["aws.ecs"]
+      "detail-type" = ["ECS Task State Change"]
+      detail = {
+        clusterArn = [local.cluster_arn]
+        group      = ["service:${var.service_name}"]
+      }
+    }
+    service = {
+      source        = ["aws.ecs"]
+      "detail-type" = ["ECS Deployment State Change", "ECS Service Action"]
+      resources     = [local.service_arn]
+    }
+  }
+}
+
+# Alarms act on a change only, and events get lost: the minute is what nothing is lost on.
+resource "aws_cloudwatch_event_rule" "tick" {
+  name                = "${var.name}-tick"
+  description         = "The warmkeeper of ${var.cluster_name}/${var.service_name} looks and moves on"
+  schedule_expression = "rate(1 minute)"
+  tags                = var.tags
+}
+
+resource "aws_lambda_permission" "tick" {
+  statement_id  = "tick"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.this.function_name
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.tick.arn
+}
+
+resource "aws_cloudwatch_event_target" "tick" {
+  rule = aws_cloudwatch_event_rule.tick.name
+  arn  = aws_lambda_function.this.arn
+
+  # The next tick is the retry.
+  retry_policy {
+    maximum_event_age_in_seconds = 60
+    maximum_retry_attempts       = 0
+  }
+
+  # Begins after the service is adopted, and ends before it is restored.
+  depends_on = [aws_lambda_permission.tick, aws_lambda_invocation.this]
+}
+
+resource "aws_cloudwatch_event_rule" "ecs" {
+  for_each = local.ecs_events
+
+  name          = "${var.name}-ecs-${each.key}"
+  description   = "What ECS says of ${var.cluster_name}/${var.service_name} (${each.key})"
+  event_pattern = jsonencode(each.value)
+  tags          = var.tags
+}
+
+resource "aws_lambda_permission" "ecs" {
+  for_each = local.ecs_events
+
+  statement_id  = "ecs-${each.key}"
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.this.function_name
+  principal     = "events.amazonaws.com"
+  source_arn    = aws_cloudwatch_event_rule.ecs[each.key].arn
+}
+
+resource "aws_cloudwatch_event_target" "ecs" {
+  for_each = local.ecs_events
+
+  rule = aws_cloudwatch_event_rule.ecs[each.key].name
+  arn  = aws_lambda_function.this.arn
+
+  retry_policy {
+    maximum_event_age_in_seconds = 60
+    maximum_retry_attempts       = 1
+  }
+
+  depends_on = [aws_lambda_permission.ecs, aws_lambda_invocation.this]
+}
+
+# ---------------------------------------------------------------------------------------------
+# Terraform's own word with it: adopt on create, reconcile on update, restore on delete
+# ---------------------------------------------------------------------------------------------
+
+resource "aws_lambda_invocation" "this" {
+  function_name   = aws_lambda_function.this.function_name
+  lifecycle_scope = "CRUD"
+
+  # No triggers: a change of those is a delete and a create, which would wake the service on every
+  # apply. A changed input is an update in place.
+  input = jsonencode({
+    command     = "terraform"
+    code        = aws_lambda_function.this.source_code_hash
+    settings    = sha256(local.settings)
+    environment = sha256(jsonencode(local.environment))
+  })
+
+  # What a restore needs has to be there until it is done.
+  depends_on = [
+    aws_iam_role_policy.this,
+    aws_lb_listener_rule.control,
+    aws_lb_listener_rule.heartbeat,
+    aws_lb_listener_rule.wake,
+    aws_lb_target_group_attachment.control,
+    aws_lb_target_group_attachment.wake,
+    aws_lambda_function_event_invoke_config.this,
+    aws_dynamodb_table_item.settings,
+    aws_sns_topic_policy.this,
+    aws_sns_topic_subscription.email,
+    aws_cloudwatch_metric_alarm.idle,
+    aws_lambda_permission.idle,
+    aws_cloudwatch_metric_alarm.wake,
+    aws_lambda_permission.wake_alarm,
+  ]
+}

@@ -1,0 +1,82 @@
+# ---------------------------------------------------------------------------------------------
+# To wire
+# ---------------------------------------------------------------------------------------------
+
+output "function_name" {
+  description = "Name of the warmkeeper, for `aws lambda invoke` with a command: status, wake, sleep, pin, unpin, doctor."
+  value       = aws_lambda_function.this.function_name
+}
+
+output "function_arn" {
+  description = "ARN of the warmkeeper, to allow a person or a CI job lambda:InvokeFunction on it."
+  value       = aws_lambda_function.this.arn
+}
+
+output "role_name" {
+  description = "Name of the warmkeeper's role."
+  value       = aws_iam_role.this.name
+}
+
+output "topic_arn" {
+  description = "ARN of the SNS topic with the notices and alarms for people, to subscribe a chat or a pager."
+  value       = aws_sns_topic.this.arn
+}
+
+output "status_path" {
+  description = "Path of the status, `GET`, on the service's own hosts. Null on the alarm path."
+  value       = local.listener_path ? "${var.control_path}/status" : null
+}
+
+output "heartbeat_path" {
+  description = "Path of the heartbeat, `POST`, on the service's own hosts. Null where it is off and on the alarm path."
+  value       = local.heartbeat_wanted ? var.heartbeat.path : null
+}
+
+output "wake_rule_arn" {
+  description = "ARN of the listener rule whose priority the warmkeeper changes. Null on the alarm path."
+  value       = one(aws_lb_listener_rule.wake[*].arn)
+}
+
+# ---------------------------------------------------------------------------------------------
+# To open
+# ---------------------------------------------------------------------------------------------
+
+output "dashboard_url" {
+  description = "URL of the dashboard in the console. Null unless `dashboard_enabled`."
+  value       = var.dashboard_enabled ? local.dashboard_url : null
+}
+
+output "log_group_name" {
+  description = "Name of the log group with one JSON line per decision."
+  value       = aws_cloudwatch_log_group.this.name
+}
+
+output "table_name" {
+  description = "Name of the table with the memory and the settings."
+  value       = aws_dynamodb_table.this.name
+}
+
+# ---------------------------------------------------------------------------------------------
+# To alarm on
+# ---------------------------------------------------------------------------------------------
+
+output "idle_alarm_arn" {
+  description = "ARN of the alarm that is in ALARM while nobody uses the service: a condition under which to mute others."
+  value       = aws_cloudwatch_metric_alarm.idle.arn
+}
+
+output "people_alarm_arns" {
+  description = "ARNs of the alarms that need somebody, by what they watch."
+  value = {
+    cold_start     = aws_cloudwatch_metric_alarm.cold_start.arn
+    failed_wake    = aws_cloudwatch_metric_alarm.failed_wake.arn
+    handled_errors = aws_cloudwatch_metric_alarm.handled_errors.arn
+    errors         = aws_cloudwatch_metric_alarm.errors.arn
+    throttles      = aws_cloudwatch_metric_alarm.throttles.arn
+  }
+}
+
+output "metric_namespace" {
+  description = "Namespace of the warmkeeper's metrics; their one dimension is Name, the `name` given."
+  value       = local.metric_namespace
+}

@@ -1,0 +1,1 @@
+"""Tests, and the AWS that they run against."""

@@ -1,0 +1,322 @@
+"""`make demo`: the staging estate on the local cloud, its four scenarios played and measured.
+
+`make up` (`--up`) leaves it running, to be opened in a browser.
+
+Latencies are taken from stretches in which the local cloud's clock runs at 1x; what took long
+stretches of idleness runs faster and is reported in simulated minutes. Ends with status 1 if
+anything that should have happened did not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+
+from tests.caddy import Caddy, beating, streaming
+from tests.estate import STAGING, Estate, Workspace
+from tests.localcloud.client import LocalCloud, running
+
+FAST = 60.0  # virtual seconds per second where nothing is measured but minutes
+PROGRESS_SECONDS = 5.0
+IDLE_MINUTES = 5
+
+
+@dataclass
+class Demo:
+    """The run's clock, timeline, counts and figures."""
+
+    cloud: LocalCloud
+    began: float = field(default_factory=time.monotonic)
+    sent: int = 0
+    lost: int = 0
+    rows: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def say(self, text: str) -> None:
+        print(f"[{time.monotonic() - self.began:5.0f} s] {text}", flush=True)
+
+    def title(self, text: str) -> None:
+        print(f"\n== {text}", flush=True)
+
+    def row(self, what: str, listener: str, alarm: str = "") -> None:
+        self.rows.append((what, listener, alarm))
+
+    def get(self, estate: Estate) -> requests.Response:
+        """One request of a client that follows redirects, counted."""
+        self.sent += 1
+        answer = estate.get()
+        self.lost += answer.status_code != 200
+        return answer
+
+    @contextmanager
+    def progress(self, doing: str) -> Iterator[None]:
+        """While Terraform works, a line every few seconds with what AWS was asked last."""
+        done = threading.Event()
+
+        def report() -> None:
+            while not done.wait(PROGRESS_SECONDS):
+                calls = self.cloud.calls(caller="local")
+                last = f"{calls[-1]['service']} {calls[-1]['action']}" if calls else "nothing yet"
+                self.say(f"{doing}: {len(calls)} AWS calls so far, the last {last}")
+
+        self.say(f"{doing} ...")
+        reporter = threading.Thread(target=report, daemon=True)
+        reporter.start()
+        try:
+            yield
+        finally:
+            done.set()
+            reporter.join()
+        self.say(f"{doing}: done")
+
+    def fast_until(self, what: str, reached: Callable[[], bool], minutes: float) -> float:
+        """Run fast until it is so; simulated minutes that it took."""
+        took = self.cloud.advance_until(reached, minutes=minutes, speed=FAST) / 60
+        self.say(f"{what}: after {took:.1f} simulated minutes")
+        return took
+
+    def updates(self, since: float) -> list[float]:
+        """When the warmkeeper called UpdateService after `since`."""
+        calls = self.cloud.calls(service="ecs", action="UpdateService")
+        return [
+            c["time"] for c in calls if c["time"] >= since and c["caller"].startswith("function")
+        ]
+
+
+def any_task(demo: Demo) -> bool:
+    """Whether a task still has a process."""
+    return any(task["lastStatus"] != "STOPPED" for task in demo.cloud.tasks())
+
+
+def sleep_from_idleness(demo: Demo, estate: Estate) -> None:
+    """Scenario 1: five idle minutes, and the service is at zero."""
+    demo.title(f"1. {IDLE_MINUTES} idle minutes to zero")
+    for _ in range(5):
+        demo.get(estate)
+    demo.say("five requests answered by the app; from here on nobody comes")
+    last = demo.cloud.now()
+    demo.fast_until("drowsy (wake rule up)", lambda: estate.phase() == "drowsy", 30)
+    demo.fast_until("asleep", lambda: estate.service()["desiredCount"] == 0, 10)
+    minutes = (demo.updates(last)[-1] - last) / 60
+    demo.row("last request to desiredCount = 0", f"{minutes:.1f} simulated min")
+    demo.fast_until("no task left", lambda: not any_task(demo), 10)
+
+
+def wake_by_request(demo: Demo, estate: Estate) -> None:
+    """Scenario 2: the first request, a person's and a program's, at 1x."""
+    demo.title("2. first request to served (clock at 1x)")
+    browser = {"Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
+    first = demo.cloud.now()
+    demo.sent += 1
+    page = requests.get(estate.url + "/", headers=browser, timeout=60)
+    shown = demo.cloud.now()
+    expect(page.status_code == 503 and "Retry-After" in page.headers, "a waiting page")
+    demo.say(f"a browser asked and got the waiting page after {shown - first:.2f} s")
+    answer = demo.get(estate)
+    served = demo.cloud.now()
+    expect(answer.status_code == 200, f"the app's answer, not {answer.status_code}")
+    demo.say(f"a program asked, was held and sent on ({len(answer.history)} x 307), and got 200")
+    expect(requests.get(estate.url + "/", headers=browser, timeout=60).ok, "the app in the browser")
+    updates, live = demo.updates(first), estate.memory()["wakes"][-1]["times"]["live"]
+    expect(len(updates) == 1, f"one UpdateService, not {len(updates)}")
+    demo.row("first request to waiting page", f"{shown - first:.2f} s")
+    demo.row("first request to UpdateService", f"{updates[0] - first:.2f} s")
+    demo.row("first request to live target", f"{live - first:.2f} s")
+    demo.row("live target to the waiting client served", f"{served - live:.2f} s")
+    demo.row("first request to served", f"{served - first:.2f} s")
+
+
+def stay_awake_by_heartbeat(demo: Demo, estate: Estate, scratch: Path) -> None:
+    """Scenario 3: no request, but somebody watches a stream through Caddy."""
+    demo.title("3. a heartbeat holds it awake")
+    if shutil.which("caddy") is None:
+        demo.say(
+            "no caddy on this machine (make tools installs it): the demo posts the beats itself"
+        )
+        beats = posted_beats(estate)
+    else:
+        beats = watched_stream(estate, scratch)
+    with beats:
+        began = demo.cloud.now()
+        wanted = began + 3 * IDLE_MINUTES * 60 + 180
+        demo.fast_until("beats, and no request", lambda: demo.cloud.now() > wanted, 60)
+        expect(estate.phase() in ("awake", "drowsy"), f"awake, not {estate.phase()}")
+        expect(estate.service()["desiredCount"] > 0, "tasks")
+    demo.row("held awake by beats alone", f"{(demo.cloud.now() - began) / 60:.1f} simulated min")
+    took = demo.fast_until("beats over, asleep", lambda: estate.phase() == "asleep", 30)
+    demo.row("last beat to asleep", f"{took:.1f} simulated min")
+
+
+@contextmanager
+def watched_stream(estate: Estate, scratch: Path) -> Iterator[None]:
+    """Somebody reads a stream through the example's Caddy, and beat.py tells of it."""
+    caddy = Caddy(estate.url, scratch)
+    with (
+        caddy.running(),
+        beating(caddy, estate.outputs["heartbeat_url"], 30 / FAST),
+        streaming(caddy, "/slow?seconds=300"),
+    ):
+        yield
+
+
+@contextmanager
+def posted_beats(estate: Estate) -> Iterator[None]:
+    """Beats as beat.py posts them, from here."""
+    done = threading.Event()
+
+    def post() -> None:
+        while not done.wait(30 / FAST):
+            beat = {"in_flight": 1, "requests": 0}
+            requests.post(estate.outputs["heartbeat_url"], json=beat, timeout=10)
+
+    poster = threading.Thread(target=post, daemon=True)
+    poster.start()
+    try:
+        yield
+    finally:
+        done.set()
+        poster.join()
+
+
+def wake_by_alarm(demo: Demo, estate: Estate) -> None:
+    """Scenario 4: the same service without a rule of the module on the listener."""
+    demo.title("4. the alarm path, side by side")
+    with demo.progress("terraform apply, wake_path = alarm"):
+        estate.workspace.apply(wake_path="alarm")
+    estate.until("awake")
+    demo.fast_until("asleep", lambda: estate.phase() == "asleep", 30)
+    demo.fast_until("no task left", lambda: not any_task(demo), 10)
+    first, refused = demo.cloud.now(), 0
+    demo.say("a request every five seconds (clock at 1x; CloudWatch takes its minutes)")
+    while (answer := estate.get(timeout=10)).status_code != 200:
+        refused += 1
+        expect(demo.cloud.now() - first < 600, "an answer within ten minutes")
+        if refused % 3 == 1:
+            demo.say(f"{answer.status_code} after {demo.cloud.now() - first:.0f} s")
+        time.sleep(5)
+    served = demo.cloud.now()
+    demo.say(f"200 after {served - first:.0f} s and {refused} requests answered 503")
+    update = demo.updates(first)[0]
+    live = estate.memory()["wakes"][-1]["times"]["live"]
+    figures = {
+        "first request to UpdateService": f"{update - first:.2f} s",
+        "first request to live target": f"{live - first:.2f} s",
+        "first request to served": f"{served - first:.2f} s",
+    }
+    demo.rows = [(what, mine, figures.get(what, other)) for what, mine, other in demo.rows]
+    demo.row("requests sent", str(demo.sent), str(refused + 1))
+    demo.row("requests lost", str(demo.lost), str(refused))
+
+
+def expect(holds: bool, what: str) -> None:
+    """End the demonstration if something did not happen."""
+    if not holds:
+        raise AssertionError(f"expected {what}")
+
+
+def print_table(rows: list[tuple[str, str, str]]) -> None:
+    print(f"\n{'':42}{'listener path':>20}{'alarm path':>16}")
+    for what, mine, other in rows:
+        print(f"{what:42}{mine:>20}{other:>16}")
+
+
+def applied(demo: Demo, scratch: Path) -> Workspace:
+    """The staging estate, applied."""
+    workspace = Workspace(STAGING, scratch / "terraform", demo.cloud.environment(), {})
+    with demo.progress(
+        "terraform apply of examples/staging (the provider waits a minute on a new ALB)"
+    ):
+        workspace.init()
+        workspace.apply()
+    return workspace
+
+
+def play(scratch: Path) -> None:
+    """All four scenarios, the table, and clearing up."""
+    with running() as cloud:
+        demo = Demo(cloud)
+        demo.say(f"the local cloud listens at {cloud.endpoint}")
+        workspace = applied(demo, scratch)
+        estate = Estate(workspace)
+        try:
+            estate.until("awake")
+            sleep_from_idleness(demo, estate)
+            wake_by_request(demo, estate)
+            stay_awake_by_heartbeat(demo, estate, scratch)
+            wake_by_alarm(demo, estate)
+        finally:
+            demo.title("clearing up")
+            with demo.progress("terraform destroy"):
+                workspace.destroy()
+        print_table(demo.rows)
+        notices = [mail for mail in cloud.mailbox() if mail["subject"]]
+        print("\nwhat the topic was told:")
+        for mail in notices:
+            print(f"  {mail['subject']}")
+        expect(demo.lost == 0, f"no request lost on the listener path, not {demo.lost}")
+
+
+def leave_running(scratch: Path) -> None:
+    """Apply, then obey the keyboard until Ctrl-C."""
+    with running() as cloud:
+        demo = Demo(cloud)
+        workspace = applied(demo, scratch)
+        estate = Estate(workspace)
+        estate.until("awake")
+        print(
+            f"\nThe service is awake. Open it:   {estate.url}/\n"
+            f"Its state:                       {estate.outputs['status_url']}\n"
+            f"The cloud, for boto3 and so on:  {cloud.endpoint}\n\n"
+            "Type  sleep  to put it to sleep now, then load the page again and watch it wake;\n"
+            "      fast   to let time run at 60x (it falls asleep by itself),  slow  for 1x;\n"
+            "      stop   (or Ctrl-C) to end everything.\n",
+            flush=True,
+        )
+        try:
+            for line in sys.stdin:
+                if line.strip() == "stop":
+                    break
+                obey(line.strip(), cloud, estate)
+        except KeyboardInterrupt:
+            print()
+        print("the local cloud stops, and with it everything in it")
+
+
+def obey(word: str, cloud: LocalCloud, estate: Estate) -> None:
+    """One command of `make up`."""
+    if word == "sleep":
+        print(estate.invoke({"command": "sleep"})["reason"])
+        cloud.advance_until(lambda: estate.phase() == "asleep", minutes=5, speed=FAST)
+        print("asleep")
+    elif word in ("fast", "slow"):
+        cloud.set_speed(FAST if word == "fast" else 1)
+        print(f"time runs at {FAST if word == 'fast' else 1:.0f}x")
+    else:
+        print("sleep, fast, slow or stop")
+
+
+def main() -> int:
+    """Parse the command line and run. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.demo", description=__doc__)
+    parser.add_argument("--up", action="store_true", help="leave it running, for a browser")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="warmkeeper-demo-") as folder:
+        try:
+            (leave_running if options.up else play)(Path(folder))
+        except (AssertionError, TimeoutError) as error:
+            print(f"\nThe demonstration failed: {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""examples/staging, applied by Terraform to a cloud: what tests and the demonstration drive."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import boto3
+import requests
+from python_terraform import IsFlagged, IsNotFlagged, Terraform
+
+from tests.localcloud.client import LocalCloud
+from tools.terraform_env import terraform_environment
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+STAGING = REPOSITORY / "examples" / "staging"
+
+
+class TerraformError(RuntimeError):
+    """A terraform command failed; the message is what it printed."""
+
+
+@dataclass
+class Workspace:
+    """A Terraform configuration with its state and data outside the working tree.
+
+    `loud` shows Terraform's own progress on the terminal.
+    """
+
+    folder: Path
+    scratch: Path
+    environment: dict[str, str]
+    variables: dict[str, Any]
+    loud: bool = False
+
+    def __post_init__(self) -> None:
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        self._state = str(self.scratch / "terraform.tfstate")
+
+    def _run(
+        self, command: str, *arguments: str, good: tuple[int, ...] = (0,), **flags: Any
+    ) -> int:
+        settings = {**terraform_environment(), **self.environment}
+        settings["TF_DATA_DIR"] = str(self.scratch / "data")
+        before = dict(os.environ)
+        os.environ.update(settings)  # python-terraform hands on the environment of its process
+        try:
+            code, out, err = Terraform(working_dir=str(self.folder)).cmd(
+                command, *arguments, no_color=IsFlagged, capture_output=not self.loud, **flags
+            )
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        if code not in good:
+            raise TerraformError(f"terraform {command} ended with {code}\n{out or ''}\n{err or ''}")
+        self._out = out
+        return cast(int, code)
+
+    def _with_variables(self) -> dict[str, Any]:
+        return {"state": self._state, "var": self.variables, "input": False}
+
+    def init(self) -> None:
+        self._run("init", input=False, backend=False)
+
+    def apply(self, **variables: Any) -> None:
+        """Apply; `variables` are kept for what comes later."""
+        self.variables |= variables
+        self._run("apply", auto_approve=IsFlagged, **self._with_variables())
+
+    def changes(self) -> bool:
+        """Whether a plan would change anything (`plan -detailed-exitcode`)."""
+        flags = {"detailed_exitcode": IsFlagged, **self._with_variables()}
+        return self._run("plan", good=(0, 2), **flags) == 2
+
+    def destroy(self, *targets: str) -> None:
+        """Destroy everything, or the targets alone."""
+        flags = self._with_variables() | ({"target": list(targets)} if targets else {})
+        self._run("destroy", auto_approve=IsFlagged, force=IsNotFlagged, **flags)
+
+    def outputs(self) -> dict[str, Any]:
+        loud, self.loud = self.loud, False
+        try:
+            self._run("output", json=IsFlagged, state=self._state)
+        finally:
+            self.loud = loud
+        return {name: output["value"] for name, output in json.loads(self._out).items()}
+
+
+class Estate:
+    """A staging estate on a cloud, and what one wants to know of it."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.outputs = workspace.outputs()
+        self.url: str = self.outputs["url"]
+
+    def client(self, service: str) -> Any:
+        environment = self.workspace.environment
+        build: Any = boto3.client
+        return build(
+            service,
+            region_name=environment["AWS_REGION"],
+            endpoint_url=environment["AWS_ENDPOINT_URL"],
+            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Invoke the warmkeeper directly. Raises RuntimeError with its error."""
+        answer = self.client("lambda").invoke(
+            FunctionName=self.outputs["function_name"], Payload=json.dumps(event).encode()
+        )
+        payload = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            raise RuntimeError(str(payload))
+        return cast(dict[str, Any], payload)
+
+    def memory(self) -> dict[str, Any]:
+        """The memory item's body, as the warmkeeper wrote it; {} if there is none."""
+        item = self.client("dynamodb").get_item(
+            TableName=self.outputs["table_name"], Key={"id": {"S": "memory"}}
+        )
+        body = item["Item"]["body"]["S"] if "Item" in item else "{}"
+        return cast(dict[str, Any], json.loads(body))
+
+    def phase(self) -> str:
+        return str(self.memory().get("phase", ""))
+
+    def service(self) -> dict[str, Any]:
+        answer = self.client("ecs").describe_services(
+            cluster=self.outputs["cluster_name"], services=[self.outputs["service_name"]]
+        )
+        return cast(dict[str, Any], answer["services"][0])
+
+    def get(self, path: str = "/api/time", **options: Any) -> requests.Response:
+        """GET as an API client that follows redirects."""
+        headers = {"Accept": "application/json"}
+        return requests.get(self.url + path, headers=headers, **{"timeout": 300, **options})
+
+    def until(self, phase: str, seconds: float = 120) -> None:
+        """Wait in real time for a phase. TimeoutError with the memory if it does not come."""
+        end = time.monotonic() + seconds
+        while self.phase() != phase:
+            if time.monotonic() > end:
+                raise TimeoutError(f"not {phase} in {seconds} s: {self.memory()}")
+            time.sleep(0.2)
+
+
+@contextmanager
+def staging(
+    cloud: LocalCloud, scratch: Path, *, loud: bool = False, **variables: Any
+) -> Iterator[Estate]:
+    """Apply examples/staging, and destroy it afterwards."""
+    workspace = Workspace(STAGING, scratch, cloud.environment(), dict(variables), loud)
+    workspace.init()
+    workspace.apply()
+    try:
+        yield Estate(workspace)
+    finally:
+        workspace.destroy()

@@ -1,0 +1,69 @@
+"""`python -m tests.localcloud`: run the local cloud until it is told to stop (SIGTERM, SIGINT)."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.localcloud.cloud import Cloud
+
+
+async def run(port: int, speed: float, state: Path, *, until_stdin_ends: bool) -> None:
+    """Start the cloud, say where it listens, and stop it on a signal (or the end of stdin)."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    cloud = Cloud(state, speed)
+    if until_stdin_ends:
+        cloud.spawn(_at_end_of_input(stop))
+    try:
+        starting = asyncio.create_task(cloud.start(port))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            print(f"endpoint {cloud.endpoint}")
+            print("The local cloud is running. Point AWS tools at it with")
+            print(f"  export AWS_ENDPOINT_URL={cloud.endpoint} AWS_REGION=us-east-1 \\")
+            print("    AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local")
+            print(f"Look inside: {cloud.endpoint}/_localcloud/   Stop it: Ctrl-C", flush=True)
+        await stopping
+        starting.cancel()
+    finally:
+        await cloud.stop()
+
+
+async def _at_end_of_input(stop: asyncio.Event) -> None:
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()
+    stop.set()
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(prog="python -m tests.localcloud", description=__doc__)
+    parser.add_argument("--port", type=int, default=4566, help="0 takes a free one (4566)")
+    parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds per second (1)")
+    parser.add_argument("--state-dir", type=Path, help="keep logs and code here")
+    parser.add_argument(
+        "--until-stdin-ends", action="store_true", help="stop when standard input is closed"
+    )
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="localcloud-") as scratch:
+        state = options.state_dir or Path(scratch)
+        state.mkdir(parents=True, exist_ok=True)
+        running = run(
+            options.port, options.speed, state.resolve(), until_stdin_ends=options.until_stdin_ends
+        )
+        asyncio.run(running)
+
+
+if __name__ == "__main__":
+    main()

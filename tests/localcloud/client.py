@@ -1,0 +1,171 @@
+"""The local cloud from outside, for tests and the demonstration: start it, steer it, ask it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+START_SECONDS = 60
+STOP_SECONDS = 20
+
+
+class LocalCloud:
+    """A running local cloud at `endpoint`. Calls raise urllib's HTTPError when it refuses."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
+
+    def environment(self) -> dict[str, str]:
+        """The variables that point Terraform, boto3 and localstack-client at this cloud.
+
+        Calls made with them are recorded with the caller "local".
+        """
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def now(self) -> float:
+        """Virtual time, epoch seconds."""
+        return float(self._ask("GET", "clock")["now"])
+
+    def set_speed(self, speed: float) -> None:
+        """Virtual seconds per real second from now on, above 0."""
+        self._ask("PUT", "clock", {"speed": speed})
+
+    def calls(
+        self,
+        since: int = 0,
+        service: str | None = None,
+        action: str | None = None,
+        caller: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """The recorded API calls after number `since`.
+
+        Each has n, time, caller, service, action, resource, params, status, error.
+        """
+        wanted = {"service": service, "action": action, "caller": caller}
+        return [
+            call
+            for call in self._ask("GET", f"calls?since={since}")
+            if all(value in (None, call[key]) for key, value in wanted.items())
+        ]
+
+    def mailbox(self) -> list[dict[str, Any]]:
+        """Every SNS message published: time, topic, subject, message, attributes, subscribers."""
+        messages: list[dict[str, Any]] = self._ask("GET", "mailbox")
+        return messages
+
+    def settings(self, **themes: dict[str, Any]) -> dict[str, Any]:
+        """Change settings, `settings(ecs={"pull_seconds": 3})`; returns all of them."""
+        settings: dict[str, Any] = self._ask("PUT", "settings", themes)
+        return settings
+
+    def fault(self, kind: str, service: str, action: str, **more: Any) -> None:
+        """Make calls go wrong from now on.
+
+        kind: "fail" (500), "throttle", "hang" (no answer for `seconds`, then cut), "lost_answer"
+        (done, but the connection is cut) or "delay" (`seconds` virtual). More: caller, resource (a
+        part of its name), count (how many calls; else all), code, message, status, seconds.
+        """
+        self._ask("POST", "faults", {"kind": kind, "service": service, "action": action, **more})
+
+    def clear_faults(self) -> None:
+        """From now on nothing fails any more."""
+        self._ask("DELETE", "faults")
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """The ECS tasks with their processes."""
+        tasks: list[dict[str, Any]] = self._ask("GET", "tasks")
+        return tasks
+
+    def stop_task(self, task_arn: str) -> None:
+        """Let a task's process die, as an application that crashes."""
+        self._ask("POST", "tasks/stop", {"task": task_arn})
+
+    def load_balancer(self, name: str) -> str:
+        """The URL at which the load balancer listens; KeyError when there is none."""
+        return f"http://{self._ask('GET', '')['load_balancers'][name]}"
+
+    def advance_until(
+        self, predicate: Callable[[], Any], minutes: float = 30, speed: float = 120
+    ) -> float:
+        """Run at `speed` until `predicate()` is true, then at 1 again.
+
+        Returns the virtual seconds it took; TimeoutError after `minutes` of virtual time.
+        """
+        began = self.now()
+        self.set_speed(speed)
+        try:
+            while not predicate():
+                if self.now() - began > minutes * 60:
+                    raise TimeoutError(f"not within {minutes} virtual minutes")
+                time.sleep(0.05)
+        finally:
+            self.set_speed(1)
+        return self.now() - began
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        request = urllib.request.Request(
+            f"{self.endpoint}/_localcloud/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with _DIRECT.open(request, timeout=30) as answer:
+            return json.load(answer)
+
+
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@contextmanager
+def running(port: int = 0, speed: float = 1.0) -> Iterator[LocalCloud]:
+    """A local cloud of one's own, ended afterwards, also when this process dies.
+
+    RuntimeError with its output when it does not start.
+    """
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.localcloud", "--until-stdin-ends",
+             "--port", str(port), "--speed", str(speed)],
+            cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            yield LocalCloud(_endpoint(process, output))
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            assert process.stdin is not None
+            process.stdin.close()
+
+
+def _endpoint(process: subprocess.Popen[bytes], output: IO[bytes]) -> str:
+    """Wait for the line that says where the cloud listens."""
+    until = time.monotonic() + START_SECONDS
+    text = ""
+    while time.monotonic() < until and process.poll() is None:
+        output.seek(0)
+        text = output.read().decode(errors="replace")
+        for line in text.splitlines():
+            if line.startswith("endpoint "):
+                return line.split()[1]
+        time.sleep(0.05)
+    raise RuntimeError(f"the local cloud did not start:\n{text}")

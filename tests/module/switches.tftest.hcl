@@ -1,0 +1,348 @@
+# What each switch adds, takes away or changes.
+
+mock_provider "aws" {
+  source = "./tests/module/mocks"
+}
+
+variables {
+  name             = "web"
+  cluster_name     = "staging"
+  service_name     = "web"
+  target_group_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"
+  service_rule_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+  rule_priority    = 10
+}
+
+run "alarm_path_has_no_rules_and_an_alarm_more" {
+  variables {
+    wake_path         = "alarm"
+    service_rule_arn  = null
+    rule_priority     = null
+    load_balancer_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/other/9999999999999999"
+  }
+
+  assert {
+    condition = 0 == length(concat(
+      aws_lb_listener_rule.control, aws_lb_listener_rule.heartbeat, aws_lb_listener_rule.wake,
+      aws_lb_target_group_attachment.control, aws_lb_target_group_attachment.wake,
+    )) + length(concat(aws_lb_target_group.control, aws_lb_target_group.wake))
+    error_message = "no listener is given, so there is nothing on one"
+  }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.wake[0].metric_name == "HTTPCode_ELB_503_Count"
+      && aws_cloudwatch_metric_alarm.wake[0].treat_missing_data == "notBreaching"
+      && aws_cloudwatch_metric_alarm.wake[0].dimensions == tomap({ LoadBalancer = "app/other/9999999999999999" })
+      && aws_cloudwatch_metric_alarm.wake[0].alarm_actions == toset([aws_lambda_function.this.arn])
+    )
+    error_message = "a 503 of the load balancer wakes"
+  }
+
+  assert {
+    condition     = aws_lambda_permission.wake_alarm[0].principal == "lambda.alarms.cloudwatch.amazonaws.com" && aws_lambda_permission.wake_alarm[0].source_arn == aws_cloudwatch_metric_alarm.wake[0].arn
+    error_message = "the wake alarm, and it alone, may invoke as such"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.idle.dimensions.LoadBalancer == "app/other/9999999999999999"
+    error_message = "the load balancer is the one given"
+  }
+
+  assert {
+    condition = {
+      for key, value in aws_lambda_function.this.environment[0].variables : key => value
+      if contains(["WAKE_PATH", "SERVICE_RULE_ARN", "WAKE_RULE_ARN", "OWN_RULE_ARNS", "RULE_PRIORITY", "WAKE_TARGET_GROUP_ARN", "CONTROL_TARGET_GROUP_ARN", "HEARTBEAT_PATH", "WAKE_ALARM_ARN"], key)
+      } == {
+      WAKE_PATH                = "alarm"
+      SERVICE_RULE_ARN         = ""
+      WAKE_RULE_ARN            = ""
+      OWN_RULE_ARNS            = ""
+      RULE_PRIORITY            = "0"
+      WAKE_TARGET_GROUP_ARN    = ""
+      CONTROL_TARGET_GROUP_ARN = ""
+      HEARTBEAT_PATH           = ""
+      WAKE_ALARM_ARN           = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:web-wake"
+    }
+    error_message = "the function is told of no rules"
+  }
+
+  assert {
+    condition     = length(setintersection(["SeeRules", "MoveWakeRule"], data.aws_iam_policy_document.this.statement[*].sid)) == 0
+    error_message = "no right to rules that are not there"
+  }
+
+  assert {
+    condition     = output.wake_rule_arn == null && output.status_path == null && output.heartbeat_path == null
+    error_message = "nothing to ask over HTTP"
+  }
+}
+
+run "listener_path_has_no_wake_alarm" {
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.wake) == 0 && length(aws_lambda_permission.wake_alarm) == 0
+    error_message = "the listener wakes"
+  }
+}
+
+run "hosts_are_on_every_rule" {
+  variables {
+    conditions = { hosts = ["a.example.com", "*.b.example.com"], paths = ["/app/*"] }
+  }
+
+  assert {
+    condition = alltrue([
+      for rule in [aws_lb_listener_rule.control[0], aws_lb_listener_rule.heartbeat[0], aws_lb_listener_rule.wake[0]] :
+      toset(flatten([for condition in rule.condition : [for host in condition.host_header : tolist(host.values)]]))
+      == toset(["a.example.com", "*.b.example.com"])
+    ])
+    error_message = "no rule of the module takes another host's requests"
+  }
+
+  assert {
+    condition     = flatten([for condition in aws_lb_listener_rule.wake[0].condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]) == ["/app/*"]
+    error_message = "the wake rule has the service rule's paths"
+  }
+}
+
+run "heartbeat_rule_takes_posts_only" {
+  variables {
+    heartbeat = { path = "/beat" }
+  }
+
+  assert {
+    condition     = flatten([for condition in aws_lb_listener_rule.heartbeat[0].condition : [for method in condition.http_request_method : tolist(method.values)]]) == ["POST"]
+    error_message = "a GET of the same path is the application's"
+  }
+
+  assert {
+    condition     = flatten([for condition in aws_lb_listener_rule.heartbeat[0].condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]) == ["/beat"]
+    error_message = "the path is the one given"
+  }
+}
+
+run "heartbeat_below_the_control_path_needs_no_rule" {
+  variables {
+    heartbeat  = { path = "/.warmkeeper/heartbeat" }
+    conditions = { hosts = ["a.example.com", "b.example.com", "c.example.com", "d.example.com"], paths = ["/"] }
+  }
+
+  assert {
+    condition     = length(aws_lb_listener_rule.heartbeat) == 0 && output.heartbeat_path == "/.warmkeeper/heartbeat"
+    error_message = "the control rule has it already, and there is room for a fourth host"
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.environment[0].variables.OWN_RULE_ARNS == aws_lb_listener_rule.control[0].arn
+    error_message = "the function knows of one rule"
+  }
+}
+
+run "heartbeat_can_be_off" {
+  variables {
+    heartbeat = {
+      enabled             = false
+      token_parameter_arn = "arn:aws:ssm:eu-west-1:123456789012:parameter/web/token"
+    }
+  }
+
+  assert {
+    condition     = length(aws_lb_listener_rule.heartbeat) == 0 && aws_lambda_function.this.environment[0].variables.HEARTBEAT_PATH == ""
+    error_message = "no rule, and the function knows of no path"
+  }
+
+  assert {
+    condition     = !contains(data.aws_iam_policy_document.this.statement[*].sid, "ReadHeartbeatToken")
+    error_message = "no right to a token that nobody presents"
+  }
+}
+
+run "heartbeat_token_is_read_and_never_copied" {
+  variables {
+    heartbeat = { token_parameter_arn = "arn:aws:ssm:eu-west-1:123456789012:parameter/web/token" }
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.environment[0].variables.HEARTBEAT_TOKEN_PARAMETER == "arn:aws:ssm:eu-west-1:123456789012:parameter/web/token"
+    error_message = "the function knows where the token is"
+  }
+
+  assert {
+    condition = one([
+      for statement in data.aws_iam_policy_document.this.statement : statement.resources if statement.sid == "ReadHeartbeatToken"
+    ]) == toset(["arn:aws:ssm:eu-west-1:123456789012:parameter/web/token"])
+    error_message = "and may read this parameter alone"
+  }
+}
+
+run "own_key_is_used_everywhere_and_only_through_the_services" {
+  variables {
+    kms_key_arn = "arn:aws:kms:eu-west-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+  }
+
+  assert {
+    condition = toset([
+      aws_sns_topic.this.kms_master_key_id,
+      aws_cloudwatch_log_group.this.kms_key_id,
+      aws_dynamodb_table.this.server_side_encryption[0].kms_key_arn,
+    ]) == toset([var.kms_key_arn])
+    error_message = "topic, log and table"
+  }
+
+  assert {
+    condition = toset(one(one([
+      for statement in data.aws_iam_policy_document.this.statement : statement.condition if statement.sid == "UseKey"
+      ])).values) == toset([
+      "dynamodb.eu-west-1.amazonaws.com", "sns.eu-west-1.amazonaws.com", "ssm.eu-west-1.amazonaws.com",
+    ])
+    error_message = "the role cannot use the key on its own"
+  }
+}
+
+run "emails_are_subscribed" {
+  variables {
+    notification_emails = ["a@example.com", "b@example.com"]
+  }
+
+  assert {
+    condition     = { for email, subscription in aws_sns_topic_subscription.email : email => subscription.protocol } == { "a@example.com" = "email", "b@example.com" = "email" }
+    error_message = "each of them, by address"
+  }
+}
+
+run "dashboard_is_made_on_demand" {
+  variables {
+    dashboard_enabled = true
+  }
+
+  assert {
+    condition     = output.dashboard_url == "https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#dashboards/dashboard/web-warmkeeper"
+    error_message = "the URL opens it"
+  }
+
+  assert {
+    condition     = length(jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets) == 8
+    error_message = "alarms, six graphs, decisions"
+  }
+
+  # Widgets that overlap are refused by nobody and read by nobody.
+  assert {
+    condition = alltrue([
+      for widget in jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets : widget.x + widget.width <= 24
+      ]) && 8 == length(distinct([
+        for widget in jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets : "${widget.x},${widget.y}"
+    ]))
+    error_message = "each widget has a place of its own"
+  }
+}
+
+run "numbers_reach_the_function" {
+  variables {
+    idle_minutes              = 10
+    linger_seconds            = 90
+    min_awake_minutes         = 20
+    awake_count               = 3
+    cold_start_target_seconds = 45
+    wake_deadline_seconds     = 1200
+    hold_seconds              = 15
+    restore_on_destroy        = false
+    control_path              = "/-/keeper"
+    memory_size               = 1024
+    log_retention_days        = 30
+  }
+
+  assert {
+    condition = {
+      for key, value in aws_lambda_function.this.environment[0].variables : key => value
+      if contains(["IDLE_MINUTES", "LINGER_SECONDS", "MIN_AWAKE_MINUTES", "AWAKE_COUNT", "COLD_START_TARGET_SECONDS", "WAKE_DEADLINE_SECONDS", "HOLD_SECONDS", "RESTORE_ON_DESTROY", "CONTROL_PATH"], key)
+      } == {
+      IDLE_MINUTES              = "10"
+      LINGER_SECONDS            = "90"
+      MIN_AWAKE_MINUTES         = "20"
+      AWAKE_COUNT               = "3"
+      COLD_START_TARGET_SECONDS = "45"
+      WAKE_DEADLINE_SECONDS     = "1200"
+      HOLD_SECONDS              = "15"
+      RESTORE_ON_DESTROY        = "false"
+      CONTROL_PATH              = "/-/keeper"
+    }
+    error_message = "as text, under the names that the function reads"
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.timeout == 900 && aws_lambda_function.this.memory_size == 1024
+    error_message = "the timeout follows the deadline up to what Lambda has"
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.idle.evaluation_periods == 10 && aws_cloudwatch_metric_alarm.cold_start.threshold == 45
+    error_message = "the alarms follow"
+  }
+
+  assert {
+    condition     = output.status_path == "/-/keeper/status" && aws_cloudwatch_log_group.this.retention_in_days == 30
+    error_message = "the path and the log follow"
+  }
+}
+
+run "tags_are_on_what_can_carry_them" {
+  variables {
+    tags              = { Team = "web" }
+    dashboard_enabled = true
+  }
+
+  assert {
+    condition = alltrue([
+      for tags in concat(
+        [
+          aws_lambda_function.this.tags, aws_iam_role.this.tags, aws_cloudwatch_log_group.this.tags,
+          aws_dynamodb_table.this.tags, aws_sns_topic.this.tags, aws_cloudwatch_event_rule.tick.tags,
+          aws_cloudwatch_metric_alarm.idle.tags, aws_cloudwatch_metric_alarm.cold_start.tags,
+          aws_cloudwatch_metric_alarm.failed_wake.tags, aws_cloudwatch_metric_alarm.handled_errors.tags,
+          aws_cloudwatch_metric_alarm.errors.tags, aws_cloudwatch_metric_alarm.throttles.tags,
+        ],
+        aws_lb_listener_rule.control[*].tags, aws_lb_listener_rule.heartbeat[*].tags,
+        aws_lb_listener_rule.wake[*].tags, aws_lb_target_group.control[*].tags,
+        aws_lb_target_group.wake[*].tags, values(aws_cloudwatch_event_rule.ecs)[*].tags,
+      ) : tags == tomap({ Team = "web" })
+    ])
+    error_message = "somebody pays by tag"
+  }
+}
+
+run "longest_name_fits_everything_made_of_it" {
+  command = plan
+
+  variables {
+    name = "abcdefghijklmnopqrstuvwx"
+  }
+
+  assert {
+    condition     = max([for group in [aws_lb_target_group.control[0], aws_lb_target_group.wake[0]] : length(group.name)]...) <= 32
+    error_message = "a target group's name has 32 characters"
+  }
+
+  assert {
+    condition     = length(aws_iam_role.this.name) <= 64 && length(aws_cloudwatch_event_rule.ecs["service"].name) <= 64
+    error_message = "a role's and an event rule's name have 64"
+  }
+}
+
+run "other_partitions_are_composed_from_the_arn" {
+  command = plan
+
+  variables {
+    target_group_arn = "arn:aws-cn:elasticloadbalancing:cn-north-1:123456789012:targetgroup/web/0123456789abcdef"
+    service_rule_arn = "arn:aws-cn:elasticloadbalancing:cn-north-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+  }
+
+  override_data {
+    target = data.aws_partition.current
+    values = { partition = "aws-cn", dns_suffix = "amazonaws.com.cn" }
+  }
+
+  assert {
+    condition     = local.idle_alarm_arn == "arn:aws-cn:cloudwatch:cn-north-1:123456789012:alarm:web-idle" && local.console_host == "console.amazonaws.cn"
+    error_message = "no literal partition"
+  }
+}

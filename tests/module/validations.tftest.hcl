@@ -1,0 +1,330 @@
+# Every validation refuses what it is there for, at plan time. The limits themselves pass. What stands
+# in one run is independent: a validation that looks at a refused variable is not evaluated.
+
+mock_provider "aws" {
+  source = "./tests/module/mocks"
+}
+
+variables {
+  name             = "web"
+  cluster_name     = "staging"
+  service_name     = "web"
+  target_group_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"
+  service_rule_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+  rule_priority    = 10
+}
+
+run "refuses_one_thing_given_for_another" {
+  command = plan
+
+  variables {
+    name                = "1web"
+    cluster_name        = "arn:aws:ecs:eu-west-1:123456789012:cluster/staging"
+    service_name        = "arn:aws:ecs:eu-west-1:123456789012:service/staging/web"
+    target_group_arn    = "web"
+    service_rule_arn    = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+    load_balancer_arn   = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/net/edge/1111111111111111"
+    control_path        = "/keeper/*"
+    heartbeat           = { token_parameter_arn = "hunter2" }
+    notification_emails = ["nobody"]
+    log_retention_days  = 10
+    kms_key_arn         = "alias/aws/sns"
+  }
+
+  expect_failures = [var.name, var.cluster_name, var.service_name, var.target_group_arn, var.service_rule_arn, var.load_balancer_arn, var.control_path, var.heartbeat, var.notification_emails, var.log_retention_days, var.kms_key_arn]
+}
+
+run "refuses_a_url_given_for_a_host" {
+  command = plan
+
+  variables {
+    conditions = { hosts = ["https://example.com"] }
+  }
+
+  expect_failures = [var.conditions]
+}
+
+run "refuses_numbers_below_their_limit" {
+  command = plan
+
+  variables {
+    rule_priority         = 0
+    awake_count           = 0
+    hold_seconds          = 0
+    wake_deadline_seconds = 59
+    idle_minutes          = 0
+    linger_seconds        = 9
+    memory_size           = 128
+    log_retention_days    = 0
+  }
+
+  expect_failures = [var.rule_priority, var.awake_count, var.hold_seconds, var.wake_deadline_seconds, var.idle_minutes, var.linger_seconds, var.memory_size, var.log_retention_days]
+}
+
+run "refuses_numbers_above_their_limit" {
+  command = plan
+
+  variables {
+    rule_priority         = 49998
+    awake_count           = 5001
+    hold_seconds          = 26
+    wake_deadline_seconds = 3601
+    idle_minutes          = 1441
+    linger_seconds        = 3601
+    memory_size           = 10241
+  }
+
+  expect_failures = [var.rule_priority, var.awake_count, var.hold_seconds, var.wake_deadline_seconds, var.idle_minutes, var.linger_seconds, var.memory_size]
+}
+
+run "refuses_fractions" {
+  command = plan
+
+  variables {
+    rule_priority         = 10.5
+    awake_count           = 1.5
+    hold_seconds          = 2.5
+    wake_deadline_seconds = 90.5
+    idle_minutes          = 2.5
+    linger_seconds        = 30.5
+    memory_size           = 512.5
+  }
+
+  expect_failures = [var.rule_priority, var.awake_count, var.hold_seconds, var.wake_deadline_seconds, var.idle_minutes, var.linger_seconds, var.memory_size]
+}
+
+run "refuses_a_cold_start_target_of_nothing" {
+  command = plan
+
+  variables {
+    cold_start_target_seconds = 0
+  }
+
+  expect_failures = [var.cold_start_target_seconds]
+}
+
+run "refuses_a_cold_start_target_after_the_deadline" {
+  command = plan
+
+  variables {
+    cold_start_target_seconds = 301
+  }
+
+  expect_failures = [var.cold_start_target_seconds]
+}
+
+run "refuses_fractions_that_hang_on_other_numbers" {
+  command = plan
+
+  variables {
+    cold_start_target_seconds = 30.5
+    min_awake_minutes         = 8.5
+  }
+
+  expect_failures = [var.cold_start_target_seconds, var.min_awake_minutes]
+}
+
+run "refuses_awake_for_less_than_cloudwatch_is_late" {
+  command = plan
+
+  variables {
+    idle_minutes      = 10
+    min_awake_minutes = 12
+  }
+
+  expect_failures = [var.min_awake_minutes]
+}
+
+run "refuses_names_and_paths_one_character_too_long" {
+  command = plan
+
+  variables {
+    name         = "abcdefghijklmnopqrstuvwxy"
+    control_path = "/${join("", [for _ in range(100) : "a"])}"
+    heartbeat    = { path = "/${join("", [for _ in range(128) : "a"])}" }
+  }
+
+  expect_failures = [var.name, var.control_path, var.heartbeat]
+}
+
+run "refuses_a_path_pattern_one_character_too_long" {
+  command = plan
+
+  variables {
+    conditions = { paths = ["/${join("", [for _ in range(128) : "a"])}"] }
+  }
+
+  expect_failures = [var.conditions]
+}
+
+run "refuses_names_and_paths_that_end_wrongly" {
+  command = plan
+
+  variables {
+    name         = "web-"
+    control_path = "/keeper/"
+    heartbeat    = { path = "/health*" }
+  }
+
+  expect_failures = [var.name, var.control_path, var.heartbeat]
+}
+
+run "refuses_paths_that_begin_wrongly" {
+  command = plan
+
+  variables {
+    control_path = "keeper"
+    heartbeat    = { path = "health" }
+  }
+
+  expect_failures = [var.control_path, var.heartbeat]
+}
+
+run "refuses_a_path_pattern_that_begins_wrongly" {
+  command = plan
+
+  variables {
+    conditions = { paths = ["app/*"] }
+  }
+
+  expect_failures = [var.conditions]
+}
+
+run "refuses_a_control_path_that_is_everything" {
+  command = plan
+
+  variables {
+    control_path = "/"
+  }
+
+  expect_failures = [var.control_path]
+}
+
+run "refuses_an_unknown_wake_path" {
+  command = plan
+
+  variables {
+    wake_path = "dns"
+  }
+
+  expect_failures = [var.wake_path]
+}
+
+run "refuses_the_listener_path_without_a_rule_and_a_number" {
+  command = plan
+
+  variables {
+    service_rule_arn = null
+    rule_priority    = null
+  }
+
+  expect_failures = [var.service_rule_arn, var.rule_priority]
+}
+
+run "refuses_the_alarm_path_without_a_load_balancer" {
+  command = plan
+
+  variables {
+    wake_path = "alarm"
+  }
+
+  expect_failures = [var.load_balancer_arn]
+}
+
+run "refuses_no_path_at_all" {
+  command = plan
+
+  variables {
+    conditions = { paths = [] }
+  }
+
+  expect_failures = [var.conditions]
+}
+
+run "refuses_a_rule_with_six_values" {
+  command = plan
+
+  variables {
+    conditions = { hosts = ["a.example.com", "b.example.com", "c.example.com"], paths = ["/a", "/b", "/c"] }
+  }
+
+  expect_failures = [var.conditions]
+}
+
+run "refuses_four_hosts_beside_a_heartbeat_rule" {
+  command = plan
+
+  variables {
+    conditions = { hosts = ["a.example.com", "b.example.com", "c.example.com", "d.example.com"], paths = ["/"] }
+  }
+
+  expect_failures = [var.conditions]
+}
+
+run "refuses_five_hosts_beside_the_control_path" {
+  command = plan
+
+  variables {
+    conditions = { hosts = ["a", "b", "c", "d", "e"], paths = ["/"] }
+    heartbeat  = { enabled = false }
+  }
+
+  expect_failures = [var.conditions]
+}
+
+run "refuses_a_rule_with_six_wildcards" {
+  command = plan
+
+  variables {
+    conditions = { hosts = ["*.a.*"], paths = ["/*/*", "/?/?"] }
+  }
+
+  expect_failures = [var.conditions]
+}
+
+run "refuses_five_wildcards_beside_the_control_rules_own" {
+  command = plan
+
+  variables {
+    conditions = { hosts = ["*.*.a.*", "?.b.?"], paths = ["/"] }
+  }
+
+  expect_failures = [var.conditions]
+}
+
+run "accepts_the_lower_limits" {
+  command = plan
+
+  variables {
+    name                      = "w"
+    conditions                = { hosts = ["a.example.com", "b.example.com", "c.example.com"], paths = ["/a", "/b"] }
+    rule_priority             = 1
+    awake_count               = 1
+    hold_seconds              = 1
+    wake_deadline_seconds     = 60
+    cold_start_target_seconds = 1
+    idle_minutes              = 1
+    linger_seconds            = 10
+    min_awake_minutes         = 4
+    memory_size               = 256
+    log_retention_days        = 1
+  }
+}
+
+run "accepts_the_upper_limits" {
+  command = plan
+
+  variables {
+    name                      = "abcdefghijklmnopqrstuvwx"
+    conditions                = { hosts = ["*.a.*", "?.b.?"], paths = ["/a", "/b", "/*"] }
+    rule_priority             = 49997
+    awake_count               = 5000
+    hold_seconds              = 25
+    wake_deadline_seconds     = 3600
+    cold_start_target_seconds = 3600
+    idle_minutes              = 1440
+    linger_seconds            = 3600
+    memory_size               = 10240
+    log_retention_days        = 3653
+  }
+}

@@ -1,0 +1,348 @@
+"""What holds for every decision, whatever was seen and heard."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+import warmkeeper as wk
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from warmkeeper import Decision, Kind, Memory, Observation, Phase, Rule, Service, Signal, Task, Wake
+
+from tests.unit.world import ENVIRONMENT, World
+
+NOW = 1_800_000_000.0
+CONFIG = wk.Config.from_environment(ENVIRONMENT)
+LIVE = Task("t1", ("10.0.0.1",), {})
+QUIET = [kind for kind in Kind if kind not in wk.WAKING_KINDS]
+
+settings.register_profile("decide", max_examples=100, deadline=None)
+settings.load_profile("decide")
+
+AGES = st.sampled_from([-0.5, 0, 0.5, 1, 2.9, 3, 3.1, 5, 6, 14, 60, 300, 301, 480, 9000])
+PAST = st.one_of(st.just(0.0), AGES.map(lambda age: NOW - age))
+AROUND = st.sampled_from([0.0, NOW - 5, NOW - 0.1, NOW, NOW + 0.1, NOW + 60, NOW + 9000])
+COUNTS = st.dictionaries(st.sampled_from(["app", "worker"]), st.integers(1, 4))
+STAGES = st.sampled_from(["asked", "placed", "pulled", "started"])
+WAKES = st.builds(
+    Wake,
+    began=AGES.map(lambda age: NOW - age),
+    cause=st.just("request"),
+    given=PAST,
+    stage=STAGES,
+    looked=PAST,
+)
+PAST_WAKES = st.lists(
+    st.builds(lambda s: {"cause": "request", "seconds": s, "times": {}}, st.floats(0, 900)),
+    max_size=5,
+).map(tuple)
+TASKS = st.lists(
+    st.builds(
+        Task,
+        arn=st.sampled_from(["t1", "t2"]),
+        addresses=st.just(("10.0.0.1",)),
+        times=st.dictionaries(st.sampled_from(["created", "placed", "pulled", "started"]), PAST),
+    ),
+    max_size=2,
+).map(tuple)
+
+
+@st.composite
+def memories(draw: st.DrawFn) -> Memory:
+    phase = draw(st.sampled_from(list(Phase)))
+    return Memory(
+        version=draw(st.sampled_from([0, 1, 2, 3, 4, 5, 6, 7])),
+        phase=phase,
+        since=NOW - draw(AGES),
+        stamp=draw(PAST),
+        counts=draw(COUNTS),
+        beat=draw(PAST),
+        pinned_until=draw(AROUND),
+        asked_to_sleep=draw(st.booleans()),
+        wake=draw(st.none() | WAKES) if phase is Phase.WAKING else None,
+        wakes=draw(PAST_WAKES),
+        failures=draw(st.integers(0, 9)),
+        failure=draw(st.sampled_from(["", "no image"])),
+        retry_at=draw(AROUND),
+        trouble=draw(st.sampled_from(["", wk.RULE_MISSING])),
+    )
+
+
+@st.composite
+def observations(draw: st.DrawFn) -> Observation:
+    there = draw(st.integers(0, 9)) > 0
+    service = Service("app", draw(st.integers(0, 3)), draw(st.booleans()))
+    tasks = draw(TASKS)
+    return Observation(
+        memory=draw(memories()),
+        services=(service,) if there else (),
+        missing=() if there else ("app",),
+        rule=draw(st.sampled_from(list(Rule))),
+        tasks=tasks,
+        live=draw(st.sampled_from([None, (), tasks[:1]])),
+        idle=draw(st.sampled_from([None, False, True, True, True])),
+        protected=draw(st.sampled_from([None, False, False, True])),
+        stopped_reason=draw(st.sampled_from(["", "no image"])),
+    )
+
+
+@st.composite
+def signals(draw: st.DrawFn, kinds: list[Kind] | None = None) -> Signal:
+    kind = draw(st.sampled_from(kinds or list(Kind)))
+    pin = draw(st.sampled_from([NOW + 1, NOW + 9000])) if kind is Kind.PIN else 0.0
+    return Signal(kind, active=kind is Kind.BEAT and draw(st.booleans()), pinned_until=pin)
+
+
+def decide(seen: Observation, signal: Signal) -> Decision:
+    return wk.decide(seen, signal, CONFIG, NOW)
+
+
+def after(seen: Observation, decision: Decision) -> Observation:
+    """What would be seen next, were everything done at once and the tasks' health to last."""
+    given_counts = dict(decision.give) | dict.fromkeys(decision.take, 0)
+    services = tuple(replace(s, desired=given_counts.get(s.name, s.desired)) for s in seen.services)
+    memory = decision.memory or seen.memory
+    if decision.memory:
+        memory = replace(memory, version=seen.memory.version + 1)
+    stuck = seen.rule in (Rule.MISSING, Rule.NONE)
+    seen = replace(seen, memory=memory, services=services)
+    if decision.take:
+        seen = replace(seen, live=(), tasks=())
+    return seen if stuck or not decision.rule else replace(seen, rule=decision.rule)
+
+
+@given(observations(), signals())
+def test_there_is_a_decision_for_everything_and_it_says_why(
+    seen: Observation, signal: Signal
+) -> None:
+    decision = decide(seen, signal)
+    assert decision.reason
+    assert decision.rule in (None, Rule.UP, Rule.DOWN)
+    assert decide(seen, signal) == decision
+
+
+@given(observations(), signals())
+def test_what_takes_stamps_the_memory_with_now(seen: Observation, signal: Signal) -> None:
+    decision = decide(seen, signal)
+    if decision.take or decision.rule is Rule.DOWN:
+        assert decision.memory
+        assert decision.memory.stamp == NOW
+
+
+@given(observations(), signals())
+def test_nothing_is_given_and_taken_at_once(seen: Observation, signal: Signal) -> None:
+    decision = decide(seen, signal)
+    assert not (decision.give and (decision.take or decision.rule is Rule.DOWN))
+    assert not (decision.take and decision.rule is Rule.DOWN)
+
+
+@given(observations(), signals())
+def test_a_remembered_count_is_never_lost_and_never_0(seen: Observation, signal: Signal) -> None:
+    decision = decide(seen, signal)
+    if decision.memory:
+        running = {service.name: service.desired for service in seen.services if service.desired}
+        counts = decision.memory.counts
+        assert all(count > 0 for count in counts.values())
+        for name, count in seen.memory.counts.items():
+            assert counts[name] in (count, running.get(name))
+        if decision.take:
+            assert counts.items() >= running.items()
+
+
+@given(observations(), signals())
+def test_what_is_given_is_the_remembered_count_and_never_lowers_one(
+    seen: Observation, signal: Signal
+) -> None:
+    desired = {service.name: service.desired for service in seen.services}
+    for name, count in decide(seen, signal).give:
+        assert count >= max(1, desired[name], seen.memory.counts.get(name, CONFIG.awake_count))
+
+
+@given(observations(), signals())
+def test_of_a_service_that_is_gone_nothing_is_given_or_taken(
+    seen: Observation, signal: Signal
+) -> None:
+    decision = decide(replace(seen, services=(), missing=("app",)), signal)
+    assert (decision.give, decision.take, decision.rule) == ((), (), None)
+    assert decision.memory is None or decision.memory.phase is seen.memory.phase
+
+
+@given(observations(), signals())
+def test_the_count_of_a_pinned_service_is_never_taken(seen: Observation, signal: Signal) -> None:
+    assume(signal.kind is not Kind.UNPIN)
+    memory = replace(seen.memory, version=1, pinned_until=NOW + 1)
+    pinned = replace(seen, memory=memory, services=(Service("app", 1, deploying=False),))
+    assert not decide(pinned, signal).take
+
+
+@given(observations(), signals())
+def test_the_count_is_never_taken_while_deploying_but_at_the_deadline_of_a_wake(
+    seen: Observation, signal: Signal
+) -> None:
+    services = (Service("app", max(1, seen.desired), deploying=True),)
+    decision = decide(replace(seen, services=services), signal)
+    if decision.take:
+        memory = seen.memory
+        began = memory.wake.began if memory.wake else memory.since
+        assert memory.phase is Phase.WAKING
+        assert NOW - began > CONFIG.wake_deadline_seconds
+
+
+@given(observations(), signals())
+def test_the_count_of_a_drowsy_service_is_taken_only_when_every_guard_agrees(
+    seen: Observation, signal: Signal
+) -> None:
+    memory = seen.memory
+    if memory.phase is Phase.DROWSY and decide(seen, signal).take:
+        assert signal.kind in wk.SLEEPING_KINDS
+        assert NOW - memory.since >= CONFIG.linger_seconds
+        assert seen.rule in (Rule.UP, Rule.NONE, Rule.UNSEEN)
+        assert not seen.protected
+        assert memory.asked_to_sleep or seen.idle
+        assert memory.asked_to_sleep or NOW - memory.beat >= CONFIG.idle_minutes * 60
+
+
+@given(observations(), signals())
+def test_the_count_is_taken_in_the_linger_and_at_the_deadline_and_nowhere_else(
+    seen: Observation, signal: Signal
+) -> None:
+    if decide(seen, signal).take:
+        assert seen.memory.version > 0
+        assert seen.memory.phase in (Phase.DROWSY, Phase.WAKING)
+
+
+@given(observations(), signals())
+def test_the_rule_goes_down_only_for_a_live_target(seen: Observation, signal: Signal) -> None:
+    decision = decide(seen, signal)
+    if decision.rule is Rule.DOWN:
+        assert decision.memory
+        assert decision.memory.phase is Phase.AWAKE
+        assert seen.live
+
+
+@given(observations(), signals())
+def test_the_rule_never_goes_down_for_a_count_of_0(seen: Observation, signal: Signal) -> None:
+    memory = replace(seen.memory, version=1)
+    services = (Service("app", 0, deploying=False),)
+    emptied = replace(seen, memory=memory, services=services, missing=(), live=(LIVE,))
+    assert decide(emptied, signal).rule is not Rule.DOWN
+
+
+@given(observations(), signals(), WAKES)
+def test_a_wake_succeeds_only_past_the_fence_and_with_a_gift_younger_than_it(
+    seen: Observation, signal: Signal, wake: Wake
+) -> None:
+    memory = replace(seen.memory, version=1, phase=Phase.WAKING, wake=wake)
+    services = (Service("app", 1, deploying=False),)
+    waking = replace(seen, memory=memory, services=services, missing=(), live=(LIVE,))
+    decision = decide(waking, signal)
+    if decision.memory and decision.memory.phase is Phase.AWAKE:
+        fence = waking.memory.stamp + wk.FENCE_SECONDS
+        assert fence <= NOW
+        assert wake.given >= fence
+
+
+@given(observations(), signals(QUIET), st.sampled_from([Rule.UP, Rule.NONE]))
+def test_where_aws_agrees_no_beat_tick_or_poll_leads_out_of_asleep(
+    seen: Observation, signal: Signal, rule: Rule
+) -> None:
+    memory = replace(seen.memory, version=1, phase=Phase.ASLEEP, wake=None)
+    services = (Service("app", 0, deploying=seen.desired > 1),)
+    agreed = replace(seen, memory=memory, services=services, missing=(), rule=rule)
+    decision = decide(agreed, signal)
+    assert decision.memory is None or decision.memory.phase is Phase.ASLEEP
+    assert (decision.give, decision.take, decision.rule) == ((), (), None)
+
+
+@given(observations())
+def test_a_beat_without_activity_counts_for_nothing(seen: Observation) -> None:
+    beat, poll = decide(seen, Signal(Kind.BEAT, active=False)), decide(seen, Signal(Kind.POLL))
+    assert replace(beat, reason="") == replace(poll, reason="")
+
+
+@given(observations(), signals([Kind.REQUEST, Kind.WAKE_ALARM]))
+def test_what_backs_off_is_woken_by_no_request(seen: Observation, signal: Signal) -> None:
+    memory = replace(seen.memory, version=1, phase=Phase.ASLEEP, wake=None, retry_at=NOW + 0.1)
+    decision = decide(replace(seen, memory=memory), signal)
+    assert not decision.give
+    assert decision.memory is None or decision.memory.phase is Phase.ASLEEP
+
+
+@given(observations(), signals([Kind.WAKE, Kind.PIN, Kind.RESTORE]))
+def test_whoever_insists_wakes_whatever_sleeps(seen: Observation, signal: Signal) -> None:
+    memory = replace(seen.memory, version=1, phase=Phase.ASLEEP, wake=None)
+    services = (Service("app", 0, deploying=False),)
+    decision = decide(replace(seen, memory=memory, services=services, missing=()), signal)
+    assert decision.memory
+    assert decision.memory.phase is Phase.WAKING
+    assert decision.give
+    assert decision.rule is Rule.UP
+
+
+@given(observations(), signals())
+def test_heard_again_at_the_same_moment_there_is_soon_nothing_more_to_do(
+    seen: Observation, signal: Signal
+) -> None:
+    for _ in range(8):
+        decision = decide(seen, signal)
+        following = after(seen, decision)
+        if following == seen and not decision.again:
+            return
+        seen = following
+    raise AssertionError(f"never settles: {decision}")
+
+
+@given(observations(), signals())
+def test_nothing_that_was_noted_is_lost(seen: Observation, signal: Signal) -> None:
+    decision = decide(seen, signal)
+    if decision.memory:
+        assert decision.memory.version == seen.memory.version
+        assert decision.memory.beat >= seen.memory.beat
+        if signal.kind not in (Kind.PIN, Kind.UNPIN):
+            assert decision.memory.pinned_until >= seen.memory.pinned_until
+        assert len(decision.memory.wakes) <= wk.KEPT_WAKES
+
+
+@given(observations(), signals([Kind.BEAT, Kind.PIN, Kind.UNPIN]))
+def test_beats_and_pins_are_noted_in_every_phase(seen: Observation, signal: Signal) -> None:
+    services = seen.services or (Service("app", 1, deploying=False),)
+    memory = replace(seen.memory, version=1)
+    seen = replace(seen, memory=memory, services=services, missing=())
+    memory = decide(seen, signal).memory or seen.memory
+    if signal.kind is Kind.BEAT:
+        assert not signal.active or NOW - memory.beat < wk.BEAT_WRITE_SECONDS
+    else:
+        assert memory.pinned_until == signal.pinned_until
+
+
+@given(memories())
+def test_what_is_written_is_what_is_read(memory: Memory) -> None:
+    body = json.dumps(asdict(memory))
+    assert Memory.from_json(memory.version, body) == memory
+    assert World().aws().write_memory(memory)
+
+
+STEPS = st.sampled_from(
+    [Kind.REQUEST, Kind.TICK, Kind.POLL, Kind.BEAT, Kind.SLEEP, Kind.WAKE, Kind.IDLE_ALARM]
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(STEPS, st.sampled_from([0.0, 0.7, 3.0, 20.0, 61.0])), max_size=25))
+def test_whatever_happened_a_client_that_keeps_asking_is_served(
+    steps: list[tuple[Kind, float]],
+) -> None:
+    world = World(alarm="ALARM")
+    world.signal(Kind.ADOPT)
+    for kind, pause in steps:
+        world.signal(kind, active=True)
+        world.time += pause
+        assert world.desired > 0 or world.rule_up, "nobody would hear a request"
+    for _ in range(40):
+        world.signal(Kind.REQUEST)
+        world.time += 0.5
+    assert world.phase() is Phase.AWAKE
+    assert world.desired > 0
+    assert not world.rule_up
+    assert any(world.healthy(task) for task in world.running())

@@ -1,0 +1,681 @@
+"""What a client gets: pages, held calls, redirects, status, heartbeats, and never a 502."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from typing import Any
+from urllib.parse import parse_qsl, unquote_to_bytes, urljoin, urlsplit
+
+import pytest
+import warmkeeper as wk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from warmkeeper import Kind, Phase
+
+from tests.unit.recorded import headers_of, log_lines, metrics, recorded, request, state
+from tests.unit.world import CONTROL_GROUP, ENVIRONMENT, SERVICE_GROUP, World
+
+CONTROL = "/.warmkeeper"
+
+
+def asleep(**environment: str) -> World:
+    world = World(desired=0, environment={**ENVIRONMENT, **environment})
+    world.signal(Kind.ADOPT)
+    world.time += 100
+    return world
+
+
+def drowsy() -> World:
+    world = World()
+    world.signal(Kind.ADOPT)
+    world.time += 480
+    world.alarm = "ALARM"
+    world.signal(Kind.TICK)
+    world.time += 20
+    assert world.phase() is Phase.DROWSY
+    return world
+
+
+def broken() -> World:
+    """Asleep, in the back-off after a failed wake."""
+    world = asleep()
+    world.starts = False
+    world.signal(Kind.REQUEST)
+    world.time += 301
+    world.signal(Kind.TICK)
+    world.time += 10
+    assert world.phase() is Phase.ASLEEP
+    return world
+
+
+def ask(world: World, method: str = "GET", path: str = "/api/things", **more: Any) -> Any:
+    return world.invoke(request(method, path, **more))
+
+
+def control(world: World, method: str, path: str, **more: Any) -> Any:
+    return world.invoke(request(method, path, group=CONTROL_GROUP, **more))
+
+
+# --- who gets what -----------------------------------------------------------------------------
+
+NAVIGATION = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document", "accept": "text/html"}
+PAGE_LIKE = [NAVIGATION, {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}]
+CALL_LIKE: list[dict[str, str]] = [
+    {},
+    {"accept": "application/json"},
+    {"sec-fetch-mode": "cors", "sec-fetch-dest": "empty", "accept": "*/*"},
+    {"sec-fetch-mode": "cors", "sec-fetch-dest": "empty", "accept": "text/html"},
+]
+PART_LIKE = [
+    {"sec-fetch-mode": "no-cors", "sec-fetch-dest": "image", "accept": "image/avif,*/*"},
+    {"sec-fetch-mode": "no-cors", "sec-fetch-dest": "script", "accept": "*/*"},
+    {"sec-fetch-mode": "cors", "sec-fetch-dest": "font", "accept": "*/*"},
+    {"accept": "image/webp,*/*"},
+    {"accept": "text/css,*/*;q=0.1"},
+]
+
+
+@pytest.mark.parametrize("headers", PAGE_LIKE)
+def test_a_navigation_to_a_sleeping_service_gets_the_page_at_once(headers: dict[str, str]) -> None:
+    world = asleep()
+    began = world.time
+    answer = ask(world, headers=headers)
+    assert answer["statusCode"] == 503
+    assert headers_of(answer)["content-type"] == "text/html; charset=utf-8"
+    assert int(headers_of(answer)["retry-after"]) > 0
+    assert answer["body"].startswith("<!doctype html>")
+    assert world.time == began
+    assert world.phase() is Phase.WAKING
+
+
+@pytest.mark.parametrize("headers", CALL_LIKE)
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "HEAD"])
+def test_a_call_is_held_until_the_service_is_live_and_sent_on(
+    headers: dict[str, str], method: str
+) -> None:
+    world = asleep()
+    began = world.time
+    answer = ask(world, method, "/api/things", headers=headers)
+    assert answer["statusCode"] == 307
+    assert headers_of(answer)["location"] == "/api/things"
+    assert 10 <= world.time - began <= 13
+    assert not world.rule_up
+
+
+@pytest.mark.parametrize("headers", PART_LIKE)
+def test_a_part_of_a_page_gets_its_503_at_once(headers: dict[str, str]) -> None:
+    world = asleep()
+    began = world.time
+    answer = ask(world, path="/logo.png", headers=headers)
+    assert answer["statusCode"] == 503
+    assert int(headers_of(answer)["retry-after"]) > 0
+    assert headers_of(answer)["content-type"] == "application/json"
+    assert world.time == began
+
+
+def test_a_form_that_is_sent_to_a_sleeping_service_is_held_and_sent_on() -> None:
+    answer = ask(asleep(), "POST", "/login", headers=NAVIGATION)
+    assert answer["statusCode"] == 307
+
+
+def test_a_preflight_is_answered_and_wakes() -> None:
+    world = asleep()
+    answer = world.invoke(recorded("alb_preflight"))
+    headers = headers_of(answer)
+    assert answer["statusCode"] == 204
+    assert answer["body"] == ""
+    assert headers["access-control-allow-origin"] == "https://spa.example.com"
+    assert headers["access-control-allow-methods"] == "PUT"
+    assert headers["access-control-allow-headers"] == "authorization,content-type"
+    assert headers["vary"] == "Origin"
+    assert world.phase() is Phase.WAKING
+
+
+def test_options_that_is_no_preflight_is_a_call() -> None:
+    assert ask(asleep(), "OPTIONS")["statusCode"] == 307
+
+
+@pytest.mark.parametrize("world", [asleep, drowsy, broken])
+@pytest.mark.parametrize("headers", [NAVIGATION, CALL_LIKE[0], PART_LIKE[0]])
+def test_head_has_no_body_and_the_headers_of_get(world: Any, headers: dict[str, str]) -> None:
+    head = ask(world(), "HEAD", headers=headers)
+    get = ask(world(), "GET", headers=headers)
+    assert head["body"] == ""
+    assert head["statusCode"] == get["statusCode"]
+    assert headers_of(head).keys() == headers_of(get).keys()
+
+
+@pytest.mark.parametrize("world", [asleep, drowsy, broken])
+@pytest.mark.parametrize("headers", [NAVIGATION, CALL_LIKE[0], PART_LIKE[0]])
+def test_nothing_may_be_stored(world: Any, headers: dict[str, str]) -> None:
+    assert headers_of(ask(world(), headers=headers))["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", [f"{CONTROL}/status", f"{CONTROL}/wake", f"{CONTROL}/nothing"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_nothing_of_the_control_path_may_be_stored(path: str, method: str) -> None:
+    assert headers_of(control(asleep(), method, path))["cache-control"] == "no-store"
+
+
+def test_an_answer_to_another_origin_can_be_read_there() -> None:
+    answer = ask(broken(), headers={"origin": "https://spa.example.com"})
+    assert headers_of(answer)["access-control-allow-origin"] == "https://spa.example.com"
+    assert "access-control-allow-origin" not in headers_of(ask(broken()))
+
+
+# --- holding and sending on --------------------------------------------------------------------
+
+
+def test_a_call_is_held_for_hold_seconds_at_most_then_sent_to_the_same_url_once_more() -> None:
+    world = asleep()
+    world.boot = 60
+    hops = []
+    for _ in range(9):
+        began = world.time
+        answer = ask(world, path="/api/things", query={"page": ["2"]})
+        assert answer["statusCode"] == 307
+        assert headers_of(answer)["location"] == "/api/things?page=2"
+        hops.append(world.time - began)
+        if world.phase() is Phase.AWAKE:
+            break
+    assert len(hops) == 3, "a minute's wake is three hops"
+    assert all(hop <= 26 for hop in hops)
+
+
+def test_past_the_deadline_a_call_gets_503_with_retry_after_and_json() -> None:
+    world = asleep()
+    world.starts = False
+    statuses: list[int] = []
+    while not statuses or statuses[-1] == 307:
+        answer = ask(world)
+        statuses.append(answer["statusCode"])
+        assert len(statuses) <= 15
+    assert statuses[-1] == 503
+    assert int(headers_of(answer)["retry-after"]) > 0
+    body = json.loads(answer["body"])
+    assert body["phase"] == "asleep"
+    assert body["failed"] == "no task became a healthy target"
+
+
+def test_during_the_back_off_retry_after_is_when_the_next_try_is() -> None:
+    world = broken()
+    answer = ask(world)
+    wait = int(headers_of(answer)["retry-after"])
+    assert 0 <= world.time + wait - world.memory.retry_at < 1
+    assert answer["statusCode"] == 503
+
+
+def test_retry_after_during_a_wake_is_what_it_usually_still_takes() -> None:
+    world = asleep(COLD_START_TARGET_SECONDS="40")
+    assert headers_of(ask(world, headers=PART_LIKE[0]))["retry-after"] == "40"
+    world.time += 8.5
+    assert headers_of(ask(world, headers=PART_LIKE[0]))["retry-after"] == "32"
+    world.boot = 500
+    world.time += 100
+    assert headers_of(ask(world, headers=PART_LIKE[0]))["retry-after"] == "1"
+
+
+def test_a_request_to_a_drowsy_service_is_sent_on_once_the_rule_has_settled() -> None:
+    world = drowsy()
+    began = world.time
+    answer = ask(world)
+    assert answer["statusCode"] == 307
+    assert wk.SETTLE_SECONDS <= world.time - began <= wk.SETTLE_SECONDS + 1
+    assert world.did("count 1") == 0
+    assert not world.rule_up
+
+
+@pytest.mark.parametrize("headers", [NAVIGATION, CALL_LIKE[0], PART_LIKE[0]])
+def test_a_redirect_that_comes_back_is_paced(headers: dict[str, str]) -> None:
+    world = drowsy()
+    ask(world)
+    for _ in range(5):
+        began = world.time
+        assert ask(world, headers=headers)["statusCode"] == 307
+        assert world.time - began >= wk.SETTLE_SECONDS
+
+
+def test_200_simultaneous_first_requests_give_the_count_once() -> None:
+    world = asleep()
+    answers = [ask(world, headers=NAVIGATION) for _ in range(100)]
+    answers += [ask(world) for _ in range(100)]
+    assert world.did("count 1") == 1
+    assert {answer["statusCode"] for answer in answers} == {503, 307}
+
+
+# --- where a redirect leads --------------------------------------------------------------------
+
+PATHS = st.one_of(
+    st.text(st.sampled_from("/\\.%2F5cé:@;=&+ ~evil\t\r\n"), max_size=14),
+    st.text(st.characters(codec="utf-8", exclude_characters="?#"), max_size=14),
+).map(lambda text: "/" + text)
+WORDS = st.text(st.sampled_from("ab1%20+[]é/:@!'\"<>\\ "), min_size=1, max_size=6)
+QUERIES = st.dictionaries(WORDS, st.lists(WORDS, min_size=1, max_size=2), max_size=3)
+EVIL = ["//evil.com", "///evil.com/a", "/\\evil.com", "/\t/evil.com", "/%2F/evil.com", "//@evil"]
+
+
+def location(path: str, query: dict[str, list[str]] | None = None) -> str:
+    """Where a call that was held is sent."""
+    parsed = wk.parse_request(request(path=path, query=query))
+    return parsed.location
+
+
+def as_a_browser(url: str) -> str:
+    """What a browser makes of a Location before it resolves it (WHATWG URL, 4.4)."""
+    return re.sub(r"[\t\r\n]", "", url).strip().replace("\\", "/")
+
+
+@given(PATHS, QUERIES)
+def test_no_redirect_leaves_the_site(path: str, query: dict[str, list[str]]) -> None:
+    url = as_a_browser(location(path, query))
+    assert url.startswith("/")
+    assert not url.startswith("//")
+    resolved = urlsplit(urljoin("https://app.example.com/here", url))
+    assert (resolved.scheme, resolved.netloc) == ("https", "app.example.com")
+
+
+@given(PATHS, QUERIES)
+def test_a_location_is_one_line_of_ascii_without_spaces(
+    path: str, query: dict[str, list[str]]
+) -> None:
+    url = location(path, query)
+    assert url.isascii()
+    assert url.isprintable()
+    assert not re.search(r'[\s<>"\\^`{|}#]', url)
+
+
+@given(PATHS)
+def test_the_path_survives(path: str) -> None:
+    url = location(path)
+    dotted = url.removeprefix("/.") if url.startswith("/.//") else url
+    assert unquote_to_bytes(dotted) == unquote_to_bytes(path)
+    assert "?" not in url
+
+
+@given(QUERIES)
+def test_the_query_survives(query: dict[str, list[str]]) -> None:
+    sent = "&".join(f"{name}={value}" for name, values in query.items() for value in values)
+    arrived = urlsplit(location("/a", query)).query
+    assert unquote_to_bytes(arrived) == unquote_to_bytes(sent)
+    assert parse_qsl(arrived, keep_blank_values=True) == parse_qsl(sent, keep_blank_values=True)
+
+
+@pytest.mark.parametrize("path", EVIL)
+def test_a_path_made_to_lead_elsewhere_leads_back_here(path: str) -> None:
+    answer = ask(drowsy(), path=path)
+    url = as_a_browser(headers_of(answer)["location"])
+    assert urlsplit(urljoin("https://app.example.com/", url)).netloc == "app.example.com"
+    assert not url.startswith("//")
+
+
+def test_what_arrives_encoded_is_sent_on_as_it_is() -> None:
+    answer = ask(drowsy(), path="/a%2Fb/%C3%A9", query={"q": ["a%20b+c", "%26"], "flag": [""]})
+    assert headers_of(answer)["location"] == "/a%2Fb/%C3%A9?q=a%20b+c&q=%26&flag="
+
+
+# --- the page ----------------------------------------------------------------------------------
+
+
+def page(world: World) -> tuple[str, dict[str, str]]:
+    answer = ask(world, headers=NAVIGATION)
+    return answer["body"], headers_of(answer)
+
+
+def test_the_page_is_filled_in() -> None:
+    text, _ = page(asleep())
+    assert "{{" not in text
+    assert "<h1>staging</h1>" in text
+    assert 'data-status="/.warmkeeper/status"' in text
+    assert 'data-estimate="60"' in text
+
+
+def test_the_page_takes_its_title_from_the_settings_and_escapes_it() -> None:
+    title = "<script>alert(1)</script> \"Ü\" & 'Co'"
+    world = asleep()
+    body = json.dumps({"page": {"title": title}})
+    world.items["settings"] = {"id": {"S": "settings"}, "body": {"S": body}}
+    text, _ = page(world)
+    assert "<script>alert" not in text
+    assert html.escape(title) in text
+
+
+def test_the_page_s_scripts_and_styles_bear_the_nonce_of_its_policy_new_each_time() -> None:
+    world = asleep()
+    nonces = set()
+    for _ in range(3):
+        text, headers = page(world)
+        policy = headers["content-security-policy"]
+        (script,) = re.findall(r"script-src 'nonce-([\w-]+)'", policy)
+        (style,) = re.findall(r"style-src 'nonce-([\w-]+)'", policy)
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        tags = re.findall(r"<(?:script|style)\b[^>]*>", text)
+        assert len(tags) == 2
+        assert all(f'nonce="{script}"' in tag for tag in tags)
+        assert script == style
+        assert len(script) >= 16
+        nonces.add(script)
+    assert len(nonces) == 3
+
+
+def test_the_page_reaches_for_nothing_elsewhere() -> None:
+    text, _ = page(asleep())
+    assert not re.search(r"""(?:src|href|action)\s*=\s*["'](?!data:)""", text)
+    assert "http://" not in text
+    assert "https://" not in text
+
+
+def test_the_page_of_a_service_that_cannot_start_looks_again_only_after_the_back_off() -> None:
+    world = broken()
+    text, headers = page(world)
+    assert headers["retry-after"] == "50"
+    assert 'content="50"' in text
+    assert "cannot be started" in text
+
+
+# --- the control path --------------------------------------------------------------------------
+
+
+def test_status_is_json_for_anybody_and_wakes_nothing() -> None:
+    world = asleep()
+    answer = world.invoke(recorded("alb_status"))
+    assert answer["statusCode"] == 200
+    body = json.loads(answer["body"])
+    assert body == {
+        "phase": "asleep",
+        "seconds": pytest.approx(100, abs=0.2),
+        "live": False,
+        "stage": None,
+        "estimate_seconds": None,
+        "failed": None,
+    }
+    assert world.desired == 0
+
+
+def test_status_follows_a_wake_stage_by_stage() -> None:
+    world = asleep()
+    seen = []
+    control(world, "POST", f"{CONTROL}/wake")
+    for _ in range(12):
+        body = json.loads(control(world, "GET", f"{CONTROL}/status")["body"])
+        seen.append((body["phase"], body["stage"], body["live"]))
+        world.time += 1
+    expected = [("waking", "asked", False), ("waking", "placed", False), ("awake", "healthy", True)]
+    assert list(dict.fromkeys(seen)) == expected
+    assert body["estimate_seconds"] == pytest.approx(10, abs=1)
+
+
+def test_status_of_an_unknown_service_is_unknown() -> None:
+    body = json.loads(control(World(exists=False), "GET", f"{CONTROL}/status")["body"])
+    assert body["phase"] == "unknown"
+
+
+def test_status_tells_why_a_wake_failed() -> None:
+    body = json.loads(control(broken(), "GET", f"{CONTROL}/status")["body"])
+    assert body["failed"] == "no task became a healthy target"
+
+
+def test_post_wake_wakes_and_get_wake_does_not() -> None:
+    world = asleep()
+    assert control(world, "GET", f"{CONTROL}/wake")["statusCode"] == 404
+    assert world.desired == 0
+    answer = control(world, "POST", f"{CONTROL}/wake")
+    assert answer["statusCode"] == 202
+    assert json.loads(answer["body"])["phase"] == "waking"
+    assert world.desired == 1
+
+
+@pytest.mark.parametrize("path", ["/", f"{CONTROL}/", f"{CONTROL}/sleep", f"{CONTROL}/status/x"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_what_is_not_on_the_control_path_is_404_and_wakes_nothing(path: str, method: str) -> None:
+    world = asleep()
+    assert control(world, method, path)["statusCode"] == 404
+    assert world.desired == 0
+
+
+def test_another_control_path_is_heeded() -> None:
+    world = asleep(CONTROL_PATH="/_up")
+    assert control(world, "GET", "/_up/status")["statusCode"] == 200
+    assert control(world, "GET", f"{CONTROL}/status")["statusCode"] == 404
+
+
+def test_a_target_group_that_is_not_ours_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    world = asleep()
+    before = state(world)
+    capsys.readouterr()
+    assert ask(world, group=SERVICE_GROUP)["statusCode"] == 403
+    assert metrics(capsys.readouterr().out) == {"Refused": 1}
+    assert state(world) == before
+
+
+# --- the heartbeat -----------------------------------------------------------------------------
+
+TOKEN = {"HEARTBEAT_TOKEN_PARAMETER": "arn:aws:ssm:eu-central-1:123456789012:parameter/token"}
+ACTIVE = '{"in_flight": 0, "requests": 3}'
+
+
+def beat(world: World, body: bytes | str = ACTIVE, path: str = "/health", **headers: str) -> Any:
+    return control(world, "POST", path, body=body, headers=headers)
+
+
+@pytest.mark.parametrize("path", ["/health", f"{CONTROL}/heartbeat"])
+def test_an_active_beat_is_counted_and_holds_awake(
+    path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World()
+    world.signal(Kind.ADOPT)
+    capsys.readouterr()
+    answer = beat(world, path=path)
+    assert answer["statusCode"] == 200
+    assert json.loads(answer["body"]) == {"phase": "awake", "counted": True}
+    assert world.memory.beat == world.time
+    assert metrics(capsys.readouterr().out) == {"Beats": 1}
+
+
+@pytest.mark.parametrize("body", ["", "{}", '{"in_flight": 0, "requests": 0}', b'{"requests": 0}'])
+def test_a_beat_without_activity_counts_for_nothing(body: bytes | str) -> None:
+    world = World()
+    world.signal(Kind.ADOPT)
+    before = state(world)
+    answer = beat(world, body)
+    assert json.loads(answer["body"]) == {"phase": "awake", "counted": False}
+    assert state(world) == before
+
+
+def test_a_beat_never_wakes() -> None:
+    world = asleep()
+    assert json.loads(beat(world)["body"])["phase"] == "asleep"
+    assert world.desired == 0
+    assert world.rule_up
+
+
+def test_a_body_that_arrives_as_base64_is_read_all_the_same() -> None:
+    world = World()
+    world.signal(Kind.ADOPT)
+    assert json.loads(beat(world, ACTIVE.encode())["body"])["counted"] is True
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ("hello", "body"),
+        ("[]", "body"),
+        ("null", "body"),
+        ("7", "body"),
+        (b"\xff\xfe", "body"),
+        ('{"in_flight": -1}', "in_flight"),
+        ('{"in_flight": "1"}', "in_flight"),
+        ('{"in_flight": true}', "in_flight"),
+        ('{"in_flight": null}', "in_flight"),
+        ('{"requests": 1.5}', "requests"),
+        ('{"in_flight": 1, "requests": [1]}', "requests"),
+        ("[" * 100_000, "body"),
+    ],
+)
+def test_a_bad_beat_is_400_names_what_is_wrong_and_does_nothing(
+    body: bytes | str, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = drowsy()
+    before = state(world)
+    capsys.readouterr()
+    answer = beat(world, body)
+    assert answer["statusCode"] == 400
+    assert named in json.loads(answer["body"])["error"]
+    assert metrics(capsys.readouterr().out) == {"Refused": 1}
+    assert state(world) == before
+
+
+def test_with_a_token_the_right_one_is_needed() -> None:
+    world = asleep(**TOKEN)
+    answer = world.invoke(recorded("alb_heartbeat"))
+    assert answer["statusCode"] == 200
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "",
+        "secret",
+        "Bearer",
+        "Bearer ",
+        "Bearer secre",
+        "Bearer secrets",
+        "Bearer Secret",
+        "Basic x",
+    ],
+)
+def test_without_the_right_token_a_beat_is_401_and_does_nothing(
+    authorization: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = asleep(**TOKEN)
+    before = state(world)
+    capsys.readouterr()
+    answer = beat(world, authorization=authorization) if authorization else beat(world)
+    assert answer["statusCode"] == 401
+    assert metrics(capsys.readouterr().out) == {"Refused": 1}
+    assert state(world) == before
+
+
+@given(st.text(max_size=30))
+@settings(max_examples=50, deadline=None)
+def test_no_other_text_passes_for_the_token(text: str) -> None:
+    world = World(environment={**ENVIRONMENT, **TOKEN})
+    assert beat(world, authorization=f"Bearer x{text}")["statusCode"] == 401
+
+
+def test_a_bad_body_without_the_token_is_401_too() -> None:
+    assert beat(asleep(**TOKEN), "hello")["statusCode"] == 401
+
+
+def test_the_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[Any, Any]] = []
+
+    def compare(one: Any, other: Any) -> bool:
+        compared.append((one, other))
+        return False
+
+    monkeypatch.setattr("hmac.compare_digest", compare)
+    assert beat(asleep(**TOKEN), authorization="Bearer secret")["statusCode"] == 401
+    assert len(compared) == 1
+
+
+def test_a_new_token_is_believed_within_minutes_and_is_not_read_each_time() -> None:
+    world = asleep(**TOKEN)
+    aws = world.aws()
+    event = recorded("alb_heartbeat")
+    assert wk.dispatch(aws, event)["statusCode"] == 200
+    assert wk.dispatch(aws, event)["statusCode"] == 200
+    assert world.reads.count("get_parameter") == 1
+    world.token = "new"
+    world.time += 301
+    assert wk.dispatch(aws, event)["statusCode"] == 401
+
+
+def test_without_a_heartbeat_path_there_is_no_heartbeat() -> None:
+    world = asleep(HEARTBEAT_PATH="")
+    assert beat(world)["statusCode"] == 404
+    assert beat(world, path=f"{CONTROL}/heartbeat")["statusCode"] == 404
+    assert beat(world, path="")["statusCode"] == 404
+
+
+# --- what goes wrong ---------------------------------------------------------------------------
+
+CALLED = ["get_item", "put_item", "describe_services", "update_service"]
+
+
+@pytest.mark.parametrize("operation", CALLED)
+@pytest.mark.parametrize("headers", [NAVIGATION, CALL_LIKE[0], PART_LIKE[0]])
+def test_an_unforeseen_error_is_503_with_retry_after_a_trace_and_a_metric(
+    operation: str, headers: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = asleep()
+    world.failing.add(operation)
+    capsys.readouterr()
+    answer = ask(world, headers=headers)
+    assert answer["statusCode"] == 503
+    assert int(headers_of(answer)["retry-after"]) > 0
+    assert headers_of(answer)["cache-control"] == "no-store"
+    output = capsys.readouterr().out
+    assert metrics(output)["HandledErrors"] == 1
+    (line,) = [line for line in log_lines(output) if line.get("level") == "ERROR"]
+    assert "Traceback" in line["trace"]
+    assert operation in line["trace"]
+    assert "Traceback" not in answer["body"]
+
+
+def test_a_token_that_cannot_be_read_is_503_not_a_beat() -> None:
+    world = asleep(**TOKEN)
+    world.failing.add("get_parameter")
+    assert beat(world, authorization="Bearer secret")["statusCode"] == 503
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"isBase64Encoded": True, "body": "x"},
+        {"httpMethod": None},
+        {"path": None},
+        {"multiValueHeaders": None, "multiValueQueryStringParameters": None, "body": None},
+        {"body": "\ud800"},
+    ],
+)
+def test_on_the_http_path_nothing_is_ever_raised(changes: dict[str, Any]) -> None:
+    answer = asleep().invoke({**request(), **changes})
+    assert 200 <= answer["statusCode"] < 600
+
+
+def test_neither_secrets_nor_payloads_are_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    world = asleep(**TOKEN)
+    beat(world, '{"in_flight": "private-1"}', authorization="Bearer secret")
+    beat(world, "private-2", authorization="Bearer private-3")
+    ask(world, "POST", "/a", body="private-4", headers={"cookie": "private-5"})
+    ask(world, path="/a", query={"q": ["private-6"]})
+    world.failing.add("get_item")
+    ask(world, "POST", "/a", body="private-7", headers={"authorization": "private-8"})
+    output = capsys.readouterr().out
+    assert output
+    assert "secret" not in output
+    assert re.findall(r"private-\d", output) == []
+
+
+def test_a_metric_line_is_well_formed_embedded_metric_format(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = asleep()
+    capsys.readouterr()
+    ask(world)
+    lines = [line for line in log_lines(capsys.readouterr().out) if "_aws" in line]
+    units = {}
+    for line in lines:
+        assert line["Name"] == "staging"
+        assert isinstance(line["_aws"]["Timestamp"], int)
+        assert abs(line["_aws"]["Timestamp"] / 1000 - world.time) < 60
+        (space,) = line["_aws"]["CloudWatchMetrics"]
+        assert space["Namespace"] == "Warmkeeper"
+        assert space["Dimensions"] == [["Name"]]
+        for metric in space["Metrics"]:
+            assert isinstance(line[metric["Name"]], int | float)
+            units[metric["Name"]] = metric["Unit"]
+    assert units == {"Wakes": "Count", "ColdStartSeconds": "Seconds"}

@@ -1,0 +1,349 @@
+"""ECS, listener, alarm, topic and table in memory, with a clock that jumps.
+
+The real warmkeeper runs on it in one process: `World.aws()` is its adapter with the boto3 clients
+replaced, so that every line of the adapter but the network is exercised.
+"""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import warmkeeper as wk
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+ACCOUNT = "arn:aws:ecs:eu-central-1:123456789012"
+BALANCING = "arn:aws:elasticloadbalancing:eu-central-1:123456789012"
+SERVICE_RULE = f"{BALANCING}:listener-rule/app/staging/a1/l1/r-service"
+WAKE_RULE = f"{BALANCING}:listener-rule/app/staging/a1/l1/r-wake"
+CONTROL_RULE = f"{BALANCING}:listener-rule/app/staging/a1/l1/r-control"
+WAKE_GROUP = f"{BALANCING}:targetgroup/staging-wake/t1"
+CONTROL_GROUP = f"{BALANCING}:targetgroup/staging-control/t2"
+SERVICE_GROUP = f"{BALANCING}:targetgroup/staging/t3"
+IDLE_ALARM = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:staging-idle"
+WAKE_ALARM = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:staging-wake"
+
+ENVIRONMENT = {
+    "NAME": "staging",
+    "CLUSTER_NAME": "estate",
+    "SERVICE_NAMES": "app",
+    "TARGET_GROUP_ARNS": SERVICE_GROUP,
+    "WAKE_PATH": "listener",
+    "SERVICE_RULE_ARN": SERVICE_RULE,
+    "WAKE_RULE_ARN": WAKE_RULE,
+    "OWN_RULE_ARNS": CONTROL_RULE,
+    "RULE_PRIORITY": "12",
+    "WAKE_TARGET_GROUP_ARN": WAKE_GROUP,
+    "CONTROL_TARGET_GROUP_ARN": CONTROL_GROUP,
+    "CONTROL_PATH": "/.warmkeeper",
+    "HEARTBEAT_PATH": "/health",
+    "HEARTBEAT_TOKEN_PARAMETER": "",
+    "TABLE_NAME": "staging",
+    "TOPIC_ARN": "arn:aws:sns:eu-central-1:123456789012:staging",
+    "IDLE_ALARM_NAME": "staging-idle",
+    "IDLE_ALARM_ARN": IDLE_ALARM,
+    "WAKE_ALARM_ARN": "",
+    "METRIC_NAMESPACE": "Warmkeeper",
+    "IDLE_MINUTES": "5",
+    "LINGER_SECONDS": "60",
+    "MIN_AWAKE_MINUTES": "8",
+    "AWAKE_COUNT": "1",
+    "COLD_START_TARGET_SECONDS": "60",
+    "WAKE_DEADLINE_SECONDS": "300",
+    "HOLD_SECONDS": "25",
+    "RESTORE_ON_DESTROY": "true",
+}
+
+
+class ConditionalCheckFailedException(Exception):
+    """As botocore raises it."""
+
+
+class ClusterNotFoundException(Exception):
+    """As botocore raises it."""
+
+
+class Exceptions:
+    """A client's `exceptions`."""
+
+    ConditionalCheckFailedException = ConditionalCheckFailedException
+    ClusterNotFoundException = ClusterNotFoundException
+
+
+@dataclass
+class SimulatedTask:
+    """One task: healthy `boot` seconds after its start until `doomed` seconds after its stop."""
+
+    number: int
+    created: float
+    stopped: float | None = None
+    reason: str = ""
+
+
+@dataclass
+class World:
+    """The outside. `calls` lists every call that changes something, as (time, what).
+
+    `hooks` run before the next calls of an operation (by boto3's name), one each: there another
+    invocation may come in between. An operation in `failing` is throttled. With `lands_after`, a
+    call that takes is never answered and lands so many seconds later. `reads` names every call.
+    """
+
+    environment: dict[str, str] = field(default_factory=lambda: dict(ENVIRONMENT))
+    time: float = 1_800_000_000.0
+    boot: float = 10.0
+    doomed: float = 3.0
+    desired: int = 1
+    exists: bool = True
+    deploying: bool = False
+    protected: bool = False
+    starts: bool = True
+    alarm: str | None = "OK"
+    items: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rules: dict[str, int] = field(
+        default_factory=lambda: {CONTROL_RULE: 10, SERVICE_RULE: 100, WAKE_RULE: 101}
+    )
+    tasks: list[SimulatedTask] = field(default_factory=list)
+    calls: list[tuple[float, str]] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    subjects: list[str] = field(default_factory=list)
+    token: str = "secret"
+    reads: list[str] = field(default_factory=list)
+    hooks: dict[str, list[Callable[[], object]]] = field(default_factory=dict)
+    failing: set[str] = field(default_factory=set)
+    lands_after: float | None = None
+    landing: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        for _ in range(self.desired):
+            self.tasks.append(SimulatedTask(next(self._numbers), self.time - 3600))
+
+    def aws(self) -> SimulatedAws:
+        return SimulatedAws(self)
+
+    def signal(self, kind: wk.Kind, **more: Any) -> wk.Observation:
+        return wk.act(self.aws(), wk.Signal(kind, **more))
+
+    def invoke(self, event: Any) -> dict[str, Any]:
+        return wk.dispatch(self.aws(), event)
+
+    def minutes(self, minutes: int) -> None:
+        """Let so many ticks pass."""
+        for _ in range(minutes):
+            self.time += 60
+            self.invoke({"source": "aws.events", "detail-type": "Scheduled Event"})
+
+    @property
+    def memory(self) -> wk.Memory:
+        return self.aws().read_memory()
+
+    def phase(self) -> wk.Phase:
+        return self.memory.phase
+
+    @property
+    def rule_up(self) -> bool:
+        return self.rules[WAKE_RULE] < self.rules[SERVICE_RULE]
+
+    def running(self) -> list[SimulatedTask]:
+        return [task for task in self.tasks if task.stopped is None]
+
+    def healthy(self, task: SimulatedTask) -> bool:
+        until = self.time if task.stopped is None else task.stopped + self.doomed
+        return self.starts and task.created + self.boot <= self.time <= until
+
+    def set_desired(self, count: int) -> None:
+        """As UpdateService, whoever calls it."""
+        self.desired = count
+        for task in self.running()[count:]:
+            task.stopped, task.reason = self.time, "Scaling activity initiated by deployment"
+        while len(self.running()) < count:
+            self.tasks.append(SimulatedTask(next(self._numbers), self.time))
+
+    def between(self, operation: str, hook: Callable[[], object]) -> None:
+        """Let `hook` happen right before the next call of `operation`."""
+        self.hooks.setdefault(operation, []).append(hook)
+
+    def land(self) -> None:
+        """Whatever was on its way and is due arrives."""
+        due = [effect for when, effect in self.landing if when <= self.time]
+        self.landing = [(when, effect) for when, effect in self.landing if when > self.time]
+        for effect in due:
+            effect()
+
+    def step(self, operation: str, taking: bool, effect: Callable[[], Any]) -> Any:
+        """One call to AWS, as the test wants it to go."""
+        self.land()
+        self.reads.append(operation)
+        if waiting := self.hooks.get(operation):
+            waiting.pop(0)()
+        if operation in self.failing:
+            raise ClientError({"Error": {"Code": "ThrottlingException"}}, operation)
+        if taking and self.lands_after is not None:
+            self.landing.append((self.time + self.lands_after, effect))
+            self.time += wk.TAKE_TIMEOUT_SECONDS
+            raise ReadTimeoutError(endpoint_url="https://aws.example")
+        return effect()
+
+    def did(self, what: str) -> int:
+        return sum(1 for _, call in self.calls if call == what)
+
+
+class SimulatedAws(wk.Aws):
+    """The adapter, with clients over a World."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(wk.Config.from_environment(world.environment))
+        self.world = world
+
+    def now(self) -> float:
+        return self.world.time
+
+    def sleep(self, seconds: float) -> None:
+        self.world.time += max(0.0, seconds)
+
+    def client(self, service: str, *, taking: bool = False) -> Any:
+        client = {
+            "dynamodb": Database,
+            "ecs": Ecs,
+            "elbv2": LoadBalancing,
+            "cloudwatch": CloudWatch,
+            "sns": Topic,
+            "ssm": Parameters,
+        }[service](self.world)
+        return Stepped(client, taking)
+
+
+@dataclass
+class Client:
+    world: World
+    exceptions: type[Exceptions] = Exceptions
+
+
+@dataclass
+class Stepped:
+    """A client, each of whose calls goes through `World.step`."""
+
+    client: Client
+    taking: bool
+
+    def __getattr__(self, operation: str) -> Any:
+        attribute = getattr(self.client, operation)
+        if operation in ("exceptions", "get_paginator"):
+            return attribute
+
+        def call(**arguments: Any) -> Any:
+            world = self.client.world
+            return world.step(operation, self.taking, lambda: attribute(**arguments))
+
+        return call
+
+
+class Database(Client):
+    def get_item(self, *, Key: dict[str, Any], **_: Any) -> dict[str, Any]:
+        item = self.world.items.get(Key["id"]["S"])
+        return {"Item": json.loads(json.dumps(item))} if item else {}
+
+    def put_item(self, *, Item: dict[str, Any], ExpressionAttributeValues: Any, **_: Any) -> None:
+        current = self.world.items.get(Item["id"]["S"])
+        if current and current["version"] != ExpressionAttributeValues[":read"]:
+            raise ConditionalCheckFailedException
+        self.world.items[Item["id"]["S"]] = Item
+
+
+class Ecs(Client):
+    def describe_services(self, *, services: list[str], **_: Any) -> dict[str, Any]:
+        deployments = [{"rolloutState": "COMPLETED"}] * (2 if self.world.deploying else 1)
+        service = {
+            "serviceName": services[0],
+            "status": "ACTIVE",
+            "desiredCount": self.world.desired,
+            "runningCount": len(self.world.running()),
+            "deployments": deployments,
+        }
+        return {"services": [service] if self.world.exists else []}
+
+    def update_service(self, *, service: str, desiredCount: int, **_: Any) -> None:
+        assert service == "app"
+        self.world.calls.append((self.world.time, f"count {desiredCount}"))
+        self.world.set_desired(desiredCount)
+
+    def list_tasks(self, *, desiredStatus: str, **_: Any) -> dict[str, Any]:
+        running = desiredStatus == "RUNNING"
+        wanted = [task for task in self.world.tasks if (task.stopped is None) == running]
+        return {"taskArns": [f"{ACCOUNT}:task/estate/{task.number}" for task in wanted]}
+
+    def describe_tasks(self, *, tasks: list[str], **_: Any) -> dict[str, Any]:
+        return {"tasks": [self._described(t) for t in self.world.tasks if self._arn(t) in tasks]}
+
+    def _arn(self, task: SimulatedTask) -> str:
+        return f"{ACCOUNT}:task/estate/{task.number}"
+
+    def _described(self, task: SimulatedTask) -> dict[str, Any]:
+        def moment(seconds: float) -> datetime.datetime:
+            return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+
+        address = {"name": "privateIPv4Address", "value": f"10.0.0.{task.number}"}
+        described: dict[str, Any] = {
+            "taskArn": self._arn(task),
+            "desiredStatus": "RUNNING" if task.stopped is None else "STOPPED",
+            "attachments": [{"details": [address]}],
+            "createdAt": moment(task.created),
+        }
+        if self.world.time >= task.created + self.world.boot / 2:
+            described["connectivityAt"] = moment(task.created + self.world.boot / 2)
+        if task.stopped is not None:
+            described |= {"stoppedAt": moment(task.stopped), "stoppedReason": task.reason}
+        return described
+
+    def get_task_protection(self, **_: Any) -> dict[str, Any]:
+        return {"protectedTasks": [{"protectionEnabled": self.world.protected}]}
+
+
+class LoadBalancing(Client):
+    def describe_target_health(self, **_: Any) -> dict[str, Any]:
+        return {
+            "TargetHealthDescriptions": [
+                {
+                    "Target": {"Id": f"10.0.0.{task.number}"},
+                    "TargetHealth": {"State": "healthy" if self.world.healthy(task) else "initial"},
+                }
+                for task in self.world.tasks
+            ]
+        }
+
+    def get_paginator(self, name: str) -> LoadBalancing:
+        assert name == "describe_rules"
+        return self
+
+    def paginate(self, *, ListenerArn: str) -> list[dict[str, Any]]:
+        assert ListenerArn == f"{BALANCING}:listener/app/staging/a1/l1"
+        rules = [{"RuleArn": arn, "Priority": str(n)} for arn, n in self.world.rules.items()]
+        return [{"Rules": [*rules, {"RuleArn": "r-default", "Priority": "default"}]}]
+
+    def set_rule_priorities(self, *, RulePriorities: list[dict[str, Any]]) -> None:
+        (move,) = RulePriorities
+        others = {n for arn, n in self.world.rules.items() if arn != move["RuleArn"]}
+        assert move["Priority"] not in others, "PriorityInUse"
+        self.world.rules[move["RuleArn"]] = move["Priority"]
+        self.world.calls.append((self.world.time, "rule up" if self.world.rule_up else "rule down"))
+
+
+class CloudWatch(Client):
+    def describe_alarms(self, **_: Any) -> dict[str, Any]:
+        return {"MetricAlarms": [{"StateValue": self.world.alarm}] if self.world.alarm else []}
+
+
+class Topic(Client):
+    def publish(self, *, Message: str, Subject: str, **_: Any) -> None:
+        self.world.subjects.append(Subject)
+        self.world.notices.append(Message)
+
+
+class Parameters(Client):
+    def get_parameter(self, **_: Any) -> dict[str, Any]:
+        return {"Parameter": {"Value": self.world.token}}

@@ -1,0 +1,1 @@
+"""Small programs that build, check and describe the project."""

@@ -1,0 +1,53 @@
+"""Builds lambda/warmkeeper.zip, the same to the byte on every machine.
+
+The entries are stored and not deflated (a compressor's output differs between zlib versions), carry
+the earliest time that a zip can hold and the mode 0644, and stand in a fixed order.
+
+    python tools/package.py          writes the package
+    python tools/package.py --check  compares it with its source; 1 if they differ
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import zipfile
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent.parent / "lambda"
+PACKAGE = FOLDER / "warmkeeper.zip"
+MEMBERS = ("warmkeeper.py", "page.html")
+
+UNIX = 3
+REGULAR_FILE_0644 = 0o100644
+EARLIEST = (1980, 1, 1, 0, 0, 0)
+
+
+def build(folder: Path = FOLDER) -> bytes:
+    """The package's bytes, from the members in `folder`; FileNotFoundError if one is missing."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as package:
+        for name in MEMBERS:
+            entry = zipfile.ZipInfo(name, EARLIEST)
+            entry.create_system = UNIX
+            entry.external_attr = REGULAR_FILE_0644 << 16
+            package.writestr(entry, (folder / name).read_bytes())
+    return buffer.getvalue()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Writes or checks the package; 0 if it is now, or already was, what its source says."""
+    parser = argparse.ArgumentParser(description="Builds lambda/warmkeeper.zip.")
+    parser.add_argument("--check", action="store_true", help="compare, and write nothing")
+    if not parser.parse_args(arguments).check:
+        PACKAGE.write_bytes(build())
+        return 0
+    if PACKAGE.is_file() and PACKAGE.read_bytes() == build():
+        return 0
+    print(f"{PACKAGE.name} is not what its source gives: run tools/package.py", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
