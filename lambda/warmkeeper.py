@@ -41,14 +41,20 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
-from functools import cache, cached_property
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+# Imported here and not at their first use: Lambda's init phase has a full CPU for it.
+import boto3
+from botocore.config import Config as SdkConfig
+from botocore.exceptions import BotoCoreError, ClientError
+
 TAKE_START_SECONDS = 1.0  # a call that takes starts within this time of its stamp, or not at all
 TAKE_TIMEOUT_SECONDS = 1.0  # to connect, and again to answer
+TAKE_SECONDS = TAKE_START_SECONDS + 2 * TAKE_TIMEOUT_SECONDS  # by then it is made or given up
 FENCE_SECONDS = 5.0  # start + connect + answer, and two more for AWS's reads to show it
 GIVE_AGAIN_SECONDS = 10.0  # a count that was given and is still not seen is given again
 SETTLE_SECONDS = 1.0  # what a rule change needs to reach every node of the load balancer
@@ -59,12 +65,17 @@ EVENT_WAIT_SECONDS = 20.0  # an ECS event during a wake stays to see its target 
 BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes in a row
 RESTORE_PIN_SECONDS = 3600.0  # on destroy: no tick still under way may take the count
 KEPT_WAKES = 5  # past cold starts in the memory
+ERRORS = (BotoCoreError, ClientError, TimeoutError)  # of a call to AWS, or one too late to be made
+NOT_TAKEN = "not taken"
+
+# What somebody is told once, as long as it holds; some go on with particulars.
+NO_SERVICE = "no ACTIVE ECS service"
 RULE_MISSING = "the wake rule or the service rule is not on the listener"
+NO_NUMBER = "no rule number is free"
+PINNED = "pinned, and no live target"
 
 
 # --- what it is told ---------------------------------------------------------------------------
-
-
 class ConfigError(ValueError):
     """The environment lacks a variable or holds a value that cannot be used; names the variable."""
 
@@ -124,17 +135,20 @@ class Config:
             variable, kind = item.name.upper(), str(item.type)
             if variable not in environment:
                 raise ConfigError(f"{variable} is not set; the Terraform module sets it")
+            got = environment[variable]
             try:
-                values[item.name] = parsers[kind](environment[variable])
+                values[item.name] = parsers[kind](got)
             except (ValueError, KeyError):
-                got = environment[variable]
                 raise ConfigError(f"{variable} is {got!r}; it must be of type {kind}") from None
-        return cls(**values)
+        config = cls(**values)
+        if not config.service_names:
+            raise ConfigError("SERVICE_NAMES is empty; it must name an ECS service")
+        if config.wake_path not in ("listener", "alarm"):
+            raise ConfigError(f"WAKE_PATH is {config.wake_path!r}; it must be listener or alarm")
+        return config
 
 
 # --- what it knows -----------------------------------------------------------------------------
-
-
 class Phase(StrEnum):
     AWAKE, DROWSY, ASLEEP, WAKING = "awake", "drowsy", "asleep", "waking"
 
@@ -155,6 +169,9 @@ class Kind(StrEnum):
     ADOPT, RECONCILE, RESTORE = "adopt", "reconcile", "restore"
 
 
+Service = dict[str, Any]  # an ACTIVE one, as DescribeServices shows it
+Task = dict[str, Any]  # as DescribeTasks shows it
+STAGES = {"startedAt": "started", "pullStoppedAt": "pulled", "connectivityAt": "placed"}
 WAKING_KINDS = frozenset({Kind.REQUEST, Kind.WAKE_ALARM, Kind.WAKE, Kind.PIN, Kind.RESTORE})
 FORCING_KINDS = frozenset({Kind.WAKE, Kind.PIN, Kind.RESTORE})  # these ignore the back-off
 SLEEPING_KINDS = frozenset({Kind.TICK, Kind.IDLE_ALARM, Kind.SLEEP})
@@ -163,11 +180,12 @@ COMMANDS = (Kind.STATUS, Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN, Kind.DOCTO
 
 @dataclass(frozen=True)
 class Signal:
-    """What was heard, with what belongs to a BEAT and to a PIN (epoch seconds) alone."""
+    """What was heard, with what belongs to some kinds alone. Times are epoch seconds."""
 
     kind: Kind
-    active: bool = False
-    pinned_until: float = 0.0
+    active: bool = False  # BEAT
+    pinned_until: float = 0.0  # PIN
+    arrived: float = 0.0  # a REQUEST by HTTP: from then on its client waits
 
 
 @dataclass(frozen=True)
@@ -219,24 +237,6 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Service:
-    """An ACTIVE ECS service as DescribeServices shows it."""
-
-    name: str
-    desired: int
-    deploying: bool
-
-
-@dataclass(frozen=True)
-class Task:
-    """A task that is meant to run. `times` maps the stages it has reached to epoch seconds."""
-
-    arn: str
-    addresses: tuple[str, ...]
-    times: dict[str, float]
-
-
-@dataclass(frozen=True)
 class Observation:
     """What one look at AWS showed. None means not looked at."""
 
@@ -244,8 +244,8 @@ class Observation:
     services: tuple[Service, ...]
     missing: tuple[str, ...] = ()
     rule: Rule = Rule.UNSEEN
-    tasks: tuple[Task, ...] = ()
-    live: tuple[Task, ...] | None = None  # healthy in a target group, and meant to run
+    tasks: tuple[Task, ...] = ()  # those that are meant to run
+    live: tuple[Task, ...] | None = None  # of these, the ones healthy in a target group
     idle: bool | None = None
     protected: bool | None = None
     stopped_reason: str = ""
@@ -253,7 +253,7 @@ class Observation:
 
     @property
     def desired(self) -> int:
-        return sum(service.desired for service in self.services)
+        return sum(service["desiredCount"] for service in self.services)
 
 
 @dataclass(frozen=True)
@@ -266,52 +266,12 @@ class Decision:
     take: tuple[str, ...] = ()  # services whose count goes to 0
     rule: Rule | None = None
     notice: str = ""
+    if_taken: bool = False  # the notice is true only if the count could be taken
     metrics: Mapping[str, float] = field(default_factory=dict)
     again: bool = False  # the phase followed AWS: decide once more, with the same signal
 
 
 # --- what it decides ---------------------------------------------------------------------------
-# Pure: no clock, no client, no log. `now` is an epoch second.
-
-
-def enter(seen: Observation, phase: Phase, now: float, **changes: Any) -> Memory:
-    """The memory after a transition. Counts above 0 that are seen now are remembered with it."""
-    running = {service.name: service.desired for service in seen.services if service.desired}
-    counts = {**seen.memory.counts, **running}
-    fresh = {"since": now, "counts": counts, "asked_to_sleep": False, "wake": None}
-    return replace(seen.memory, phase=phase, **{**fresh, **changes})
-
-
-def counts_to_give(seen: Observation, config: Config) -> tuple[tuple[str, int], ...]:
-    """The remembered count of each service, never less than it has already."""
-    counts = seen.memory.counts
-    return tuple(
-        (s.name, max(s.desired, counts.get(s.name, config.awake_count))) for s in seen.services
-    )
-
-
-def settled(memory: Memory, now: float) -> bool:
-    """Whether the phase is old enough for AWS's reads to contradict it."""
-    return now - max(memory.since, memory.stamp) >= FENCE_SECONDS
-
-
-def guard(seen: Observation, config: Config, now: float) -> str:
-    """The first reason why the service must stay up; "" if it may sleep."""
-    memory = seen.memory
-    asked, awake, beat = memory.asked_to_sleep, now - memory.since, now - memory.beat
-    too_early = memory.phase is Phase.AWAKE and awake < config.min_awake_minutes * 60
-    objections = {
-        f"pinned for another {memory.pinned_until - now:.0f} s": memory.pinned_until > now,
-        RULE_MISSING: seen.rule is Rule.MISSING,
-        "a deployment is in progress": any(service.deploying for service in seen.services),
-        f"awake for {awake:.0f} s of {config.min_awake_minutes} min": too_early and not asked,
-        f"active beat {beat:.0f} s ago": beat < config.idle_minutes * 60 and not asked,
-        "a task protects itself from scale-in": seen.protected,
-        "the idle alarm is not in ALARM": not seen.idle and not asked,
-    }
-    return next((objection for objection, holds in objections.items() if holds), "")
-
-
 def tell_once(memory: Memory, what: str) -> Decision:
     """Stay as it is and tell somebody, unless this was the last thing told."""
     if memory.trouble == what:
@@ -319,170 +279,208 @@ def tell_once(memory: Memory, what: str) -> Decision:
     return Decision(what, replace(memory, trouble=what), notice=f"needs attention: {what}")
 
 
-def to_awake(seen: Observation, now: float, reason: str) -> Decision:
-    """The wake rule goes down: the load balancer serves the service alone."""
-    return Decision(reason, enter(seen, Phase.AWAKE, now, stamp=now), rule=Rule.DOWN)
+@dataclass(frozen=True)
+class Case:
+    """What is decided upon. Pure: no clock, no client, no log; `now` is an epoch second."""
 
+    seen: Observation
+    memory: Memory  # with what the signal itself leaves in it
+    signal: Signal
+    config: Config
+    now: float
 
-def to_waking(
-    seen: Observation, config: Config, now: float, cause: str, *, give: bool = False
-) -> Decision:
-    """Tasks are to start (`give`) or are starting already; clients wait with us."""
-    waking = enter(seen, Phase.WAKING, now, wake=Wake(began=now, cause=cause, given=now))
-    counts = counts_to_give(seen, config) if give else ()
-    return Decision(f"woken: {cause}", waking, counts, rule=Rule.UP, metrics={"Wakes": 1})
+    def enter(self, phase: Phase, **changes: Any) -> Memory:
+        """The memory after a transition. Counts above 0 that are seen now are remembered."""
+        services = self.seen.services
+        running = {s["serviceName"]: s["desiredCount"] for s in services if s["desiredCount"]}
+        counts = {**self.memory.counts, **running}
+        fresh = {"since": self.now, "counts": counts, "asked_to_sleep": False, "wake": None}
+        return replace(self.memory, phase=phase, **{**fresh, **changes})
 
+    def counts(self) -> tuple[tuple[str, int], ...]:
+        """The remembered count of each service, never less than it has already."""
+        remembered, default = self.memory.counts, self.config.awake_count
+        desired = {s["serviceName"]: s["desiredCount"] for s in self.seen.services}
+        return tuple((s, max(count, remembered.get(s, default))) for s, count in desired.items())
 
-def to_asleep(seen: Observation, now: float, reason: str, **changes: Any) -> Decision:
-    """The count goes to 0, remembered in the same write that announces it."""
-    asleep = enter(seen, Phase.ASLEEP, now, stamp=now, **changes)
-    take = tuple(service.name for service in seen.services if service.desired)
-    return Decision(reason, asleep, take=take, notice=f"asleep: {reason}")
+    def settled(self) -> bool:
+        """Whether the phase is old enough for AWS's reads to contradict it."""
+        return self.now - max(self.memory.since, self.memory.stamp) >= FENCE_SECONDS
 
+    def objection(self, *, asked: bool) -> str:
+        """The first reason why the service must stay up; "" if it may sleep, `asked` to or idle."""
+        memory, config, seen = self.memory, self.config, self.seen
+        awake, beat, pin = (
+            self.now - memory.since,
+            self.now - memory.beat,
+            memory.pinned_until - self.now,
+        )
+        fresh = config.idle_minutes * 60 + BEAT_WRITE_SECONDS  # the last beat may be unwritten
+        early = memory.phase is Phase.AWAKE and awake < config.min_awake_minutes * 60
+        rollouts = [s["deployments"] for s in seen.services]
+        deploying = any(len(r) > 1 or r[0].get("rolloutState") == "IN_PROGRESS" for r in rollouts)
+        objections = {
+            f"pinned for another {pin:.0f} s": pin > 0,
+            RULE_MISSING: seen.rule is Rule.MISSING,
+            "a deployment is in progress": deploying,
+            f"awake for {awake:.0f} s of {config.min_awake_minutes} min": early and not asked,
+            f"active beat {beat:.0f} s ago": beat < fresh and not asked,
+            "a task protects itself from scale-in": seen.protected,
+            "the idle alarm is not in ALARM": not seen.idle and not asked,
+        }
+        return next((what for what, holds in objections.items() if holds), "")
 
-def found_asleep(seen: Observation, now: float) -> Decision:
-    """Somebody else set the count to 0: the phase follows."""
-    reason, asleep = "the count was set to 0 from outside", enter(seen, Phase.ASLEEP, now)
-    return Decision(reason, asleep, rule=Rule.UP, notice=f"asleep: {reason}", again=True)
+    def to_awake(self, reason: str, **changes: Any) -> Decision:
+        """The wake rule goes down: the load balancer serves the service alone."""
+        awake = self.enter(Phase.AWAKE, stamp=self.now, **changes)
+        return Decision(reason, awake, rule=Rule.DOWN)
 
+    def to_waking(self, cause: str, give: tuple[tuple[str, int], ...] = ()) -> Decision:
+        """Tasks are to start (`give`) or are starting already; clients wait with us."""
+        wake = Wake(began=self.signal.arrived or self.now, cause=cause, given=self.now)
+        waking = self.enter(Phase.WAKING, wake=wake)
+        return Decision(f"woken: {cause}", waking, give, rule=Rule.UP, metrics={"Wakes": 1})
 
-def adopt(seen: Observation, config: Config, now: float) -> Decision:
-    """The first look, or the memory was lost: the phase follows what AWS shows."""
-    if seen.desired == 0:
-        asleep = enter(seen, Phase.ASLEEP, now)
-        return Decision("adopted at 0", asleep, rule=Rule.UP, again=True)
-    if not seen.live:
-        return replace(to_waking(seen, config, now, "adopted while it starts"), again=True)
-    if seen.rule is Rule.UP:
-        return to_awake(seen, now, "adopted awake, the wake rule was up")
-    return Decision("adopted awake", enter(seen, Phase.AWAKE, now), again=True)
+    def to_asleep(self, reason: str, **changes: Any) -> Decision:
+        """The count goes to 0, remembered in the same write that announces it."""
+        asleep = self.enter(Phase.ASLEEP, stamp=self.now, **changes)
+        take = tuple(s["serviceName"] for s in self.seen.services if s["desiredCount"])
+        return Decision(reason, asleep, take=take, notice=f"asleep: {reason}", if_taken=True)
 
+    def follow(self, phase: Phase, reason: str, notice: str = "") -> Decision:
+        """AWS contradicts the memory: the phase follows, and the same signal is heard in it."""
+        rule = Rule.UP if phase is Phase.ASLEEP else None
+        return Decision(reason, self.enter(phase), rule=rule, notice=notice, again=True)
 
-def decide_awake(seen: Observation, signal: Signal, config: Config, now: float) -> Decision:
-    memory = seen.memory
-    if seen.desired == 0 and settled(memory, now):
-        return found_asleep(seen, now)
-    if not seen.live:
-        if settled(memory, now):
-            return to_waking(seen, config, now, "no live target")
-        return Decision("no live target seen, too early to believe it")
-    if seen.rule is Rule.UP and now - memory.stamp > TAKE_START_SECONDS + 2 * TAKE_TIMEOUT_SECONDS:
-        reason = "awake with the wake rule up: down again"
-        return Decision(reason, replace(memory, stamp=now), rule=Rule.DOWN)
-    if seen.rule is Rule.MISSING:
-        return tell_once(memory, RULE_MISSING)
-    if signal.kind not in SLEEPING_KINDS:
-        return Decision("awake")
-    asked = signal.kind is Kind.SLEEP
-    against = guard(replace(seen, memory=replace(memory, asked_to_sleep=asked)), config, now)
-    if against:
-        return Decision(f"stays awake: {against}")
-    drowsy = enter(seen, Phase.DROWSY, now, asked_to_sleep=asked, trouble="")
-    reason = "asked to sleep" if asked else f"idle for {config.idle_minutes} min"
-    return Decision(reason, drowsy, rule=Rule.UP)
+    def adopt(self) -> Decision:
+        """The first look, or the memory was lost."""
+        if self.seen.desired and not self.seen.live:
+            return replace(self.to_waking("adopted while it starts"), again=True)
+        phase = Phase.AWAKE if self.seen.desired else Phase.ASLEEP
+        return self.follow(phase, f"adopted {phase}")
 
+    def awake(self) -> Decision:
+        seen, asked = self.seen, self.signal.kind is Kind.SLEEP
+        if not seen.live and self.settled():
+            return self.to_waking("no live target")
+        if not seen.live:
+            return Decision("no live target seen, too early to believe it")
+        if seen.rule is Rule.UP and self.now - self.memory.stamp > TAKE_SECONDS:
+            again = replace(self.memory, stamp=self.now)
+            return Decision("awake with the wake rule up: down again", again, rule=Rule.DOWN)
+        if seen.rule is Rule.MISSING:
+            return tell_once(self.memory, RULE_MISSING)
+        if self.signal.kind not in SLEEPING_KINDS:
+            return Decision("awake")
+        if against := self.objection(asked=asked):
+            return Decision(f"stays awake: {against}")
+        reason = "asked to sleep" if asked else f"idle for {self.config.idle_minutes} min"
+        return Decision(reason, self.enter(Phase.DROWSY, asked_to_sleep=asked), rule=Rule.UP)
 
-def decide_drowsy(seen: Observation, signal: Signal, config: Config, now: float) -> Decision:
-    memory = seen.memory
-    if seen.desired == 0 and settled(memory, now):
-        return found_asleep(seen, now)
-    if signal.kind in WAKING_KINDS or (signal.kind is Kind.BEAT and signal.active):
+    def drowsy(self) -> Decision:
+        memory, kind, linger = self.memory, self.signal.kind, self.config.linger_seconds
+        wakes = kind in WAKING_KINDS or (kind is Kind.BEAT and self.signal.active)
+        if not wakes and kind not in SLEEPING_KINDS:
+            return Decision("drowsy")
+        against = kind if wakes else self.objection(asked=memory.asked_to_sleep)
+        if against and self.seen.live:
+            return self.to_awake(f"stays awake: {against}")
+        if against:
+            return self.to_waking(f"no live target, {against}", self.counts() if wakes else ())
+        if self.seen.rule is Rule.DOWN:
+            restarted = replace(memory, since=self.now)
+            return Decision("drowsy, the wake rule goes up", restarted, rule=Rule.UP)
+        if self.now - memory.since < linger:
+            return Decision(f"drowsy for {self.now - memory.since:.0f} s of {linger} s")
+        asked = memory.asked_to_sleep
+        reason = "asked to sleep" if asked else f"idle for {self.config.idle_minutes} min"
+        return self.to_asleep(f"{reason}, then nobody in {linger} s")
+
+    def asleep(self) -> Decision:
+        memory, kind, rule, pause = (
+            self.memory,
+            self.signal.kind,
+            self.seen.rule,
+            self.memory.retry_at - self.now,
+        )
+        if kind in WAKING_KINDS and pause > 0 and kind not in FORCING_KINDS:
+            return Decision(f"the last wake failed, next try in {pause:.0f} s")
+        if kind in WAKING_KINDS:
+            return self.to_waking(kind, self.counts())
+        if self.seen.desired > 0 and self.settled():
+            cause = "the count was raised from outside"
+            return self.to_awake(cause) if self.seen.live else self.to_waking(cause)
+        # Where nobody would hear a request, and only there, a look wakes.
+        stuck = rule is Rule.DOWN and memory.trouble.startswith(NO_NUMBER)
+        deaf = memory.trouble if stuck else RULE_MISSING if rule is Rule.MISSING else ""
+        if deaf and self.settled() and pause <= 0:
+            woken = self.to_waking(deaf, self.counts())
+            return replace(woken, rule=None, notice=f"needs attention: {deaf}; woken for good")
+        return Decision("asleep", rule=Rule.UP if rule is Rule.DOWN else None)
+
+    def woken(self, wake: Wake, live: Task) -> Decision:
+        """A live target, and nothing taken can be on its way: the rule goes down."""
+        seconds, target = round(self.now - wake.began, 3), self.config.cold_start_target_seconds
+        reached = {key: at.timestamp() for key, at in live.items() if key.endswith("At")}
+        times = {"began": wake.began, "given": wake.given, **reached, "live": self.now}
+        wakes = (*self.memory.wakes, {"cause": wake.cause, "seconds": seconds, "times": times})
+        good: dict[str, Any] = {"failures": 0, "failure": "", "retry_at": 0.0}
+        awake = self.to_awake(f"live after {seconds:.1f} s", wakes=wakes[-KEPT_WAKES:], **good)
+        over = f", over the target of {target} s" if seconds > target else ""
+        notice = f"awake after {seconds:.1f} s{over} ({wake.cause})"
+        return replace(awake, notice=notice, metrics={"ColdStartSeconds": seconds})
+
+    def failed(self) -> Decision:
+        """The deadline is over: back to sleep, told why, and the next try waits."""
+        why = self.seen.stopped_reason or "no task became a healthy target"
+        pause = BACKOFF_SECONDS[min(self.memory.failures, len(BACKOFF_SECONDS) - 1)]
+        failed = {"failures": self.memory.failures + 1, "failure": why}
+        reason = f"no live target in {self.config.wake_deadline_seconds} s: {why}"
+        asleep = self.to_asleep(reason, retry_at=self.now + pause, **failed)
+        notice = f"wake failed: {reason}. Only the command wake wakes it within {pause} s."
+        return replace(asleep, notice=notice, if_taken=False, metrics={"FailedWakes": 1})
+
+    def waking(self) -> Decision:
+        seen, memory, now = self.seen, self.memory, self.now
+        fence = memory.stamp + FENCE_SECONDS
+        wake = memory.wake or Wake(began=memory.since, cause="unknown", given=0.0)
+        given_again = replace(memory, wake=replace(wake, given=now))
+        if now >= fence > wake.given:
+            return Decision("past the fence: given again", given_again, self.counts(), rule=Rule.UP)
+        if seen.live and now >= fence:
+            return self.woken(wake, seen.live[0])
         if seen.live:
-            return to_awake(seen, now, f"{signal.kind} while drowsy")
-        return to_waking(seen, config, now, f"{signal.kind}, no live target", give=True)
-    if signal.kind not in SLEEPING_KINDS:
-        return Decision("drowsy")
-    against = guard(seen, config, now)
-    if against and seen.live:
-        return to_awake(seen, now, f"stays awake: {against}")
-    if against:
-        return to_waking(seen, config, now, f"stays awake: {against}")
-    if seen.rule is Rule.DOWN:
-        return Decision("drowsy, the wake rule goes up", replace(memory, since=now), rule=Rule.UP)
-    if now - memory.since < config.linger_seconds:
-        return Decision(f"drowsy for {now - memory.since:.0f} s of {config.linger_seconds} s")
-    reason = "asked to sleep" if memory.asked_to_sleep else f"idle for {config.idle_minutes} min"
-    return to_asleep(seen, now, f"{reason}, then nobody in {config.linger_seconds} s")
+            return Decision("a live target, but what was taken may still be on its way")
+        late = now - wake.began > self.config.wake_deadline_seconds
+        if late and memory.pinned_until <= now:
+            return self.failed()
+        if seen.desired == 0 and now - wake.given >= GIVE_AGAIN_SECONDS:
+            reason = "the count is still 0: given again"
+            return Decision(reason, given_again, self.counts(), rule=Rule.UP)
+        if late and seen.rule is not Rule.DOWN:
+            return tell_once(memory, f"{PINNED}: {seen.stopped_reason or 'no task stopped'}")
+        reached = (stage for key, stage in STAGES.items() if any(key in t for t in seen.tasks))
+        stage = next(reached, "asked")
+        moved = None if stage == wake.stage else replace(memory, wake=replace(wake, stage=stage))
+        return Decision(f"waking: {stage}", moved, rule=Rule.UP if seen.rule is Rule.DOWN else None)
 
 
-def decide_asleep(seen: Observation, signal: Signal, config: Config, now: float) -> Decision:
-    memory = seen.memory
-    if signal.kind in WAKING_KINDS:
-        if memory.retry_at > now and signal.kind not in FORCING_KINDS:
-            return Decision(f"the last wake failed, next try in {memory.retry_at - now:.0f} s")
-        return to_waking(seen, config, now, signal.kind, give=True)
-    if seen.desired > 0 and settled(memory, now):
-        cause = "the count was raised from outside"
-        return replace(to_waking(seen, config, now, cause), again=True)
-    if seen.rule is Rule.MISSING and settled(memory, now):
-        woken = to_waking(seen, config, now, RULE_MISSING, give=True)
-        return replace(woken, rule=None, notice=f"needs attention: {RULE_MISSING}; woken for good")
-    return Decision("asleep", rule=Rule.UP if seen.rule is Rule.DOWN else None)
-
-
-def wake_succeeded(
-    seen: Observation, wake: Wake, live: Task, config: Config, now: float
-) -> Decision:
-    """A live target, and nothing taken can be on its way: the rule goes down."""
-    seconds = round(now - wake.began, 3)
-    times = {"began": wake.began, "given": wake.given, **live.times, "live": now}
-    wakes = (*seen.memory.wakes, {"cause": wake.cause, "seconds": seconds, "times": times})
-    good = replace(
-        seen.memory, wakes=wakes[-KEPT_WAKES:], failures=0, failure="", retry_at=0.0, trouble=""
+def is_over(trouble: str, seen: Observation) -> bool:
+    """Whether what was told holds no longer: should it come back, it is told again."""
+    return (
+        (trouble.startswith(NO_SERVICE) and not seen.missing)
+        or (trouble == RULE_MISSING and seen.rule in (Rule.UP, Rule.DOWN))
+        or (trouble.startswith(NO_NUMBER) and trouble.endswith(f" {seen.rule}"))
+        or (trouble.startswith(PINNED) and bool(seen.live))
     )
-    slow = seconds > config.cold_start_target_seconds
-    over = f", over the target of {config.cold_start_target_seconds} s" if slow else ""
-    return replace(
-        to_awake(replace(seen, memory=good), now, f"live after {seconds:.1f} s"),
-        notice=f"awake after {seconds:.1f} s{over} ({wake.cause})",
-        metrics={"ColdStartSeconds": seconds},
-    )
-
-
-def wake_failed(seen: Observation, config: Config, now: float) -> Decision:
-    """The deadline is over: back to sleep, told why, and the next try waits."""
-    failures, why = seen.memory.failures, seen.stopped_reason or "no task became a healthy target"
-    pause = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
-    reason = f"no live target in {config.wake_deadline_seconds} s: {why}"
-    return replace(
-        to_asleep(seen, now, reason, failures=failures + 1, failure=why, retry_at=now + pause),
-        notice=f"wake failed: {reason}. No request wakes it for {pause} s; the command wake does.",
-        metrics={"FailedWakes": 1},
-    )
-
-
-def stage_of(tasks: tuple[Task, ...]) -> str:
-    """The furthest stage that any task of the wake has reached."""
-    reached = {stage for task in tasks for stage in task.times}
-    return next((s for s in ("started", "pulled", "placed") if s in reached), "asked")
-
-
-def decide_waking(seen: Observation, _: Signal, config: Config, now: float) -> Decision:
-    memory, fence = seen.memory, seen.memory.stamp + FENCE_SECONDS
-    wake = memory.wake or Wake(began=memory.since, cause="unknown", given=0.0)
-    given_again = replace(memory, wake=replace(wake, given=now))
-    counts = counts_to_give(seen, config)
-    if now >= fence > wake.given:
-        return Decision("past the fence: given again", given_again, counts, rule=Rule.UP)
-    if seen.live and now >= fence:
-        return wake_succeeded(seen, wake, seen.live[0], config, now)
-    if seen.live:
-        return Decision("a live target, but what was taken may still be on its way")
-    if now - wake.began > config.wake_deadline_seconds:
-        if memory.pinned_until <= now:
-            return wake_failed(seen, config, now)
-        return tell_once(memory, f"pinned, and no live target: {seen.stopped_reason}")
-    if seen.desired == 0 and now - wake.given >= GIVE_AGAIN_SECONDS:
-        return Decision("the count is still 0: given again", given_again, counts, rule=Rule.UP)
-    stage = stage_of(seen.tasks)
-    moved = None if stage == wake.stage else replace(memory, wake=replace(wake, stage=stage))
-    return Decision(f"waking: {stage}", moved, rule=Rule.UP if seen.rule is Rule.DOWN else None)
 
 
 def noted(memory: Memory, signal: Signal, now: float) -> Memory:
     """The memory with what the signal itself leaves in it, whatever the phase."""
     if signal.kind is Kind.BEAT and signal.active and now - memory.beat >= BEAT_WRITE_SECONDS:
         return replace(memory, beat=now)
+    if signal.kind is Kind.SLEEP and memory.phase is Phase.DROWSY:
+        return replace(memory, asked_to_sleep=True)
     if signal.kind in (Kind.PIN, Kind.UNPIN):
         return replace(memory, pinned_until=signal.pinned_until)
     if signal.kind is Kind.RESTORE and memory.pinned_until < now + RESTORE_PIN_SECONDS / 2:
@@ -496,26 +494,32 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
     A decision that takes (count to 0, rule down) always carries a memory stamped with `now`.
     """
     if seen.missing:
-        what = f"no ACTIVE ECS service {', '.join(seen.missing)} in cluster {config.cluster_name}"
+        what = f"{NO_SERVICE} {', '.join(seen.missing)} in cluster {config.cluster_name}"
         return tell_once(seen.memory, what) if seen.memory.version else Decision(what)
     if seen.memory.version == 0:
-        return adopt(seen, config, now)
-    by_phase = {
-        Phase.AWAKE: decide_awake,
-        Phase.DROWSY: decide_drowsy,
-        Phase.ASLEEP: decide_asleep,
-        Phase.WAKING: decide_waking,
-    }
+        return Case(seen, seen.memory, signal, config, now).adopt()
+    if seen.desired == 0:
+        seen = replace(seen, live=())  # whatever is still healthy is on its way out
     memory = noted(seen.memory, signal, now)
-    decision = by_phase[memory.phase](replace(seen, memory=memory), signal, config, now)
+    if is_over(memory.trouble, seen):
+        memory = replace(memory, trouble="")
+    case, running = Case(seen, memory, signal, config, now), (Phase.AWAKE, Phase.DROWSY)
+    if memory.phase in running and seen.desired == 0 and case.settled():
+        reason = "the count was set to 0 from outside"
+        return case.follow(Phase.ASLEEP, reason, f"asleep: {reason}")
+    by_phase = {
+        Phase.AWAKE: case.awake,
+        Phase.DROWSY: case.drowsy,
+        Phase.ASLEEP: case.asleep,
+        Phase.WAKING: case.waking,
+    }
+    decision = by_phase[memory.phase]()
     if decision.memory is None and memory != seen.memory:
         return replace(decision, memory=memory)
     return decision
 
 
 # --- how it reaches AWS ------------------------------------------------------------------------
-
-
 def free_priority(rules: Mapping[str, int], to: Rule, config: Config) -> int:
     """The rule number that puts the wake rule before (UP) or after (DOWN) the service rule.
 
@@ -531,8 +535,7 @@ def free_priority(rules: Mapping[str, int], to: Rule, config: Config) -> int:
             return number
         if to is Rule.UP and taken[number] not in own:
             break
-    near = f"next to the service rule's {service}"
-    raise RuleStuckError(f"no rule number {near} is free to put the wake rule {to}: free one")
+    raise RuleStuckError(f"{NO_NUMBER} next to the service rule's {service} to put our own {to}")
 
 
 class Aws:
@@ -555,49 +558,38 @@ class Aws:
     def client(self, service: str, *, taking: bool = False) -> Any:
         """A boto3 client; one that takes gives up after TAKE_TIMEOUT_SECONDS and never retries."""
         if (service, taking) not in self._clients:
-            import boto3  # here, not above: it costs more than everything else at a cold start
-            from botocore.config import Config as Sdk
-
             tries: Any = {"mode": "standard", "total_max_attempts": 1 if taking else 3}
             wait = TAKE_TIMEOUT_SECONDS if taking else 3
-            sdk = Sdk(connect_timeout=wait, read_timeout=wait, retries=tries)
+            sdk = SdkConfig(connect_timeout=wait, read_timeout=wait, retries=tries)
             build: Any = boto3.client
             self._clients[service, taking] = build(service, config=sdk)
         return self._clients[service, taking]
 
-    @cached_property
-    def errors(self) -> tuple[type[Exception], ...]:
-        """What a call to AWS can raise, and one that was too late to be made."""
-        from botocore.exceptions import BotoCoreError, ClientError
+    def caller(self, service: str, stamp: float | None) -> Any:
+        """A client for a call that gives or, with a `stamp`, takes: TimeoutError if it is late."""
+        client = self.client(service, taking=stamp is not None)
+        if stamp is not None and self.now() - stamp > TAKE_START_SECONDS:
+            raise TimeoutError(f"{self.now() - stamp:.1f} s after its stamp")
+        return client
 
-        return (BotoCoreError, ClientError, TimeoutError)
-
-    def item(self, name: str) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = (
-            self.client("dynamodb")
-            .get_item(
-                TableName=self.config.table_name, Key={"id": {"S": name}}, ConsistentRead=True
-            )
-            .get("Item")
-        )
-        return found
+    def item(self, name: str) -> dict[str, Any]:
+        """An item of the table; {} if it is not there."""
+        table, key = self.config.table_name, {"id": {"S": name}}
+        answer = self.client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True)
+        return dict(answer.get("Item", {}))
 
     def read_memory(self) -> Memory:
         """The memory; one of version 0 if none was ever written, or it was deleted."""
         item = self.item("memory")
-        if item is None:
+        if not item:
             return Memory(version=0, phase=Phase.AWAKE, since=self.now())
         return Memory.from_json(int(item["version"]["N"]), item["body"]["S"])
 
-    def write_memory(self, memory: Memory) -> bool:
-        """Write unless somebody has written since it was read: then False."""
-        database = self.client("dynamodb")
-        item = {
-            "id": {"S": "memory"},
-            "version": {"N": str(memory.version + 1)},
-            "phase": {"S": memory.phase},
-            "body": {"S": json.dumps(asdict(memory))},
-        }
+    def write_memory(self, memory: Memory) -> Memory | None:
+        """The memory as written; None if somebody else has written since it was read."""
+        written, database = replace(memory, version=memory.version + 1), self.client("dynamodb")
+        item = {"id": {"S": "memory"}, "version": {"N": str(written.version)}}
+        item |= {"phase": {"S": memory.phase}, "body": {"S": json.dumps(asdict(written))}}
         try:
             database.put_item(
                 TableName=self.config.table_name,
@@ -606,15 +598,8 @@ class Aws:
                 ExpressionAttributeValues={":read": {"N": str(memory.version)}},
             )
         except database.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
-
-    @cached_property
-    def settings(self) -> dict[str, Any]:
-        """What Terraform wrote for the page; read once per container."""
-        item = self.item("settings")
-        settings: dict[str, Any] = json.loads(item["body"]["S"]) if item else {}
-        return settings
+            return None
+        return written
 
     def token(self) -> str:
         """The heartbeat's secret, from SSM, believed for TOKEN_SECONDS."""
@@ -631,121 +616,80 @@ class Aws:
             answer = ecs.describe_services(cluster=self.config.cluster_name, services=names)
         except ecs.exceptions.ClusterNotFoundException:
             return ()
-        return tuple(
-            Service(
-                name=service["serviceName"],
-                desired=service["desiredCount"],
-                deploying=len(service["deployments"]) > 1
-                or any(d.get("rolloutState") == "IN_PROGRESS" for d in service["deployments"]),
-            )
-            for service in answer["services"]
-            if service["status"] == "ACTIVE"
-        )
+        return tuple(service for service in answer["services"] if service["status"] == "ACTIVE")
 
     def set_count(self, service: str, count: int, stamp: float | None = None) -> None:
         """UpdateService. With a `stamp` it takes: not retried. Raises TimeoutError."""
-        client = self.client("ecs", taking=stamp is not None)
-        self.in_time(stamp)
-        client.update_service(cluster=self.config.cluster_name, service=service, desiredCount=count)
+        cluster, client = self.config.cluster_name, self.caller("ecs", stamp)
+        client.update_service(cluster=cluster, service=service, desiredCount=count)
 
-    def in_time(self, stamp: float | None) -> None:
-        """Raises TimeoutError if a call that takes may no longer start."""
-        if stamp is not None and self.now() - stamp > TAKE_START_SECONDS:
-            raise TimeoutError(f"{self.now() - stamp:.1f} s after its stamp")
-
-    def described_tasks(self, status: str) -> list[dict[str, Any]]:
-        """DescribeTasks of the services' tasks whose desiredStatus is `status`."""
+    def tasks(self, status: str) -> tuple[Task, ...]:
+        """The services' tasks whose desiredStatus is `status`: RUNNING or STOPPED."""
         ecs, cluster = self.client("ecs"), self.config.cluster_name
-        found: list[dict[str, Any]] = []
+        found: list[Task] = []
         for name in self.config.service_names:
             listed = ecs.list_tasks(cluster=cluster, serviceName=name, desiredStatus=status)
             if listed["taskArns"]:
                 found += ecs.describe_tasks(cluster=cluster, tasks=listed["taskArns"])["tasks"]
-        return [task for task in found if task["desiredStatus"] == status]
-
-    def tasks(self) -> tuple[Task, ...]:
-        """The tasks that are meant to run, with the stages that each has reached."""
-        stages = {
-            "createdAt": "created",
-            "connectivityAt": "placed",
-            "pullStartedAt": "pull_started",
-            "pullStoppedAt": "pulled",
-            "startedAt": "started",
-        }
-        return tuple(
-            Task(
-                task["taskArn"],
-                tuple(
-                    detail["value"]
-                    for attachment in task.get("attachments", ())
-                    for detail in attachment.get("details", ())
-                    if detail["name"] == "privateIPv4Address"
-                ),
-                {stage: task[key].timestamp() for key, stage in stages.items() if key in task},
-            )
-            for task in self.described_tasks("RUNNING")
-        )
+        return tuple(task for task in found if task["desiredStatus"] == status)
 
     def stopped_reason(self) -> str:
         """Why a task of the service stopped last, in ECS's own words; "" if none did."""
-        stopped = [task for task in self.described_tasks("STOPPED") if "stoppedAt" in task]
+        stopped = [task for task in self.tasks("STOPPED") if "stoppedAt" in task]
         last = max(stopped, key=lambda task: task["stoppedAt"], default={})
         return str(last.get("stoppedReason", ""))
 
     def protected(self, tasks: tuple[Task, ...]) -> bool:
         """Whether a task has scale-in protection, the app's own way to say that it is busy."""
-        arns = [task.arn for task in tasks]
+        arns = [task["taskArn"] for task in tasks]
         ask = self.client("ecs").get_task_protection
         answer = ask(cluster=self.config.cluster_name, tasks=arns) if arns else {}
         return any(task["protectionEnabled"] for task in answer.get("protectedTasks", ()))
 
-    def healthy_addresses(self) -> frozenset[str]:
+    def live(self, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+        """Those of `tasks` that are healthy in a target group, by the address of their ENI."""
         ask = self.client("elbv2").describe_target_health
-        return frozenset(
+        healthy = {
             target["Target"]["Id"]
             for group in self.config.target_group_arns
             for target in ask(TargetGroupArn=group)["TargetHealthDescriptions"]
             if target["TargetHealth"]["State"] == "healthy"
-        )
+        }
 
-    def rules(self) -> dict[str, int]:
-        """Rule ARN -> priority on the service rule's listener; {} on the alarm path."""
-        if self.config.wake_path == "alarm":
-            return {}
-        listener = self.config.service_rule_arn.replace(":listener-rule/", ":listener/", 1)
+        def addresses(task: Task) -> set[str]:
+            details = [d for eni in task.get("attachments", ()) for d in eni.get("details", ())]
+            return {d["value"] for d in details if d["name"] == "privateIPv4Address"}
+
+        return tuple(task for task in tasks if addresses(task) & healthy)
+
+    def rules(self) -> tuple[Rule, dict[str, int]]:
+        """Where the wake rule stands, and all priorities by rule ARN; {} on the alarm path."""
+        config = self.config
+        if config.wake_path == "alarm":
+            return Rule.NONE, {}
+        listener = config.service_rule_arn.replace(":listener-rule/", ":listener/", 1)
         pages = self.client("elbv2").get_paginator("describe_rules")
-        found = [
-            r for p in pages.paginate(ListenerArn=listener.rpartition("/")[0]) for r in p["Rules"]
-        ]
-        return {r["RuleArn"]: int(r["Priority"]) for r in found if r["Priority"] != "default"}
-
-    def rule(self, rules: Mapping[str, int]) -> Rule:
-        """Where the wake rule stands among `rules`."""
-        if self.config.wake_path == "alarm":
-            return Rule.NONE
-        wake, service = (
-            rules.get(a) for a in (self.config.wake_rule_arn, self.config.service_rule_arn)
-        )
-        if wake is None or service is None:
-            return Rule.MISSING
-        return Rule.UP if wake < service else Rule.DOWN
+        found = pages.paginate(ListenerArn=listener.rpartition("/")[0])
+        rules = {r["RuleArn"]: r["Priority"] for page in found for r in page["Rules"]}
+        numbers = {arn: int(number) for arn, number in rules.items() if number != "default"}
+        if not numbers.keys() >= {config.wake_rule_arn, config.service_rule_arn}:
+            return Rule.MISSING, numbers
+        up = numbers[config.wake_rule_arn] < numbers[config.service_rule_arn]
+        return Rule.UP if up else Rule.DOWN, numbers
 
     def move_rule(self, to: Rule, stamp: float) -> bool:
         """Put the wake rule up (gives) or down (takes); False if it stands there already.
 
         Raises RuleStuckError, and going down TimeoutError.
         """
-        if self.config.wake_path == "alarm":
-            return False
-        rules = self.rules()
-        if self.rule(rules) is Rule.MISSING:
+        stands, numbers = self.rules()
+        if stands is Rule.MISSING:
             raise RuleStuckError(RULE_MISSING)
-        if self.rule(rules) is to:
+        if stands in (to, Rule.NONE):
             return False
-        priority = free_priority(rules, to, self.config)
-        moved = [{"RuleArn": self.config.wake_rule_arn, "Priority": priority}]
-        client = self.client("elbv2", taking=to is Rule.DOWN)
-        self.in_time(stamp if to is Rule.DOWN else None)
+        number = free_priority(numbers, to, self.config)
+        moved = [{"RuleArn": self.config.wake_rule_arn, "Priority": number}]
+        client = self.caller("elbv2", stamp if to is Rule.DOWN else None)
         client.set_rule_priorities(RulePriorities=moved)
         return True
 
@@ -755,24 +699,18 @@ class Aws:
         alarms = self.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
         return str(alarms[0]["StateValue"]) if alarms else "MISSING"
 
-    def publish(self, subject: str, message: str) -> None:
-        publish = self.client("sns").publish
-        publish(TopicArn=self.config.topic_arn, Subject=subject[:100], Message=message)
-
 
 # --- what it hears -----------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Request:
     """An HTTP request as the load balancer hands it over; header names are in lower case."""
 
-    method: str
-    path: str
-    query: str
-    headers: dict[str, str]
-    body: bytes
-    target_group_arn: str
+    method: str = "GET"
+    path: str = "/"
+    query: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    target_group_arn: str = ""
 
     @property
     def location(self) -> str:
@@ -799,23 +737,24 @@ def parse_request(event: Mapping[str, Any]) -> Request:
     )
 
 
-def parse_alarm(arn: str, state: str, config: Config) -> Signal:
-    """Only the module's own two alarms, going into ALARM, mean anything."""
-    kinds = {config.idle_alarm_arn: Kind.IDLE_ALARM, config.wake_alarm_arn: Kind.WAKE_ALARM}
-    if not arn or arn not in kinds or state != "ALARM":
-        raise RefusedError(f"alarm {arn!r} in state {state!r}: neither of ours going into ALARM")
-    return Signal(kinds[arn])
+def from_json(text: str | bytes) -> Any:
+    """The value of a JSON text; None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def parse_command(event: Mapping[str, Any], now: float) -> Signal:
     """A direct invoke: {"command": ..., "minutes": ...}, or Terraform's with its "tf" key."""
     command, minutes = event["command"], event.get("minutes", 60)
-    if command == "terraform":
-        actions = {"create": Kind.ADOPT, "update": Kind.RECONCILE, "delete": Kind.RESTORE}
-        action = event.get("tf", {}).get("action")
-        if action not in actions:
-            raise RefusedError(f"tf.action is {action!r}; it must be one of {', '.join(actions)}")
-        return Signal(actions[action])
+    actions = {"create": Kind.ADOPT, "update": Kind.RECONCILE, "delete": Kind.RESTORE}
+    match event:
+        case {"command": "terraform", "tf": {"action": str(action)}} if action in actions:
+            return Signal(actions[action])
+        case {"command": "terraform", **rest}:
+            got = rest.get("tf")
+            raise RefusedError(f"tf is {got!r}; its action must be one of {', '.join(actions)}")
     if command not in COMMANDS:
         raise RefusedError(f"command is {command!r}; it must be one of {', '.join(COMMANDS)}")
     if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes < 1e6:
@@ -823,44 +762,50 @@ def parse_command(event: Mapping[str, Any], now: float) -> Signal:
     return Signal(Kind(command), pinned_until=now + minutes * 60 if command == Kind.PIN else 0.0)
 
 
+def concerns(detail: Mapping[str, Any], resources: list[Any], config: Config) -> bool:
+    """Whether an ECS event is about one of our services; task events name it as their group."""
+    ours = str(detail.get("clusterArn")).endswith(f":cluster/{config.cluster_name}")
+    groups = {f"service:{name}" for name in config.service_names}
+    endings = tuple(f":service/{config.cluster_name}/{name}" for name in config.service_names)
+    named = any(str(arn).endswith(endings) for arn in resources)
+    return named or (ours and str(detail.get("group")) in groups)
+
+
 def parse_signal(event: Any, config: Config, now: float) -> Signal:
     """Everything but HTTP. Raises RefusedError for what is not understood: nothing is guessed."""
-    if not isinstance(event, dict):
-        raise RefusedError(f"an event is a JSON object, not {type(event).__name__}")
-    source, detail = event.get("source"), event.get("detail", {})
-    if "command" in event:
-        return parse_command(event, now)
-    if "alarmData" in event:
-        return parse_alarm(event.get("alarmArn", ""), event["alarmData"]["state"]["value"], config)
-    if "Records" in event and "Sns" in event["Records"][0]:
-        alarm = json.loads(event["Records"][0]["Sns"]["Message"])
-        return parse_alarm(alarm["AlarmArn"], alarm["NewStateValue"], config)
-    if source == "aws.events" and event.get("detail-type") == "Scheduled Event":
-        return Signal(Kind.TICK)
-    for name in config.service_names if source == "aws.ecs" else ():
-        suffix = f"service/{config.cluster_name}/{name}"
-        of_service = any(arn.endswith(suffix) for arn in event.get("resources", ()))
-        if of_service or detail.get("group") == f"service:{name}":
-            return Signal(Kind.ECS_EVENT)
-    raise RefusedError(f"an event with the keys {sorted(event)} is none that the warmkeeper knows")
+    alarms = {config.idle_alarm_arn: Kind.IDLE_ALARM, config.wake_alarm_arn: Kind.WAKE_ALARM}
+    alarms.pop("", None)  # without a wake alarm
+    match event:
+        case {"command": _}:
+            return parse_command(event, now)
+        case {"alarmArn": str(arn), "alarmData": {"state": {"value": "ALARM"}}} if arn in alarms:
+            return Signal(alarms[arn])
+        case {"Records": [{"Sns": {"Message": str(message)}}]}:
+            match from_json(message):
+                case {"AlarmArn": str(arn), "NewStateValue": "ALARM"} if arn in alarms:
+                    return Signal(alarms[arn])
+        case {"source": "aws.events", "detail-type": "Scheduled Event"}:
+            return Signal(Kind.TICK)
+        case {"source": "aws.ecs", "detail": dict(detail), "resources": list(resources)}:
+            if concerns(detail, resources, config):
+                return Signal(Kind.ECS_EVENT)
+    keys = sorted(event) if isinstance(event, dict) else type(event).__name__
+    raise RefusedError(f"no command, tick, alarm or ECS event of ours: {keys}")
 
 
 def parse_beat(body: bytes) -> bool:
     """Whether a heartbeat carries activity: in_flight or requests above 0. Raises RefusedError."""
-    try:
-        beat = json.loads(body or b"{}")
-        counts = [beat.get("in_flight", 0), beat.get("requests", 0)]
-    except (ValueError, AttributeError):
-        raise RefusedError('the body must be JSON like {"in_flight": 1, "requests": 0}') from None
-    for name, count in zip(("in_flight", "requests"), counts, strict=True):
+    beat = from_json(body or b"{}")
+    if not isinstance(beat, dict):
+        raise RefusedError('the body must be JSON like {"in_flight": 1, "requests": 0}')
+    counts = {name: beat.get(name, 0) for name in ("in_flight", "requests")}
+    for name, count in counts.items():
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
             raise RefusedError(f"{name} is {count!r}; it must be a whole number, 0 or more")
-    return any(counts)
+    return any(counts.values())
 
 
 # --- what it tells -----------------------------------------------------------------------------
-
-
 def log(**entry: Any) -> None:
     """One JSON line. Ids and numbers only: never a payload, a header, a query or a secret."""
     print(json.dumps(entry, default=str), flush=True)
@@ -880,39 +825,36 @@ def log_metrics(aws: Aws, **metrics: float) -> None:
 
 def tell(aws: Aws, notice: str) -> None:
     """A notice for people. That it cannot be sent keeps the service from nothing."""
+    line = f"{aws.config.name}: {notice}".splitlines()[0]
+    subject = "".join(c if " " <= c <= "~" else "?" for c in line)[:100]  # what SNS takes
+    publish = aws.client("sns").publish
     try:
-        aws.publish(f"{aws.config.name}: {notice}".splitlines()[0], notice)
-    except aws.errors as error:
+        publish(TopicArn=aws.config.topic_arn, Subject=subject, Message=notice)
+    except ERRORS as error:
         log(level="ERROR", message="the notice was not sent", notice=notice, error=str(error))
 
 
 # --- what it does ------------------------------------------------------------------------------
-
-
 def look(aws: Aws, memory: Memory, signal: Signal) -> Observation:
     """As much of AWS as this signal needs in this phase, and no more."""
     services = aws.services()
-    missing = set(aws.config.service_names) - {service.name for service in services}
+    missing = set(aws.config.service_names) - {service["serviceName"] for service in services}
     seen = Observation(memory, services, tuple(sorted(missing)))
     if missing or (memory.phase is Phase.ASLEEP and signal.kind in WAKING_KINDS):
         return seen
-    tasks, healthy = aws.tasks(), aws.healthy_addresses()
-    live = tuple(task for task in tasks if healthy.intersection(task.addresses))
-    seen = replace(seen, rule=aws.rule(aws.rules()), tasks=tasks, live=live)
+    tasks = aws.tasks("RUNNING")
+    seen = replace(seen, rule=aws.rules()[0], tasks=tasks, live=aws.live(tasks))
     if signal.kind in SLEEPING_KINDS and memory.phase in (Phase.AWAKE, Phase.DROWSY):
-        asked = memory.asked_to_sleep or signal.kind is Kind.SLEEP
-        willing = replace(seen, memory=replace(memory, asked_to_sleep=asked), idle=True)
-        if not guard(willing, aws.config, aws.now()):
-            idle = asked or aws.idle_alarm_state() == "ALARM"
-            return replace(seen, idle=idle, protected=aws.protected(tasks))
+        idle = aws.idle_alarm_state() == "ALARM"
+        return replace(seen, idle=idle, protected=aws.protected(tasks))
     late = aws.now() - aws.config.wake_deadline_seconds
-    if memory.wake and not live and memory.wake.began < late:
+    if memory.wake and not seen.live and memory.wake.began < late:
         return replace(seen, stopped_reason=aws.stopped_reason())
     return seen
 
 
 def perform(aws: Aws, decision: Decision, stamp: float) -> list[str]:
-    """Do what was decided, gifts first. Returns what was done.
+    """Do what was decided, gifts first. Returns what was done. Raises RuleStuckError.
 
     A call that takes and fails is logged and left: whoever looks next repeats it, newly stamped.
     """
@@ -928,9 +870,9 @@ def perform(aws: Aws, decision: Decision, stamp: float) -> list[str]:
             done.append(f"{service}: count 0")
         if decision.rule is Rule.DOWN and aws.move_rule(Rule.DOWN, stamp):
             done.append("rule down")
-    except aws.errors as error:
+    except ERRORS as error:
         log(level="ERROR", message="not taken, left to the next look", error=str(error))
-        done.append("not taken")
+        done.append(NOT_TAKEN)
     return done
 
 
@@ -939,9 +881,7 @@ def claim_look(aws: Aws, memory: Memory) -> Memory | None:
     wake, now = memory.wake, aws.now()
     if memory.phase is not Phase.WAKING or (wake and now - wake.looked < POLL_SECONDS):
         return None
-    claimed = replace(memory, wake=replace(wake, looked=now)) if wake else memory
-    written = aws.write_memory(claimed)
-    return replace(claimed, version=memory.version + 1) if written else None
+    return aws.write_memory(replace(memory, wake=replace(wake, looked=now)) if wake else memory)
 
 
 def act(aws: Aws, signal: Signal) -> Observation:
@@ -957,34 +897,42 @@ def act(aws: Aws, signal: Signal) -> Observation:
             return Observation(before, (), reason="nothing to look for")
         seen = look(aws, claimed, signal)
         decision = decide(seen, signal, aws.config, aws.now())
-        after = decision.memory or claimed
-        if decision.memory and not aws.write_memory(after):
+        after = aws.write_memory(decision.memory) if decision.memory else claimed
+        if after is None:
             continue
         try:
-            done = perform(aws, decision, after.stamp)
+            done, stuck = perform(aws, decision, after.stamp), Decision("")
         except RuleStuckError as error:
-            done = [str(error)]
-            decision = replace(tell_once(before, str(error)), memory=after)
+            done, stuck = [str(error)], tell_once(after, str(error))
         if done or decision.memory or signal.kind is not Kind.POLL:
             took = round((aws.now() - started) * 1000)
             phases = {"before": before.phase, "after": after.phase, "reason": decision.reason}
             log(level="INFO", signal=signal.kind, **phases, actions=done, milliseconds=took)
         if decision.metrics:
             log_metrics(aws, **decision.metrics)
-        if decision.notice and "not taken" not in done:
+        if decision.notice and not (decision.if_taken and NOT_TAKEN in done):
             tell(aws, decision.notice)
+        if stuck.memory and (warned := aws.write_memory(stuck.memory)):
+            tell(aws, stuck.notice)
+            after = warned
         if not decision.again:
             return replace(seen, memory=after, reason=decision.reason)
     raise RuntimeError("somebody else wrote the memory first, ten times in a row")
 
 
-def wait_until_awake(aws: Aws, until: float) -> Observation:
-    """Look every POLL_SECONDS until the wake is over or `until` (epoch seconds) is reached."""
-    while True:
-        seen = act(aws, Signal(Kind.POLL))
-        if seen.memory.phase is not Phase.WAKING or aws.now() >= until:
-            return seen
+def act_until(
+    aws: Aws, signal: Signal, until: float, over: Callable[[Observation], bool]
+) -> Observation:
+    """Act every POLL_SECONDS until it is `over` or `until` (epoch seconds) is reached."""
+    while not over(seen := act(aws, signal)) and aws.now() < until:
         aws.sleep(POLL_SECONDS)
+    return seen
+
+
+def wait_until_awake(aws: Aws, until: float) -> Observation:
+    """Wait until the wake is over, well or not."""
+    signal = Signal(Kind.POLL)
+    return act_until(aws, signal, until, lambda seen: seen.memory.phase is not Phase.WAKING)
 
 
 def restore(aws: Aws) -> Observation:
@@ -992,18 +940,16 @@ def restore(aws: Aws) -> Observation:
 
     One that is gone, or that does not start, must not keep the destroy from going on.
     """
+
+    def over(seen: Observation) -> bool:
+        served = seen.memory.phase is Phase.AWAKE and seen.live and seen.rule is not Rule.UP
+        return bool(served or seen.missing)
+
     until = aws.now() + aws.config.wake_deadline_seconds
-    while True:
-        seen = act(aws, Signal(Kind.RESTORE))
-        restored = seen.memory.phase is Phase.AWAKE and seen.live and seen.rule is not Rule.UP
-        if restored or seen.missing or aws.now() >= until:
-            return seen
-        aws.sleep(1.0)
+    return act_until(aws, Signal(Kind.RESTORE), until, over)
 
 
 # --- what it answers ---------------------------------------------------------------------------
-
-
 def answer(request: Request, status: int, body: object, **headers: str) -> dict[str, Any]:
     """An ALB response: text as HTML, anything else as JSON; never cached, no body for HEAD."""
     kind = "text/html; charset=utf-8" if isinstance(body, str) else "application/json"
@@ -1063,8 +1009,9 @@ def waiting_page(aws: Aws, request: Request, memory: Memory) -> dict[str, Any]:
     """lambda/page.html, filled in."""
     nonce, wait = secrets.token_urlsafe(16), retry_after(memory, aws.config, aws.now())
     waking = memory.phase is Phase.WAKING
+    settings = json.loads(aws.item("settings").get("body", {"S": "{}"})["S"])
     values = {
-        "title": aws.settings.get("page", {}).get("title", aws.config.name),
+        "title": settings.get("page", {}).get("title", aws.config.name),
         "status_url": f"{aws.config.control_path}/status",
         "nonce": nonce,
         "phase_text": "is starting" if waking else "cannot be started right now",
@@ -1081,7 +1028,7 @@ def waiting_page(aws: Aws, request: Request, memory: Memory) -> dict[str, Any]:
 
 def serve_request(aws: Aws, request: Request, arrived: float) -> dict[str, Any]:
     """A request for a service that is not awake, or was not a moment ago: wake it and wait well."""
-    seen, kind = act(aws, Signal(Kind.REQUEST)), wanted(request)
+    seen, kind = act(aws, Signal(Kind.REQUEST, arrived=arrived)), wanted(request)
     if kind == "preflight":
         headers = request.headers.get("access-control-request-headers", "*")
         allow = {"Access_Control_Allow_Methods": request.headers["access-control-request-method"]}
@@ -1101,7 +1048,7 @@ def serve_request(aws: Aws, request: Request, arrived: float) -> dict[str, Any]:
 
 
 def refuse(aws: Aws, request: Request, status: int, why: str) -> dict[str, Any]:
-    log(level="WARNING", message="refused", reason=why)
+    log(level="WARNING", message="refused", status=status)
     log_metrics(aws, Refused=1)
     return answer(request, status, {"error": why})
 
@@ -1121,30 +1068,29 @@ def serve_beat(aws: Aws, request: Request) -> dict[str, Any]:
     return answer(request, 200, {"phase": seen.memory.phase, "counted": active})
 
 
-def serve_control(aws: Aws, request: Request) -> dict[str, Any]:
+def serve_control(aws: Aws, request: Request, arrived: float) -> dict[str, Any]:
     """The control path: GET status, POST wake, POST heartbeat."""
-    config, control = aws.config, aws.config.control_path
-    what = "POST" if request.method == "POST" else "GET"
-    if config.heartbeat_path and (what, request.path) in (
-        ("POST", config.heartbeat_path),
-        ("POST", f"{control}/heartbeat"),
-    ):
+    control, beats = aws.config.control_path, aws.config.heartbeat_path
+    post = request.method == "POST"
+    if post and beats and request.path in (beats, f"{control}/heartbeat"):
         return serve_beat(aws, request)
-    if (what, request.path) == ("GET", f"{control}/status"):
+    if post and request.path == f"{control}/wake":
+        seen = act(aws, Signal(Kind.REQUEST, arrived=arrived))
+        return answer(request, 202, status_of(seen, aws.now()))
+    if not post and request.path == f"{control}/status":
         return answer(request, 200, status_of(act(aws, Signal(Kind.POLL)), aws.now()))
-    if (what, request.path) == ("POST", f"{control}/wake"):
-        return answer(request, 202, status_of(act(aws, Signal(Kind.REQUEST)), aws.now()))
     return answer(request, 404, {"error": "here are GET status, POST wake and POST heartbeat"})
 
 
 def serve(aws: Aws, event: Mapping[str, Any]) -> dict[str, Any]:
     """Answer an ALB event. Does not raise: the load balancer would make a 502 of it."""
-    request, arrived = parse_request(event), aws.now()
+    request, arrived = Request(), aws.now()
     try:
+        request = parse_request(event)
         if request.target_group_arn == aws.config.wake_target_group_arn:
             return serve_request(aws, request, arrived)
         if request.target_group_arn == aws.config.control_target_group_arn:
-            return serve_control(aws, request)
+            return serve_control(aws, request, arrived)
         return refuse(aws, request, 403, "not from a target group of the warmkeeper")
     except Exception:  # whatever it is: it is told by log and alarm, and the client may come again
         log(level="ERROR", message="unforeseen", trace=traceback.format_exc())
@@ -1153,8 +1099,6 @@ def serve(aws: Aws, event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # --- the handler -------------------------------------------------------------------------------
-
-
 def doctor(aws: Aws) -> list[dict[str, str]]:
     """What is not as it should be, each with its remedy; an empty list is good news."""
     seen = look(aws, aws.read_memory(), Signal(Kind.DOCTOR))
@@ -1177,6 +1121,8 @@ def run(aws: Aws, signal: Signal, *, wait: bool) -> dict[str, Any]:
         return {"reason": "restore_on_destroy is false: left as it is"}
     seen = restore(aws) if signal.kind is Kind.RESTORE else act(aws, signal)
     reason = seen.reason
+    if seen.missing and signal.kind in (Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN):
+        raise RefusedError(f"{signal.kind}: {reason}")
     if signal.kind is Kind.ECS_EVENT and seen.memory.phase is Phase.WAKING:
         seen = wait_until_awake(aws, aws.now() + EVENT_WAIT_SECONDS)
     if signal.kind is Kind.WAKE and wait:
@@ -1189,15 +1135,16 @@ def run(aws: Aws, signal: Signal, *, wait: bool) -> dict[str, Any]:
 
 def dispatch(aws: Aws, event: Any) -> dict[str, Any]:
     """Hear one event. Raises everywhere but on the HTTP path, so that retries and alarms work."""
-    if isinstance(event, dict) and "elb" in event.get("requestContext", {}):
-        return serve(aws, event)
+    match event:
+        case {"requestContext": {"elb": _}}:
+            return serve(aws, event)
     try:
         signal = parse_signal(event, aws.config, aws.now())
+        return run(aws, signal, wait=bool(event.get("wait")))
     except RefusedError as error:
         log(level="WARNING", message="refused", reason=str(error))
         log_metrics(aws, Refused=1)
         raise
-    return run(aws, signal, wait=bool(event.get("wait")))
 
 
 @cache

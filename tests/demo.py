@@ -84,13 +84,6 @@ class Demo:
         self.say(f"{what}: after {took:.1f} simulated minutes")
         return took
 
-    def updates(self, since: float) -> list[float]:
-        """When the warmkeeper called UpdateService after `since`."""
-        calls = self.cloud.calls(service="ecs", action="UpdateService")
-        return [
-            c["time"] for c in calls if c["time"] >= since and c["caller"].startswith("function")
-        ]
-
 
 def any_task(demo: Demo) -> bool:
     """Whether a task still has a process."""
@@ -106,7 +99,7 @@ def sleep_from_idleness(demo: Demo, estate: Estate) -> None:
     last = demo.cloud.now()
     demo.fast_until("drowsy (wake rule up)", lambda: estate.phase() == "drowsy", 30)
     demo.fast_until("asleep", lambda: estate.service()["desiredCount"] == 0, 10)
-    minutes = (demo.updates(last)[-1] - last) / 60
+    minutes = (estate.updates(demo.cloud, last)[-1] - last) / 60
     demo.row("last request to desiredCount = 0", f"{minutes:.1f} simulated min")
     demo.fast_until("no task left", lambda: not any_task(demo), 10)
 
@@ -126,7 +119,7 @@ def wake_by_request(demo: Demo, estate: Estate) -> None:
     expect(answer.status_code == 200, f"the app's answer, not {answer.status_code}")
     demo.say(f"a program asked, was held and sent on ({len(answer.history)} x 307), and got 200")
     expect(requests.get(estate.url + "/", headers=browser, timeout=60).ok, "the app in the browser")
-    updates, live = demo.updates(first), estate.memory()["wakes"][-1]["times"]["live"]
+    updates, live = estate.updates(demo.cloud, first), estate.memory()["wakes"][-1]["times"]["live"]
     expect(len(updates) == 1, f"one UpdateService, not {len(updates)}")
     demo.row("first request to waiting page", f"{shown - first:.2f} s")
     demo.row("first request to UpdateService", f"{updates[0] - first:.2f} s")
@@ -192,9 +185,8 @@ def wake_by_alarm(demo: Demo, estate: Estate) -> None:
     demo.title("4. the alarm path, side by side")
     with demo.progress("terraform apply, wake_path = alarm"):
         estate.workspace.apply(wake_path="alarm")
-    estate.until("awake")
-    demo.fast_until("asleep", lambda: estate.phase() == "asleep", 30)
-    demo.fast_until("no task left", lambda: not any_task(demo), 10)
+    demo.fast_until("still asleep, no task left", lambda: not any_task(demo), 10)
+    expect(estate.phase() == "asleep", f"asleep, not {estate.phase()}")
     first, refused = demo.cloud.now(), 0
     demo.say("a request every five seconds (clock at 1x; CloudWatch takes its minutes)")
     while (answer := estate.get(timeout=10)).status_code != 200:
@@ -205,7 +197,7 @@ def wake_by_alarm(demo: Demo, estate: Estate) -> None:
         time.sleep(5)
     served = demo.cloud.now()
     demo.say(f"200 after {served - first:.0f} s and {refused} requests answered 503")
-    update = demo.updates(first)[0]
+    update = estate.updates(demo.cloud, first)[0]
     live = estate.memory()["wakes"][-1]["times"]["live"]
     figures = {
         "first request to UpdateService": f"{update - first:.2f} s",
@@ -233,7 +225,7 @@ def applied(demo: Demo, scratch: Path) -> Workspace:
     """The staging estate, applied."""
     workspace = Workspace(STAGING, scratch / "terraform", demo.cloud.environment(), {})
     with demo.progress(
-        "terraform apply of examples/staging (the provider waits a minute on a new ALB)"
+        "terraform apply (the provider waits a minute on a new load balancer)"
     ):
         workspace.init()
         workspace.apply()

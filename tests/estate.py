@@ -138,10 +138,39 @@ class Estate:
         )
         return cast(dict[str, Any], answer["services"][0])
 
+    def idle_alarm(self) -> dict[str, Any]:
+        name = self.outputs["idle_alarm_arn"].rpartition(":")[2]
+        answer = self.client("cloudwatch").describe_alarms(AlarmNames=[name])
+        return cast(dict[str, Any], answer["MetricAlarms"][0])
+
     def get(self, path: str = "/api/time", **options: Any) -> requests.Response:
         """GET as an API client that follows redirects."""
         headers = {"Accept": "application/json"}
         return requests.get(self.url + path, headers=headers, **{"timeout": 300, **options})
+
+    def wake(self) -> None:
+        """Awake now, whatever it was."""
+        self.invoke({"command": "wake", "wait": True})
+
+    def fall_asleep(self, cloud: LocalCloud) -> None:
+        """Asleep for ten seconds, past the fence, through a linger that goes by fast."""
+        self.fall_drowsy()
+        cloud.advance_until(lambda: self.phase() == "asleep", minutes=5)
+        cloud.advance_until(lambda: cloud.now() > self.memory()["stamp"] + 10, minutes=1, speed=20)
+
+    def fall_drowsy(self) -> None:
+        """Drowsy now, by command. AssertionError with the reason if it stays awake."""
+        answer = self.invoke({"command": "sleep"})
+        assert answer["phase"] == "drowsy", answer
+
+    def updates(self, cloud: LocalCloud, since: float) -> list[float]:
+        """When the warmkeeper called UpdateService, from `since` on."""
+        calls = cloud.calls(service="ecs", action="UpdateService")
+        return [
+            call["time"]
+            for call in calls
+            if call["time"] >= since and call["caller"].startswith("function")
+        ]
 
     def until(self, phase: str, seconds: float = 120) -> None:
         """Wait in real time for a phase. TimeoutError with the memory if it does not come."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 
 import warmkeeper as wk
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from warmkeeper import Decision, Kind, Memory, Observation, Phase, Rule, Service, Signal, Task, Wake
+from warmkeeper import Decision, Kind, Memory, Observation, Phase, Rule, Signal, Wake
 
 from tests.unit.world import ENVIRONMENT, World
 
 NOW = 1_800_000_000.0
 CONFIG = wk.Config.from_environment(ENVIRONMENT)
-LIVE = Task("t1", ("10.0.0.1",), {})
+LIVE: wk.Task = {"taskArn": "t1", "desiredStatus": "RUNNING"}
 QUIET = [kind for kind in Kind if kind not in wk.WAKING_KINDS]
 
 settings.register_profile("decide", max_examples=100, deadline=None)
@@ -37,12 +38,18 @@ PAST_WAKES = st.lists(
     st.builds(lambda s: {"cause": "request", "seconds": s, "times": {}}, st.floats(0, 900)),
     max_size=5,
 ).map(tuple)
+TROUBLES = [
+    wk.RULE_MISSING,
+    f"{wk.NO_SERVICE} app in cluster estate",
+    f"{wk.NO_NUMBER} to go up",
+    f"{wk.NO_NUMBER} to go down",
+    f"{wk.PINNED}: no image",
+]
+MOMENTS = PAST.map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
 TASKS = st.lists(
-    st.builds(
-        Task,
-        arn=st.sampled_from(["t1", "t2"]),
-        addresses=st.just(("10.0.0.1",)),
-        times=st.dictionaries(st.sampled_from(["created", "placed", "pulled", "started"]), PAST),
+    st.fixed_dictionaries(
+        {"taskArn": st.sampled_from(["t1", "t2"]), "createdAt": MOMENTS},
+        optional={"connectivityAt": MOMENTS, "pullStoppedAt": MOMENTS, "startedAt": MOMENTS},
     ),
     max_size=2,
 ).map(tuple)
@@ -65,14 +72,14 @@ def memories(draw: st.DrawFn) -> Memory:
         failures=draw(st.integers(0, 9)),
         failure=draw(st.sampled_from(["", "no image"])),
         retry_at=draw(AROUND),
-        trouble=draw(st.sampled_from(["", wk.RULE_MISSING])),
+        trouble=draw(st.sampled_from(["", *TROUBLES])),
     )
 
 
 @st.composite
 def observations(draw: st.DrawFn) -> Observation:
     there = draw(st.integers(0, 9)) > 0
-    service = Service("app", draw(st.integers(0, 3)), draw(st.booleans()))
+    service = service("app", draw(st.integers(0, 3)), draw(st.booleans()))
     tasks = draw(TASKS)
     return Observation(
         memory=draw(memories()),
@@ -92,6 +99,16 @@ def signals(draw: st.DrawFn, kinds: list[Kind] | None = None) -> Signal:
     kind = draw(st.sampled_from(kinds or list(Kind)))
     pin = draw(st.sampled_from([NOW + 1, NOW + 9000])) if kind is Kind.PIN else 0.0
     return Signal(kind, active=kind is Kind.BEAT and draw(st.booleans()), pinned_until=pin)
+
+
+def service(name: str, desired: int, *, deploying: bool = False) -> wk.Service:
+    """As DescribeServices shows it."""
+    state = "IN_PROGRESS" if deploying else "COMPLETED"
+    return {
+        "serviceName": name,
+        "desiredCount": desired,
+        "deployments": [{"rolloutState": state}],
+    }
 
 
 def decide(seen: Observation, signal: Signal) -> Decision:
@@ -172,7 +189,7 @@ def test_of_a_service_that_is_gone_nothing_is_given_or_taken(
 def test_the_count_of_a_pinned_service_is_never_taken(seen: Observation, signal: Signal) -> None:
     assume(signal.kind is not Kind.UNPIN)
     memory = replace(seen.memory, version=1, pinned_until=NOW + 1)
-    pinned = replace(seen, memory=memory, services=(Service("app", 1, deploying=False),))
+    pinned = replace(seen, memory=memory, services=(service("app", 1),))
     assert not decide(pinned, signal).take
 
 
@@ -180,7 +197,7 @@ def test_the_count_of_a_pinned_service_is_never_taken(seen: Observation, signal:
 def test_the_count_is_never_taken_while_deploying_but_at_the_deadline_of_a_wake(
     seen: Observation, signal: Signal
 ) -> None:
-    services = (Service("app", max(1, seen.desired), deploying=True),)
+    services = (service("app", max(1, seen.desired), deploying=True),)
     decision = decide(replace(seen, services=services), signal)
     if decision.take:
         memory = seen.memory
@@ -224,7 +241,7 @@ def test_the_rule_goes_down_only_for_a_live_target(seen: Observation, signal: Si
 @given(observations(), signals())
 def test_the_rule_never_goes_down_for_a_count_of_0(seen: Observation, signal: Signal) -> None:
     memory = replace(seen.memory, version=1)
-    services = (Service("app", 0, deploying=False),)
+    services = (service("app", 0),)
     emptied = replace(seen, memory=memory, services=services, missing=(), live=(LIVE,))
     assert decide(emptied, signal).rule is not Rule.DOWN
 
@@ -234,7 +251,7 @@ def test_a_wake_succeeds_only_past_the_fence_and_with_a_gift_younger_than_it(
     seen: Observation, signal: Signal, wake: Wake
 ) -> None:
     memory = replace(seen.memory, version=1, phase=Phase.WAKING, wake=wake)
-    services = (Service("app", 1, deploying=False),)
+    services = (service("app", 1),)
     waking = replace(seen, memory=memory, services=services, missing=(), live=(LIVE,))
     decision = decide(waking, signal)
     if decision.memory and decision.memory.phase is Phase.AWAKE:
@@ -248,7 +265,7 @@ def test_where_aws_agrees_no_beat_tick_or_poll_leads_out_of_asleep(
     seen: Observation, signal: Signal, rule: Rule
 ) -> None:
     memory = replace(seen.memory, version=1, phase=Phase.ASLEEP, wake=None)
-    services = (Service("app", 0, deploying=seen.desired > 1),)
+    services = (service("app", 0, deploying=seen.desired > 1),)
     agreed = replace(seen, memory=memory, services=services, missing=(), rule=rule)
     decision = decide(agreed, signal)
     assert decision.memory is None or decision.memory.phase is Phase.ASLEEP
@@ -272,7 +289,7 @@ def test_what_backs_off_is_woken_by_no_request(seen: Observation, signal: Signal
 @given(observations(), signals([Kind.WAKE, Kind.PIN, Kind.RESTORE]))
 def test_whoever_insists_wakes_whatever_sleeps(seen: Observation, signal: Signal) -> None:
     memory = replace(seen.memory, version=1, phase=Phase.ASLEEP, wake=None)
-    services = (Service("app", 0, deploying=False),)
+    services = (service("app", 0),)
     decision = decide(replace(seen, memory=memory, services=services, missing=()), signal)
     assert decision.memory
     assert decision.memory.phase is Phase.WAKING
@@ -306,7 +323,7 @@ def test_nothing_that_was_noted_is_lost(seen: Observation, signal: Signal) -> No
 
 @given(observations(), signals([Kind.BEAT, Kind.PIN, Kind.UNPIN]))
 def test_beats_and_pins_are_noted_in_every_phase(seen: Observation, signal: Signal) -> None:
-    services = seen.services or (Service("app", 1, deploying=False),)
+    services = seen.services or (service("app", 1),)
     memory = replace(seen.memory, version=1)
     seen = replace(seen, memory=memory, services=services, missing=())
     memory = decide(seen, signal).memory or seen.memory

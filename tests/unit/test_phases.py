@@ -423,7 +423,7 @@ def test_a_live_target_ends_a_wake_and_the_cold_start_is_recorded(
     assert memory.wake is None
     (past,) = memory.wakes
     assert past["seconds"] == pytest.approx(10, abs=0.6)
-    assert {"began", "given", "created", "placed", "live"} <= past["times"].keys()
+    assert {"began", "given", "createdAt", "connectivityAt", "live"} <= past["times"].keys()
     assert past["times"]["began"] == began
     assert metrics(capsys.readouterr().out) == {"ColdStartSeconds": past["seconds"]}
     (notice,) = world.notices

@@ -1,0 +1,48 @@
+"""One local cloud and one staging estate, shared by the tests that drive it over real HTTP.
+
+The cloud is found as localstack-client finds it: where AWS_ENDPOINT_URL or LOCALSTACK_HOST names
+one, that is used; otherwise a local cloud of our own is started on a free port.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from localstack_client import config
+
+from tests.estate import Estate, staging
+from tests.localcloud.client import LocalCloud, running
+
+QUICK_START = {"provisioning_seconds": 0.5, "pull_seconds": 0.5, "start_seconds": 0.2}
+
+
+@pytest.fixture(scope="session")
+def cloud() -> Iterator[LocalCloud]:
+    """The cloud that everything is applied to."""
+    if os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("LOCALSTACK_HOST"):
+        yield LocalCloud(config.get_service_endpoint("lambda"))
+        return
+    with running() as own:
+        yield own
+
+
+@pytest.fixture(scope="session")
+def applied(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
+    """examples/staging, applied once: the provider alone waits a minute on its load balancer."""
+    cloud.settings(ecs=QUICK_START)
+    scratch: Path = tmp_path_factory.mktemp("staging")
+    with staging(cloud, scratch) as estate:
+        yield estate
+
+
+@pytest.fixture
+def estate(applied: Estate, cloud: LocalCloud) -> Iterator[Estate]:
+    """The shared estate, awake, with the clock at 1x and nothing broken, before and after."""
+    applied.wake()
+    yield applied
+    cloud.set_speed(1)
+    cloud.clear_faults()
+    cloud.settings(ecs={**QUICK_START, "failure": None})

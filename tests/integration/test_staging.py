@@ -1,0 +1,220 @@
+"""examples/staging on the local cloud, over real HTTP: falling asleep, waking, and what it costs.
+
+Latencies are of stretches in which the clock runs at 1x.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from tests.estate import Estate
+from tests.localcloud.client import LocalCloud
+
+pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
+
+IDLE_MINUTES, MIN_AWAKE_MINUTES, LINGER_MINUTES, TICK_MINUTES = 5, 8, 1, 1
+BROWSER = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Accept": "text/html"}
+
+
+def test_an_idle_service_is_at_zero_within_idle_minutes_and_six_more(
+    estate: Estate, cloud: LocalCloud
+) -> None:
+    keep_busy(estate, cloud)
+    last = cloud.now()
+    cloud.advance_until(lambda: estate.service()["desiredCount"] == 0, minutes=15, speed=60)
+    (update,) = estate.updates(cloud, last)
+    assert (update - last) / 60 <= IDLE_MINUTES + 6
+    assert estate.phase() == "asleep"
+
+
+def test_the_first_request_is_held_and_gets_the_app_s_own_answer(
+    estate: Estate, cloud: LocalCloud
+) -> None:
+    estate.fall_asleep(cloud)
+    asked = cloud.now()
+    answer = estate.get("/api/time?a=1&a=2")
+    served = cloud.now()
+    assert answer.status_code == 200
+    assert answer.json()["path"] == "/api/time?a=1&a=2"
+    assert {hop.status_code for hop in answer.history} == {307}
+    (update,) = estate.updates(cloud, asked)
+    live = estate.memory()["wakes"][-1]["times"]["live"]
+    assert update - asked < 2.0  # a new container's start, on a machine that is shared
+    assert served - live < 4.0
+
+
+def test_a_browser_gets_a_page_that_says_so_and_then_the_app(
+    estate: Estate, cloud: LocalCloud
+) -> None:
+    estate.fall_asleep(cloud)
+    page = requests.get(estate.url + "/", headers=BROWSER, timeout=30)
+    assert page.status_code == 503
+    assert page.headers["Cache-Control"] == "no-store"
+    assert "text/html" in page.headers["Content-Type"]
+    assert int(page.headers["Retry-After"]) >= 1
+    estate.until("awake", 60)
+    time.sleep(1.5)
+    assert (
+        "The service is awake" in requests.get(estate.url + "/", headers=BROWSER, timeout=30).text
+    )
+
+
+def test_a_drowsy_service_answers_at_once_by_its_running_tasks(
+    estate: Estate, cloud: LocalCloud
+) -> None:
+    began, took = cloud.now(), []
+    for _ in range(20):
+        estate.fall_drowsy()
+        time.sleep(1.0)  # the wake rule is up at every node
+        asked = time.monotonic()
+        answer = estate.get()
+        took.append(time.monotonic() - asked)
+        assert answer.status_code == 200
+        assert answer.history, "the warmkeeper did not see it"
+    assert estate.updates(cloud, began) == []
+    p95 = statistics.quantiles(took, n=20)[-1]
+    print(f"drowsy to served: median {statistics.median(took):.2f} s, p95 {p95:.2f} s")
+    assert p95 < 2.5
+
+
+def test_a_wake_that_nobody_follows_up_ends_although_the_alarm_never_left_alarm(
+    estate: Estate, cloud: LocalCloud
+) -> None:
+    estate.fall_asleep(cloud)
+    cloud.advance_until(lambda: estate.idle_alarm()["StateValue"] == "ALARM", minutes=15)
+    requests.get(estate.url + "/", headers=BROWSER, timeout=30)  # and never comes back
+    estate.until("awake", 60)
+    awake = estate.memory()["since"]
+    cloud.advance_until(lambda: estate.phase() == "asleep", minutes=15, speed=60)
+    minutes = (estate.memory()["since"] - awake) / 60
+    assert minutes <= MIN_AWAKE_MINUTES + LINGER_MINUTES + 2 * TICK_MINUTES
+    alarm = estate.idle_alarm()
+    assert alarm["StateValue"] == "ALARM"
+    assert alarm["StateUpdatedTimestamp"].timestamp() < awake
+
+
+def test_two_hundred_simultaneous_first_requests_are_one_wake_and_all_served(
+    estate: Estate, cloud: LocalCloud
+) -> None:
+    estate.fall_asleep(cloud)
+    asked = cloud.now()
+    with ThreadPoolExecutor(200) as clients:
+        answers = list(clients.map(lambda n: estate.get(f"/api/time?n={n}"), range(200)))
+    assert [answer.status_code for answer in answers] == [200] * 200
+    assert len({answer.json()["path"] for answer in answers}) == 200
+    assert len(estate.updates(cloud, asked)) == 1
+
+
+@pytest.mark.parametrize("half_seconds", range(21))
+def test_a_request_right_after_the_count_went_to_zero_is_served(
+    estate: Estate, cloud: LocalCloud, half_seconds: int
+) -> None:
+    estate.fall_drowsy()
+    cloud.advance_until(lambda: estate.phase() == "asleep", minutes=5)
+    zero = estate.memory()["stamp"]
+    time.sleep(max(0.0, zero + half_seconds / 2 - cloud.now()))
+    answer = estate.get()
+    assert answer.status_code == 200
+    assert all(hop.status_code == 307 for hop in answer.history)
+
+
+@pytest.mark.parametrize("phase", ["awake", "drowsy", "asleep", "waking"])
+def test_a_plan_is_empty_in_every_phase(estate: Estate, cloud: LocalCloud, phase: str) -> None:
+    bring_to(phase, estate, cloud)
+    assert not estate.workspace.changes()
+    assert estate.phase() in (phase, "awake")
+
+
+@pytest.mark.parametrize("phase", ["awake", "drowsy", "asleep", "waking"])
+def test_destroying_the_module_leaves_a_service_that_is_served_by_its_own_rule(
+    estate: Estate, cloud: LocalCloud, phase: str
+) -> None:
+    ecs = estate.client("ecs")
+    names = {"cluster": estate.outputs["cluster_name"], "service": estate.outputs["service_name"]}
+    ecs.update_service(**names, desiredCount=2)
+    bring_to(phase, estate, cloud)
+    estate.workspace.destroy("module.scale_to_zero")
+    try:
+        answer = estate.get(allow_redirects=False)
+        assert answer.status_code == 200
+        assert estate.service()["desiredCount"] == 2
+    finally:
+        estate.workspace.apply()
+        ecs.update_service(**names, desiredCount=1)
+        estate.until("awake")
+
+
+def test_a_wake_that_cannot_succeed_ends_is_told_and_waits_before_the_next(
+    estate: Estate, cloud: LocalCloud
+) -> None:
+    estate.fall_asleep(cloud)
+    cloud.settings(ecs={"failure": "image"})
+    requests.get(estate.url + "/", headers=BROWSER, timeout=30)
+    cloud.advance_until(lambda: estate.phase() == "asleep", minutes=15, speed=30)
+    memory = estate.memory()
+    assert memory["failures"] == 1
+    assert "CannotPullContainerError" in memory["failure"]
+    assert any("wake failed" in mail["message"] for mail in cloud.mailbox())
+    began = cloud.now()
+    answer = estate.get()
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 1
+    assert estate.updates(cloud, began) == []
+    failed = estate.client("cloudwatch").describe_alarms(AlarmNames=["staging-failed-wake"])
+    cloud.advance_until(
+        lambda: any("staging-failed-wake" in mail["message"] for mail in cloud.mailbox()), minutes=5
+    )
+    assert failed["MetricAlarms"]
+
+
+def test_beats_with_activity_hold_it_awake_and_empty_ones_do_not(
+    estate: Estate, cloud: LocalCloud
+) -> None:
+    heartbeat = estate.outputs["heartbeat_url"]
+
+    def beat(in_flight: int) -> None:
+        answer = requests.post(heartbeat, json={"in_flight": in_flight, "requests": 0}, timeout=30)
+        assert answer.json() == {"phase": answer.json()["phase"], "counted": in_flight > 0}
+
+    began = cloud.now()
+    for minute in range(18):
+        cloud.advance_until(lambda: cloud.now() > began + minute * 60, minutes=2, speed=60)  # noqa: B023
+        beat(1)
+        assert estate.service()["desiredCount"] == 1
+    ended = cloud.now()
+    while estate.phase() != "asleep":
+        assert cloud.now() < ended + 15 * 60
+        beat(0)
+        then = cloud.now()
+        cloud.advance_until(lambda: cloud.now() > then + 30, minutes=2, speed=60)  # noqa: B023
+    beat(1)
+    assert estate.phase() == "asleep", "a beat never wakes"
+
+
+def keep_busy(estate: Estate, cloud: LocalCloud) -> None:
+    """A request every half minute until CloudWatch, too, has seen that the service is in use."""
+    for _ in range(30):
+        assert estate.get().status_code == 200
+        if estate.idle_alarm()["StateValue"] == "OK":
+            return
+        then = cloud.now()
+        cloud.advance_until(lambda: cloud.now() > then + 30, minutes=2, speed=60)  # noqa: B023
+    raise AssertionError("the idle alarm never left ALARM")
+
+
+def bring_to(phase: str, estate: Estate, cloud: LocalCloud) -> None:
+    """The estate in this phase; waking lasts, for tasks take their time."""
+    estate.wake()
+    if phase == "drowsy":
+        estate.fall_drowsy()
+    if phase in ("asleep", "waking"):
+        estate.fall_asleep(cloud)
+    if phase == "waking":
+        cloud.settings(ecs={"pull_seconds": 20})
+        estate.invoke({"command": "wake"})
+    assert estate.phase() == phase

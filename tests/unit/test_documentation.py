@@ -1,0 +1,194 @@
+"""What the documents say is there: links, tables, HCL, make targets, commands, notices, alarms."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hcl2
+import pytest
+import warmkeeper as wk
+
+from tools import terraform_docs
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+OPERATING = ROOT / "docs" / "operating.md"
+CHANGELOG = ROOT / "CHANGELOG.md"
+LOCAL_CLOUD = ROOT / "tests" / "localcloud" / "README.md"
+DOCUMENTS = [README, CHANGELOG, LOCAL_CLOUD, *sorted((ROOT / "docs").rglob("*.md"))]
+
+SOURCE = "github.com/OWNER/terraform-aws-ecs-scale-to-zero?ref=v"
+META_ARGUMENTS = {"source", "providers", "count", "for_each", "depends_on"}
+NEEDED_ON = {
+    "listener": {"service_rule_arn", "rule_priority"},
+    "alarm": {"load_balancer_arn"},
+}
+
+FENCE = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    """The fenced blocks of that language."""
+    return [text for named, text in FENCE.findall(document.read_text()) if named == language]
+
+
+def prose(document: Path) -> str:
+    """The text without its fenced blocks."""
+    return FENCE.sub("", document.read_text())
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings."""
+    words = (
+        re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(prose(document))
+    )
+    return {word.replace(" ", "-") for word in words}
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """HCL as python-hcl2 reads it, names and strings without their quotes."""
+    options = hcl2.SerializationOptions(with_comments=False, strip_string_quotes=True)
+    found: dict[str, Any] = hcl2.loads(text, serialization_options=options)
+    return found
+
+
+def named(text: str, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The blocks of a kind with one label: modules, variables, outputs."""
+    for block in parsed(text).get(kind, []):
+        for name, body in block.items():
+            if isinstance(body, dict):
+                yield name.strip('"'), body
+
+
+def module_calls() -> list[dict[str, Any]]:
+    """Every use of the module in the README, without python-hcl2's own keys."""
+    bodies = (body for text in blocks(README, "hcl") for _, body in named(text, "module"))
+    return [{key: body[key] for key in body if not key.startswith("__")} for body in bodies]
+
+
+def inputs() -> dict[str, dict[str, Any]]:
+    return dict(named((ROOT / "variables.tf").read_text(), "variable"))
+
+
+def outputs() -> dict[str, dict[str, Any]]:
+    return dict(named((ROOT / "outputs.tf").read_text(), "output"))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    for link in LINK.findall(prose(document)):
+        target, _, anchor = link.partition("#")
+        if target.startswith("https://"):
+            continue
+        path = (document.parent / target).resolve() if target else document
+        assert path.is_relative_to(ROOT), f"{link} leads out of the repository"
+        assert path.exists(), f"{link} leads nowhere"
+        if anchor:
+            assert anchor in anchors(path), f"{link}: {name_of(path)} has no such heading"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_make_target_named_exists(document: Path) -> None:
+    text = document.read_text()
+    code = [block for _, block in FENCE.findall(text)] + re.findall(r"`([^`\n]+)`", text)
+    wanted = {target for part in code for target in re.findall(r"\bmake ([a-z]+)\b", part)}
+    there = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert wanted <= there
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_json_block_is_json(document: Path) -> None:
+    for text in blocks(document, "json"):
+        json.loads(text)
+
+
+def test_the_tables_of_inputs_and_outputs_are_up_to_date(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.argv", ["terraform_docs", "--check"])
+    assert terraform_docs.main() == 0
+
+
+def test_every_hcl_block_parses() -> None:
+    assert all(parsed(text) for document in DOCUMENTS for text in blocks(document, "hcl"))
+
+
+def test_the_module_is_used_with_inputs_that_exist() -> None:
+    assert len(module_calls()) >= 2
+    for call in module_calls():
+        assert set(call) - META_ARGUMENTS <= set(inputs())
+
+
+def test_the_module_is_used_with_every_input_that_it_needs() -> None:
+    required = {name for name, block in inputs().items() if "default" not in block}
+    for call in module_calls():
+        wake_path = call.get("wake_path", inputs()["wake_path"]["default"])
+        assert required | NEEDED_ON[wake_path] <= set(call)
+
+
+def test_the_fields_of_objects_given_to_the_module_exist() -> None:
+    for call in module_calls():
+        for name in ("conditions", "heartbeat"):
+            fields = set(re.findall(r"(\w+)\W+optional\(", str(inputs()[name]["type"])))
+            assert fields
+            assert {key for key in call.get(name, {}) if not key.startswith("__")} <= fields
+
+
+def test_the_module_is_pinned_to_the_newest_version_of_the_changelog() -> None:
+    versions = re.findall(
+        r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d{2}-\d{2}$", CHANGELOG.read_text(), re.M
+    )
+    assert versions
+    for call in module_calls():
+        assert call["source"] == SOURCE + versions[0]
+
+
+def test_every_command_is_documented_with_a_line_that_invokes_it() -> None:
+    lines = "\n".join(blocks(OPERATING, "sh")).replace("\\\n", "")
+    payloads = [json.loads(text) for text in re.findall(r"--payload '([^']+)'", lines)]
+    assert {payload["command"] for payload in payloads} == set(wk.COMMANDS)
+    assert {f"### {command}" for command in wk.COMMANDS} <= set(OPERATING.read_text().splitlines())
+    for payload in payloads:
+        wk.parse_command(payload, 0.0)
+
+
+def test_every_notice_that_needs_attention_is_one_that_the_warmkeeper_gives() -> None:
+    source = (ROOT / "lambda" / "warmkeeper.py").read_text()
+    told = re.findall(r"^\| `needs attention: (.+?)(?: \.\.\.)?` \|", prose(OPERATING), re.M)
+    assert len(told) == 4
+    assert [what for what in told if f'"{what}"' not in source] == []
+
+
+def test_every_alarm_is_documented() -> None:
+    alarms = re.findall(
+        r'alarm_name += "\$\{var\.name\}-([a-z-]+)"', (ROOT / "alarms.tf").read_text()
+    )
+    assert alarms
+    rows = re.findall(r"^\| `([a-z-]+)` \|", prose(OPERATING), re.M)
+    assert {"idle", "wake", *alarms} == set(rows)
+
+
+def test_every_metric_is_documented() -> None:
+    source = (ROOT / "lambda" / "warmkeeper.py").read_text()
+    counted = re.findall(r"log_metrics\(aws, (\w+)=", source)
+    decided = re.findall(r'metrics=\{"(\w+)":', source)
+    assert counted
+    assert decided
+    assert [name for name in {*counted, *decided} if f"`{name}`" not in prose(OPERATING)] == []
+
+
+def test_every_output_that_the_operating_guide_names_exists() -> None:
+    named_so = r"\boutput `(\w+)`|terraform output -raw (\w+)"
+    asked = {name for pair in re.findall(named_so, OPERATING.read_text()) for name in pair if name}
+    assert asked
+    assert asked <= set(outputs())
