@@ -267,7 +267,7 @@ locals {
   }
 
   # A restore on destroy waits for a whole wake, and a minute is for what comes around it.
-  timeout_seconds = min(900, var.wake_deadline_seconds + 60)
+  timeout_seconds = var.wake_deadline_seconds + 60
 }
 
 # Before the function, or Lambda makes one that never expires.

@@ -198,8 +198,8 @@ variable "hold_seconds" {
   nullable    = false
 
   validation {
-    condition     = var.hold_seconds >= 1 && var.hold_seconds <= 25 && floor(var.hold_seconds) == var.hold_seconds
-    error_message = "hold_seconds must be a whole number from 1 to 25, below the time-outs of clients and of CloudFront (30 s); got ${var.hold_seconds}."
+    condition     = var.hold_seconds >= 10 && var.hold_seconds <= 25 && floor(var.hold_seconds) == var.hold_seconds
+    error_message = "hold_seconds must be a whole number from 10 to 25: below the time-outs of clients and of CloudFront (30 s), and not so short that a client runs out of redirects; got ${var.hold_seconds}."
   }
 }
 
@@ -210,8 +210,8 @@ variable "wake_deadline_seconds" {
   nullable    = false
 
   validation {
-    condition     = var.wake_deadline_seconds >= 60 && var.wake_deadline_seconds <= 3600 && floor(var.wake_deadline_seconds) == var.wake_deadline_seconds
-    error_message = "wake_deadline_seconds must be a whole number from 60 to 3600; got ${var.wake_deadline_seconds}. Fargate alone needs 20 to 60 s."
+    condition     = var.wake_deadline_seconds >= 60 && var.wake_deadline_seconds <= 840 && floor(var.wake_deadline_seconds) == var.wake_deadline_seconds
+    error_message = "wake_deadline_seconds must be a whole number from 60 to 840; got ${var.wake_deadline_seconds}. Fargate alone needs 20 to 60 s, and the function that waits for a wake may run for 900 s."
   }
 }
 

@@ -310,17 +310,14 @@ class Case:
     def objection(self, *, asked: bool) -> str:
         """The first reason why the service must stay up; "" if it may sleep, `asked` to or idle."""
         memory, config, seen = self.memory, self.config, self.seen
-        awake, beat, pin = (
-            self.now - memory.since,
-            self.now - memory.beat,
-            memory.pinned_until - self.now,
-        )
+        awake, beat = self.now - memory.since, self.now - memory.beat
+        unpinned = self.now - memory.pinned_until
         fresh = config.idle_minutes * 60 + BEAT_WRITE_SECONDS  # the last beat may be unwritten
         early = memory.phase is Phase.AWAKE and awake < config.min_awake_minutes * 60
         rollouts = [s["deployments"] for s in seen.services]
         deploying = any(len(r) > 1 or r[0].get("rolloutState") == "IN_PROGRESS" for r in rollouts)
         objections = {
-            f"pinned for another {pin:.0f} s": pin > 0,
+            f"pinned for another {-unpinned:.0f} s": unpinned < 0,
             RULE_MISSING: seen.rule is Rule.MISSING,
             "a deployment is in progress": deploying,
             f"awake for {awake:.0f} s of {config.min_awake_minutes} min": early and not asked,
@@ -397,12 +394,8 @@ class Case:
         return self.to_asleep(f"{reason}, then nobody in {linger} s")
 
     def asleep(self) -> Decision:
-        memory, kind, rule, pause = (
-            self.memory,
-            self.signal.kind,
-            self.seen.rule,
-            self.memory.retry_at - self.now,
-        )
+        memory, kind, rule = self.memory, self.signal.kind, self.seen.rule
+        pause = memory.retry_at - self.now
         if kind in WAKING_KINDS and pause > 0 and kind not in FORCING_KINDS:
             return Decision(f"the last wake failed, next try in {pause:.0f} s")
         if kind in WAKING_KINDS:
@@ -489,10 +482,7 @@ def noted(memory: Memory, signal: Signal, now: float) -> Memory:
 
 
 def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Decision:
-    """What to write and do, given what was seen and heard. Total and pure.
-
-    A decision that takes (count to 0, rule down) always carries a memory stamped with `now`.
-    """
+    """What to write and do. Total and pure; what takes carries a memory stamped with `now`."""
     if seen.missing:
         what = f"{NO_SERVICE} {', '.join(seen.missing)} in cluster {config.cluster_name}"
         return tell_once(seen.memory, what) if seen.memory.version else Decision(what)
@@ -539,10 +529,7 @@ def free_priority(rules: Mapping[str, int], to: Rule, config: Config) -> int:
 
 
 class Aws:
-    """The outside: every AWS call, the clock and sleep. The one seam at which tests stand.
-
-    Clients are built on first use: a function that only has to wake must not pay for more.
-    """
+    """The outside: every AWS call, the clock and sleep. The one seam at which tests stand."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -557,6 +544,7 @@ class Aws:
 
     def client(self, service: str, *, taking: bool = False) -> Any:
         """A boto3 client; one that takes gives up after TAKE_TIMEOUT_SECONDS and never retries."""
+        # built on first use: a function that only has to wake must not pay for more
         if (service, taking) not in self._clients:
             tries: Any = {"mode": "standard", "total_max_attempts": 1 if taking else 3}
             wait = TAKE_TIMEOUT_SECONDS if taking else 3
@@ -678,10 +666,7 @@ class Aws:
         return Rule.UP if up else Rule.DOWN, numbers
 
     def move_rule(self, to: Rule, stamp: float) -> bool:
-        """Put the wake rule up (gives) or down (takes); False if it stands there already.
-
-        Raises RuleStuckError, and going down TimeoutError.
-        """
+        """Put the wake rule up (gives) or down (takes); False if it need not be moved."""
         stands, numbers = self.rules()
         if stands is Rule.MISSING:
             raise RuleStuckError(RULE_MISSING)
@@ -816,9 +801,8 @@ def log_metrics(aws: Aws, **metrics: float) -> None:
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     """
-    units = {name: "Seconds" if name.endswith("Seconds") else "Count" for name in metrics}
-    names = [{"Name": name, "Unit": unit} for name, unit in units.items()]
-    space = {"Namespace": aws.config.metric_namespace, "Dimensions": [["Name"]], "Metrics": names}
+    units = [{"Name": m, "Unit": "Seconds" if "Seconds" in m else "Count"} for m in metrics]
+    space = {"Namespace": aws.config.metric_namespace, "Dimensions": [["Name"]], "Metrics": units}
     described = {"Timestamp": int(aws.now() * 1000), "CloudWatchMetrics": [space]}
     log(_aws=described, Name=aws.config.name, **metrics)
 
@@ -827,9 +811,9 @@ def tell(aws: Aws, notice: str) -> None:
     """A notice for people. That it cannot be sent keeps the service from nothing."""
     line = f"{aws.config.name}: {notice}".splitlines()[0]
     subject = "".join(c if " " <= c <= "~" else "?" for c in line)[:100]  # what SNS takes
-    publish = aws.client("sns").publish
+    message = {"TopicArn": aws.config.topic_arn, "Subject": subject, "Message": notice}
     try:
-        publish(TopicArn=aws.config.topic_arn, Subject=subject, Message=notice)
+        aws.client("sns").publish(**message)
     except ERRORS as error:
         log(level="ERROR", message="the notice was not sent", notice=notice, error=str(error))
 
@@ -885,10 +869,7 @@ def claim_look(aws: Aws, memory: Memory) -> Memory | None:
 
 
 def act(aws: Aws, signal: Signal) -> Observation:
-    """Look, decide, write, do; again where somebody else wrote first. Raises after ten tries.
-
-    Returns what was seen, with the memory as it is now and the reason of the decision.
-    """
+    """Look, decide, write, do; again where somebody else wrote first. Raises after ten tries."""
     for attempt in range(10):
         aws.sleep(attempt * 0.001 * secrets.randbelow(100))
         started, before = aws.now(), aws.read_memory()
@@ -920,33 +901,22 @@ def act(aws: Aws, signal: Signal) -> Observation:
     raise RuntimeError("somebody else wrote the memory first, ten times in a row")
 
 
-def act_until(
-    aws: Aws, signal: Signal, until: float, over: Callable[[Observation], bool]
-) -> Observation:
-    """Act every POLL_SECONDS until it is `over` or `until` (epoch seconds) is reached."""
-    while not over(seen := act(aws, signal)) and aws.now() < until:
+def wait_until_awake(aws: Aws, until: float) -> Observation:
+    """Look every POLL_SECONDS until the wake is over or `until` (epoch seconds) is reached."""
+    while (seen := act(aws, Signal(Kind.POLL))).memory.phase is Phase.WAKING and aws.now() < until:
         aws.sleep(POLL_SECONDS)
     return seen
 
 
-def wait_until_awake(aws: Aws, until: float) -> Observation:
-    """Wait until the wake is over, well or not."""
-    signal = Signal(Kind.POLL)
-    return act_until(aws, signal, until, lambda seen: seen.memory.phase is not Phase.WAKING)
-
-
 def restore(aws: Aws) -> Observation:
-    """The module goes: leave a service that runs, served by its own rule.
-
-    One that is gone, or that does not start, must not keep the destroy from going on.
-    """
-
-    def over(seen: Observation) -> bool:
-        served = seen.memory.phase is Phase.AWAKE and seen.live and seen.rule is not Rule.UP
-        return bool(served or seen.missing)
-
+    """Leave a service that runs, served by its own rule; not if it is gone, or does not start."""
     until = aws.now() + aws.config.wake_deadline_seconds
-    return act_until(aws, Signal(Kind.RESTORE), until, over)
+    while True:
+        seen = act(aws, Signal(Kind.RESTORE))
+        restored = seen.memory.phase is Phase.AWAKE and seen.live and seen.rule is not Rule.UP
+        if restored or seen.missing or aws.now() >= until:
+            return seen
+        aws.sleep(POLL_SECONDS)
 
 
 # --- what it answers ---------------------------------------------------------------------------

@@ -224,9 +224,7 @@ def print_table(rows: list[tuple[str, str, str]]) -> None:
 def applied(demo: Demo, scratch: Path) -> Workspace:
     """The staging estate, applied."""
     workspace = Workspace(STAGING, scratch / "terraform", demo.cloud.environment(), {})
-    with demo.progress(
-        "terraform apply (the provider waits a minute on a new load balancer)"
-    ):
+    with demo.progress("terraform apply (the provider waits a minute on a new load balancer)"):
         workspace.init()
         workspace.apply()
     return workspace

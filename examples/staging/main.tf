@@ -2,7 +2,7 @@
 # a Fargate service with a small sample application, and the module. It runs on AWS as it is.
 #
 # What it costs awake is what it would cost without the module (a small task and the load balancer,
-# some 30 USD a month together); asleep the task's part is gone. The load balancer stays.
+# some 36 USD a month together); asleep the task's part is gone. The load balancer stays.
 
 locals {
   port = 8080

@@ -15,7 +15,7 @@ import requests
 from tests.estate import Estate
 from tests.localcloud.client import LocalCloud
 
-pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
+pytestmark = [pytest.mark.cloud, pytest.mark.terraform, pytest.mark.xdist_group("traffic")]
 
 IDLE_MINUTES, MIN_AWAKE_MINUTES, LINGER_MINUTES, TICK_MINUTES = 5, 8, 1, 1
 BROWSER = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Accept": "text/html"}
@@ -110,45 +110,6 @@ def test_two_hundred_simultaneous_first_requests_are_one_wake_and_all_served(
     assert len(estate.updates(cloud, asked)) == 1
 
 
-@pytest.mark.parametrize("half_seconds", range(21))
-def test_a_request_right_after_the_count_went_to_zero_is_served(
-    estate: Estate, cloud: LocalCloud, half_seconds: int
-) -> None:
-    estate.fall_drowsy()
-    cloud.advance_until(lambda: estate.phase() == "asleep", minutes=5)
-    zero = estate.memory()["stamp"]
-    time.sleep(max(0.0, zero + half_seconds / 2 - cloud.now()))
-    answer = estate.get()
-    assert answer.status_code == 200
-    assert all(hop.status_code == 307 for hop in answer.history)
-
-
-@pytest.mark.parametrize("phase", ["awake", "drowsy", "asleep", "waking"])
-def test_a_plan_is_empty_in_every_phase(estate: Estate, cloud: LocalCloud, phase: str) -> None:
-    bring_to(phase, estate, cloud)
-    assert not estate.workspace.changes()
-    assert estate.phase() in (phase, "awake")
-
-
-@pytest.mark.parametrize("phase", ["awake", "drowsy", "asleep", "waking"])
-def test_destroying_the_module_leaves_a_service_that_is_served_by_its_own_rule(
-    estate: Estate, cloud: LocalCloud, phase: str
-) -> None:
-    ecs = estate.client("ecs")
-    names = {"cluster": estate.outputs["cluster_name"], "service": estate.outputs["service_name"]}
-    ecs.update_service(**names, desiredCount=2)
-    bring_to(phase, estate, cloud)
-    estate.workspace.destroy("module.scale_to_zero")
-    try:
-        answer = estate.get(allow_redirects=False)
-        assert answer.status_code == 200
-        assert estate.service()["desiredCount"] == 2
-    finally:
-        estate.workspace.apply()
-        ecs.update_service(**names, desiredCount=1)
-        estate.until("awake")
-
-
 def test_a_wake_that_cannot_succeed_ends_is_told_and_waits_before_the_next(
     estate: Estate, cloud: LocalCloud
 ) -> None:
@@ -205,16 +166,3 @@ def keep_busy(estate: Estate, cloud: LocalCloud) -> None:
         then = cloud.now()
         cloud.advance_until(lambda: cloud.now() > then + 30, minutes=2, speed=60)  # noqa: B023
     raise AssertionError("the idle alarm never left ALARM")
-
-
-def bring_to(phase: str, estate: Estate, cloud: LocalCloud) -> None:
-    """The estate in this phase; waking lasts, for tasks take their time."""
-    estate.wake()
-    if phase == "drowsy":
-        estate.fall_drowsy()
-    if phase in ("asleep", "waking"):
-        estate.fall_asleep(cloud)
-    if phase == "waking":
-        cloud.settings(ecs={"pull_seconds": 20})
-        estate.invoke({"command": "wake"})
-    assert estate.phase() == phase

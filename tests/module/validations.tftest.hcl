@@ -50,7 +50,7 @@ run "refuses_numbers_below_their_limit" {
   variables {
     rule_priority         = 0
     awake_count           = 0
-    hold_seconds          = 0
+    hold_seconds          = 9
     wake_deadline_seconds = 59
     idle_minutes          = 0
     linger_seconds        = 9
@@ -68,7 +68,7 @@ run "refuses_numbers_above_their_limit" {
     rule_priority         = 49998
     awake_count           = 5001
     hold_seconds          = 26
-    wake_deadline_seconds = 3601
+    wake_deadline_seconds = 841
     idle_minutes          = 1441
     linger_seconds        = 3601
     memory_size           = 10241
@@ -83,7 +83,7 @@ run "refuses_fractions" {
   variables {
     rule_priority         = 10.5
     awake_count           = 1.5
-    hold_seconds          = 2.5
+    hold_seconds          = 12.5
     wake_deadline_seconds = 90.5
     idle_minutes          = 2.5
     linger_seconds        = 30.5
@@ -300,7 +300,7 @@ run "accepts_the_lower_limits" {
     conditions                = { hosts = ["a.example.com", "b.example.com", "c.example.com"], paths = ["/a", "/b"] }
     rule_priority             = 1
     awake_count               = 1
-    hold_seconds              = 1
+    hold_seconds              = 10
     wake_deadline_seconds     = 60
     cold_start_target_seconds = 1
     idle_minutes              = 1
@@ -320,7 +320,7 @@ run "accepts_the_upper_limits" {
     rule_priority             = 49997
     awake_count               = 5000
     hold_seconds              = 25
-    wake_deadline_seconds     = 3600
+    wake_deadline_seconds     = 840
     cold_start_target_seconds = 3600
     idle_minutes              = 1440
     linger_seconds            = 3600

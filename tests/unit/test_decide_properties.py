@@ -55,6 +55,17 @@ TASKS = st.lists(
 ).map(tuple)
 
 
+def service(name: str, desired: int, *, deploying: bool = False) -> wk.Service:
+    """As DescribeServices shows it."""
+    state = "IN_PROGRESS" if deploying else "COMPLETED"
+    deployments = [{"rolloutState": state}]
+    return {"serviceName": name, "desiredCount": desired, "deployments": deployments}
+
+
+def counts_of(seen: Observation) -> dict[str, int]:
+    return {s["serviceName"]: s["desiredCount"] for s in seen.services}
+
+
 @st.composite
 def memories(draw: st.DrawFn) -> Memory:
     phase = draw(st.sampled_from(list(Phase)))
@@ -79,11 +90,11 @@ def memories(draw: st.DrawFn) -> Memory:
 @st.composite
 def observations(draw: st.DrawFn) -> Observation:
     there = draw(st.integers(0, 9)) > 0
-    service = service("app", draw(st.integers(0, 3)), draw(st.booleans()))
+    app = service("app", draw(st.integers(0, 3)), deploying=draw(st.booleans()))
     tasks = draw(TASKS)
     return Observation(
         memory=draw(memories()),
-        services=(service,) if there else (),
+        services=(app,) if there else (),
         missing=() if there else ("app",),
         rule=draw(st.sampled_from(list(Rule))),
         tasks=tasks,
@@ -101,16 +112,6 @@ def signals(draw: st.DrawFn, kinds: list[Kind] | None = None) -> Signal:
     return Signal(kind, active=kind is Kind.BEAT and draw(st.booleans()), pinned_until=pin)
 
 
-def service(name: str, desired: int, *, deploying: bool = False) -> wk.Service:
-    """As DescribeServices shows it."""
-    state = "IN_PROGRESS" if deploying else "COMPLETED"
-    return {
-        "serviceName": name,
-        "desiredCount": desired,
-        "deployments": [{"rolloutState": state}],
-    }
-
-
 def decide(seen: Observation, signal: Signal) -> Decision:
     return wk.decide(seen, signal, CONFIG, NOW)
 
@@ -118,7 +119,8 @@ def decide(seen: Observation, signal: Signal) -> Decision:
 def after(seen: Observation, decision: Decision) -> Observation:
     """What would be seen next, were everything done at once and the tasks' health to last."""
     given_counts = dict(decision.give) | dict.fromkeys(decision.take, 0)
-    services = tuple(replace(s, desired=given_counts.get(s.name, s.desired)) for s in seen.services)
+    counts = counts_of(seen) | given_counts
+    services = tuple({**s, "desiredCount": counts[s["serviceName"]]} for s in seen.services)
     memory = decision.memory or seen.memory
     if decision.memory:
         memory = replace(memory, version=seen.memory.version + 1)
@@ -158,7 +160,7 @@ def test_nothing_is_given_and_taken_at_once(seen: Observation, signal: Signal) -
 def test_a_remembered_count_is_never_lost_and_never_0(seen: Observation, signal: Signal) -> None:
     decision = decide(seen, signal)
     if decision.memory:
-        running = {service.name: service.desired for service in seen.services if service.desired}
+        running = {name: count for name, count in counts_of(seen).items() if count}
         counts = decision.memory.counts
         assert all(count > 0 for count in counts.values())
         for name, count in seen.memory.counts.items():
@@ -171,7 +173,7 @@ def test_a_remembered_count_is_never_lost_and_never_0(seen: Observation, signal:
 def test_what_is_given_is_the_remembered_count_and_never_lowers_one(
     seen: Observation, signal: Signal
 ) -> None:
-    desired = {service.name: service.desired for service in seen.services}
+    desired = counts_of(seen)
     for name, count in decide(seen, signal).give:
         assert count >= max(1, desired[name], seen.memory.counts.get(name, CONFIG.awake_count))
 

@@ -269,6 +269,19 @@ def test_pin_says_until_when_and_unpin_ends_it() -> None:
     assert world.invoke(recorded("command_unpin"))["pinned_until"] == 0
 
 
+@pytest.mark.parametrize("command", ["wake", "sleep", "pin", "unpin"])
+def test_a_command_to_a_service_that_is_gone_is_refused_and_says_so(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = asleep()
+    world.exists = False
+    capsys.readouterr()
+    with pytest.raises(wk.RefusedError, match=f"{command}: no ACTIVE ECS service app"):
+        world.invoke({"command": command})
+    assert metrics(capsys.readouterr().out) == {"Refused": 1}
+    assert world.memory.pinned_until == 0
+
+
 def test_status_tells_the_phase_and_since_when() -> None:
     world = asleep()
     status = world.invoke(recorded("command_status"))

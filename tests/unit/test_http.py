@@ -245,6 +245,20 @@ def test_200_simultaneous_first_requests_give_the_count_once() -> None:
     assert {answer["statusCode"] for answer in answers} == {503, 307}
 
 
+def test_a_cold_start_counts_from_the_arrival_of_the_request() -> None:
+    world = asleep()
+    arrived = world.time
+
+    def slow() -> None:
+        world.time += 2
+
+    world.between("describe_services", slow)
+    ask(world, headers=NAVIGATION)
+    wake = world.memory.wake
+    assert wake
+    assert (wake.began, wake.given) == (arrived, arrived + 2)
+
+
 # --- where a redirect leads --------------------------------------------------------------------
 
 PATHS = st.one_of(

@@ -847,6 +847,19 @@ def test_a_wake_that_cannot_succeed_ends_at_its_deadline_and_somebody_is_told_wh
     assert metrics(capsys.readouterr().out) == {"FailedWakes": 1}
 
 
+def test_a_failed_wake_is_told_and_counted_also_where_its_count_cannot_be_taken(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = waking()
+    world.starts = False
+    world.time += 301
+    world.failing.add("update_service")
+    capsys.readouterr()
+    world.signal(Kind.TICK)
+    assert "wake failed" in world.notices[-1]
+    assert metrics(capsys.readouterr().out) == {"FailedWakes": 1}
+
+
 @pytest.mark.parametrize("kind", [Kind.REQUEST, Kind.WAKE_ALARM])
 def test_no_request_wakes_during_the_back_off(kind: Kind) -> None:
     world = failed()
@@ -1002,6 +1015,14 @@ def test_a_destroy_during_the_back_off_tries_all_the_same() -> None:
     assert not world.rule_up
 
 
+def test_a_destroy_that_finds_a_wake_past_its_deadline_does_not_take_the_count() -> None:
+    world = waking(boot=310)
+    world.time += 301
+    world.invoke(DELETE)
+    assert world.did("count 0") == 0
+    assert world.phase() is Phase.AWAKE
+
+
 # --- rule numbers ------------------------------------------------------------------------------
 
 
@@ -1076,6 +1097,31 @@ def test_a_service_set_to_0_by_hand_whose_wake_rule_cannot_go_up_is_woken() -> N
     world.set_desired(0)
     world.minutes(5)
     assert world.desired == 1
+
+
+def test_a_wake_is_counted_also_where_the_rule_is_stuck(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = stuck()
+    world.boot = 9000
+    capsys.readouterr()
+    world.signal(Kind.TICK)
+    assert world.phase() is Phase.WAKING
+    assert metrics(capsys.readouterr().out) == {"Wakes": 1}
+    assert "free" in world.notices[-1]
+
+
+def test_a_rule_that_is_missing_again_is_told_again() -> None:
+    world = awake(alarm="ALARM")
+    del world.rules[WAKE_RULE]
+    world.minutes(2)
+    world.alarm = "OK"
+    world.rules[WAKE_RULE] = 101
+    world.minutes(2)
+    assert world.memory.trouble == ""
+    del world.rules[WAKE_RULE]
+    world.minutes(2)
+    assert len(world.notices) == 2
 
 
 # --- what is missing ---------------------------------------------------------------------------
