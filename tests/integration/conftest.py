@@ -1,4 +1,4 @@
-"""One local cloud and one staging estate, shared by the tests that drive it over real HTTP.
+"""A local cloud and a staging estate per worker, shared by its tests, which drive it by real HTTP.
 
 The cloud is found as localstack-client finds it: where AWS_ENDPOINT_URL or LOCALSTACK_HOST names
 one, that is used; otherwise a local cloud of our own is started on a free port.

@@ -9,7 +9,7 @@ import pytest
 from tests.estate import Estate
 from tests.localcloud.client import LocalCloud
 
-pytestmark = [pytest.mark.cloud, pytest.mark.terraform, pytest.mark.xdist_group("lifecycle")]
+pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 
 
 @pytest.mark.parametrize("half_seconds", range(21))

@@ -15,7 +15,7 @@ import requests
 from tests.estate import Estate
 from tests.localcloud.client import LocalCloud
 
-pytestmark = [pytest.mark.cloud, pytest.mark.terraform, pytest.mark.xdist_group("traffic")]
+pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 
 IDLE_MINUTES, MIN_AWAKE_MINUTES, LINGER_MINUTES, TICK_MINUTES = 5, 8, 1, 1
 BROWSER = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Accept": "text/html"}

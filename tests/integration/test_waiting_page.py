@@ -28,7 +28,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.cloud,
     pytest.mark.terraform,
-    pytest.mark.xdist_group("traffic"),
     pytest.mark.skipif(shutil.which("chromedriver") is None, reason="no chromedriver: make tools"),
 ]
 

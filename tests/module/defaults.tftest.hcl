@@ -155,6 +155,11 @@ run "function_is_what_the_design_says" {
 
 run "stale_events_are_dropped_and_failures_told" {
   assert {
+    condition     = aws_cloudwatch_event_rule.tick.schedule_expression == "rate(1 minute)" && aws_cloudwatch_event_rule.tick.state != "DISABLED"
+    error_message = "the tick comes every minute"
+  }
+
+  assert {
     condition     = aws_cloudwatch_event_target.tick.retry_policy[0].maximum_retry_attempts == 0 && aws_cloudwatch_event_target.tick.retry_policy[0].maximum_event_age_in_seconds == 60
     error_message = "the next tick is the retry"
   }

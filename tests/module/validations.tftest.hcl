@@ -321,7 +321,7 @@ run "accepts_the_upper_limits" {
     awake_count               = 5000
     hold_seconds              = 25
     wake_deadline_seconds     = 840
-    cold_start_target_seconds = 3600
+    cold_start_target_seconds = 840
     idle_minutes              = 1440
     linger_seconds            = 3600
     memory_size               = 10240
