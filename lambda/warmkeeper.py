@@ -65,6 +65,8 @@ EVENT_WAIT_SECONDS = 20.0  # an ECS event during a wake stays to see its target 
 BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes in a row
 RESTORE_PIN_SECONDS = 3600.0  # on destroy: no tick still under way may take the count
 KEPT_WAKES = 5  # past cold starts in the memory
+TICK_JITTER_SECONDS = 2.0  # the minutes of the tick are not exact
+MOST_HOPS = 8  # so many times a held call is sent round; some clients follow 10 redirects
 ERRORS = (BotoCoreError, ClientError, TimeoutError)  # of a call to AWS, or one too late to be made
 NOT_TAKEN = "not taken"
 
@@ -72,7 +74,7 @@ NOT_TAKEN = "not taken"
 NO_SERVICE = "no ACTIVE ECS service"
 RULE_MISSING = "the wake rule or the service rule is not on the listener"
 NO_NUMBER = "no rule number is free"
-PINNED = "pinned, and no live target"
+NOT_LIVE = "no live target, and the count is not ours to take"
 
 
 # --- what it is told ---------------------------------------------------------------------------
@@ -183,7 +185,7 @@ class Signal:
     """What was heard, with what belongs to some kinds alone. Times are epoch seconds."""
 
     kind: Kind
-    active: bool = False  # BEAT
+    active: bool = False  # BEAT: somebody is there; ECS_EVENT: a task runs
     pinned_until: float = 0.0  # PIN
     arrived: float = 0.0  # a REQUEST by HTTP: from then on its client waits
 
@@ -195,6 +197,7 @@ class Wake:
     began: float
     cause: str
     given: float  # the last time that the count was given
+    ours: bool = True  # we gave the count, and so may take it back; else it is somebody else's
     stage: str = "asked"  # asked, placed, pulled, started
     looked: float = 0.0  # the last time that somebody looked for all who wait
 
@@ -206,6 +209,7 @@ class Memory:
     version: int
     phase: Phase
     since: float
+    ready: float = 0.0  # since when it can have traffic that CloudWatch has not told of yet
     stamp: float = 0.0  # when the last call that takes was announced
     counts: dict[str, int] = field(default_factory=dict)  # service -> count to wake to, never 0
     beat: float = 0.0
@@ -310,7 +314,7 @@ class Case:
     def objection(self, *, asked: bool) -> str:
         """The first reason why the service must stay up; "" if it may sleep, `asked` to or idle."""
         memory, config, seen = self.memory, self.config, self.seen
-        awake, beat = self.now - memory.since, self.now - memory.beat
+        awake, beat = self.now - memory.ready, self.now - memory.beat
         unpinned = self.now - memory.pinned_until
         fresh = config.idle_minutes * 60 + BEAT_WRITE_SECONDS  # the last beat may be unwritten
         early = memory.phase is Phase.AWAKE and awake < config.min_awake_minutes * 60
@@ -329,12 +333,13 @@ class Case:
 
     def to_awake(self, reason: str, **changes: Any) -> Decision:
         """The wake rule goes down: the load balancer serves the service alone."""
-        awake = self.enter(Phase.AWAKE, stamp=self.now, **changes)
+        awake = self.enter(Phase.AWAKE, **{"stamp": self.now, "ready": self.now, **changes})
         return Decision(reason, awake, rule=Rule.DOWN)
 
     def to_waking(self, cause: str, give: tuple[tuple[str, int], ...] = ()) -> Decision:
         """Tasks are to start (`give`) or are starting already; clients wait with us."""
-        wake = Wake(began=self.signal.arrived or self.now, cause=cause, given=self.now)
+        began = self.signal.arrived or self.now
+        wake = Wake(began=began, cause=cause, given=self.now, ours=bool(give))
         waking = self.enter(Phase.WAKING, wake=wake)
         return Decision(f"woken: {cause}", waking, give, rule=Rule.UP, metrics={"Wakes": 1})
 
@@ -347,7 +352,8 @@ class Case:
     def follow(self, phase: Phase, reason: str, notice: str = "") -> Decision:
         """AWS contradicts the memory: the phase follows, and the same signal is heard in it."""
         rule = Rule.UP if phase is Phase.ASLEEP else None
-        return Decision(reason, self.enter(phase), rule=rule, notice=notice, again=True)
+        followed = self.enter(phase, ready=self.now)
+        return Decision(reason, followed, rule=rule, notice=notice, again=True)
 
     def adopt(self) -> Decision:
         """The first look, or the memory was lost."""
@@ -381,13 +387,15 @@ class Case:
             return Decision("drowsy")
         against = kind if wakes else self.objection(asked=memory.asked_to_sleep)
         if against and self.seen.live:
-            return self.to_awake(f"stays awake: {against}")
+            # what CloudWatch tells of is no news: the time that it is given does not begin again
+            ready = {} if wakes else {"ready": memory.ready}
+            return self.to_awake(f"stays awake: {against}", **ready)
         if against:
             return self.to_waking(f"no live target, {against}", self.counts() if wakes else ())
         if self.seen.rule is Rule.DOWN:
             restarted = replace(memory, since=self.now)
             return Decision("drowsy, the wake rule goes up", restarted, rule=Rule.UP)
-        if self.now - memory.since < linger:
+        if self.now - memory.since < linger - TICK_JITTER_SECONDS:
             return Decision(f"drowsy for {self.now - memory.since:.0f} s of {linger} s")
         asked = memory.asked_to_sleep
         reason = "asked to sleep" if asked else f"idle for {self.config.idle_minutes} min"
@@ -445,13 +453,13 @@ class Case:
         if seen.live:
             return Decision("a live target, but what was taken may still be on its way")
         late = now - wake.began > self.config.wake_deadline_seconds
-        if late and memory.pinned_until <= now:
+        if late and wake.ours and memory.pinned_until <= now:
             return self.failed()
         if seen.desired == 0 and now - wake.given >= GIVE_AGAIN_SECONDS:
             reason = "the count is still 0: given again"
             return Decision(reason, given_again, self.counts(), rule=Rule.UP)
         if late and seen.rule is not Rule.DOWN:
-            return tell_once(memory, f"{PINNED}: {seen.stopped_reason or 'no task stopped'}")
+            return tell_once(memory, f"{NOT_LIVE}: {seen.stopped_reason or 'no task stopped'}")
         reached = (stage for key, stage in STAGES.items() if any(key in t for t in seen.tasks))
         stage = next(reached, "asked")
         moved = None if stage == wake.stage else replace(memory, wake=replace(wake, stage=stage))
@@ -464,7 +472,7 @@ def is_over(trouble: str, seen: Observation) -> bool:
         (trouble.startswith(NO_SERVICE) and not seen.missing)
         or (trouble == RULE_MISSING and seen.rule in (Rule.UP, Rule.DOWN))
         or (trouble.startswith(NO_NUMBER) and trouble.endswith(f" {seen.rule}"))
-        or (trouble.startswith(PINNED) and bool(seen.live))
+        or (trouble.startswith(NOT_LIVE) and bool(seen.live))
     )
 
 
@@ -513,12 +521,13 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
 def free_priority(rules: Mapping[str, int], to: Rule, config: Config) -> int:
     """The rule number that puts the wake rule before (UP) or after (DOWN) the service rule.
 
-    UP, the configured one; if somebody took it, the nearest free one with no foreign rule in
-    between, which would be overtaken. DOWN, the nearest free one. Raises RuleStuckError.
+    UP, the configured one; if a foreign rule is there or in between, which would be overtaken, the
+    nearest free one after all foreign ones. DOWN, the nearest free one. Raises RuleStuckError.
     """
     taken = {number: arn for arn, number in rules.items() if arn != config.wake_rule_arn}
     service, own = rules[config.service_rule_arn], config.own_rule_arns
-    if to is Rule.UP and config.rule_priority < service and config.rule_priority not in taken:
+    between = [n for n in taken if config.rule_priority <= n < service and taken[n] not in own]
+    if to is Rule.UP and config.rule_priority < service and not between:
         return config.rule_priority
     for number in range(service - 1, 0, -1) if to is Rule.UP else range(service + 1, 50001):
         if number not in taken:
@@ -773,7 +782,7 @@ def parse_signal(event: Any, config: Config, now: float) -> Signal:
             return Signal(Kind.TICK)
         case {"source": "aws.ecs", "detail": dict(detail), "resources": list(resources)}:
             if concerns(detail, resources, config):
-                return Signal(Kind.ECS_EVENT)
+                return Signal(Kind.ECS_EVENT, active=detail.get("lastStatus") == "RUNNING")
     keys = sorted(event) if isinstance(event, dict) else type(event).__name__
     raise RefusedError(f"no command, tick, alarm or ECS event of ours: {keys}")
 
@@ -963,7 +972,7 @@ def status_of(seen: Observation, now: float) -> dict[str, Any]:
         "live": awake,
         "stage": wake.stage if wake else "healthy" if awake else None,
         "estimate_seconds": memory.estimate(),
-        "failed": memory.failure or None,
+        "failed": memory.failure.partition(":")[0] or None,  # the rest may hold names and accounts
     }
 
 
@@ -1009,7 +1018,9 @@ def serve_request(aws: Aws, request: Request, arrived: float) -> dict[str, Any]:
     if phase is Phase.AWAKE:
         # no 307 within the moment that the rule needs, nor sooner than that if it comes back
         aws.sleep(max(seen.memory.since, arrived) + SETTLE_SECONDS - now)
-    if phase is Phase.AWAKE or (kind == "call" and phase is Phase.WAKING):
+    wake, patience = seen.memory.wake, MOST_HOPS * aws.config.hold_seconds
+    again = kind == "call" and wake is not None and now - wake.began < patience
+    if phase is Phase.AWAKE or again:
         return answer(request, 307, {"phase": phase}, Location=request.location)
     if kind == "page":
         return waiting_page(aws, request, seen.memory)
@@ -1034,7 +1045,8 @@ def serve_beat(aws: Aws, request: Request) -> dict[str, Any]:
     except RefusedError as error:
         return refuse(aws, request, 400, str(error))
     seen = act(aws, Signal(Kind.BEAT, active=active))
-    log_metrics(aws, Beats=1)
+    if active:
+        log_metrics(aws, Beats=1)
     return answer(request, 200, {"phase": seen.memory.phase, "counted": active})
 
 
@@ -1093,7 +1105,7 @@ def run(aws: Aws, signal: Signal, *, wait: bool) -> dict[str, Any]:
     reason = seen.reason
     if seen.missing and signal.kind in (Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN):
         raise RefusedError(f"{signal.kind}: {reason}")
-    if signal.kind is Kind.ECS_EVENT and seen.memory.phase is Phase.WAKING:
+    if signal.kind is Kind.ECS_EVENT and signal.active and seen.memory.phase is Phase.WAKING:
         seen = wait_until_awake(aws, aws.now() + EVENT_WAIT_SECONDS)
     if signal.kind is Kind.WAKE and wait:
         seen = wait_until_awake(aws, aws.now() + aws.config.wake_deadline_seconds)

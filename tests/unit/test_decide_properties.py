@@ -31,6 +31,7 @@ WAKES = st.builds(
     began=AGES.map(lambda age: NOW - age),
     cause=st.just("request"),
     given=PAST,
+    ours=st.booleans(),
     stage=STAGES,
     looked=PAST,
 )
@@ -43,7 +44,7 @@ TROUBLES = [
     f"{wk.NO_SERVICE} app in cluster estate",
     f"{wk.NO_NUMBER} to go up",
     f"{wk.NO_NUMBER} to go down",
-    f"{wk.PINNED}: no image",
+    f"{wk.NOT_LIVE}: no image",
 ]
 MOMENTS = PAST.map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
 TASKS = st.lists(
@@ -73,6 +74,7 @@ def memories(draw: st.DrawFn) -> Memory:
         version=draw(st.sampled_from([0, 1, 2, 3, 4, 5, 6, 7])),
         phase=phase,
         since=NOW - draw(AGES),
+        ready=draw(PAST),
         stamp=draw(PAST),
         counts=draw(COUNTS),
         beat=draw(PAST),
@@ -109,7 +111,8 @@ def observations(draw: st.DrawFn) -> Observation:
 def signals(draw: st.DrawFn, kinds: list[Kind] | None = None) -> Signal:
     kind = draw(st.sampled_from(kinds or list(Kind)))
     pin = draw(st.sampled_from([NOW + 1, NOW + 9000])) if kind is Kind.PIN else 0.0
-    return Signal(kind, active=kind is Kind.BEAT and draw(st.booleans()), pinned_until=pin)
+    active = kind in (Kind.BEAT, Kind.ECS_EVENT) and draw(st.booleans())
+    return Signal(kind, active=active, pinned_until=pin)
 
 
 def decide(seen: Observation, signal: Signal) -> Decision:
@@ -215,11 +218,12 @@ def test_the_count_of_a_drowsy_service_is_taken_only_when_every_guard_agrees(
     memory = seen.memory
     if memory.phase is Phase.DROWSY and decide(seen, signal).take:
         assert signal.kind in wk.SLEEPING_KINDS
-        assert NOW - memory.since >= CONFIG.linger_seconds
+        assert NOW - memory.since >= CONFIG.linger_seconds - wk.TICK_JITTER_SECONDS
         assert seen.rule in (Rule.UP, Rule.NONE, Rule.UNSEEN)
         assert not seen.protected
-        assert memory.asked_to_sleep or seen.idle
-        assert memory.asked_to_sleep or NOW - memory.beat >= CONFIG.idle_minutes * 60
+        asked = memory.asked_to_sleep or signal.kind is Kind.SLEEP
+        assert asked or seen.idle
+        assert asked or NOW - memory.beat >= CONFIG.idle_minutes * 60
 
 
 @given(observations(), signals())
@@ -229,6 +233,18 @@ def test_the_count_is_taken_in_the_linger_and_at_the_deadline_and_nowhere_else(
     if decide(seen, signal).take:
         assert seen.memory.version > 0
         assert seen.memory.phase in (Phase.DROWSY, Phase.WAKING)
+
+
+@given(observations(), signals(), WAKES)
+def test_a_count_that_we_did_not_give_is_never_taken_at_the_deadline(
+    seen: Observation, signal: Signal, wake: Wake
+) -> None:
+    wake = replace(wake, ours=False)
+    memory = replace(seen.memory, version=1, phase=Phase.WAKING, wake=wake)
+    services = (service("app", 1),)
+    decision = decide(replace(seen, memory=memory, services=services, missing=()), signal)
+    assert not decision.take
+    assert decision.memory is None or decision.memory.phase is not Phase.ASLEEP
 
 
 @given(observations(), signals())

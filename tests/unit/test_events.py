@@ -23,7 +23,7 @@ MEANINGS = {
     "alarm_idle_sns": Signal(Kind.IDLE_ALARM),
     "alarm_wake": Signal(Kind.WAKE_ALARM),
     "tick": Signal(Kind.TICK),
-    "ecs_task_state_change": Signal(Kind.ECS_EVENT),
+    "ecs_task_state_change": Signal(Kind.ECS_EVENT, active=True),
     "ecs_deployment_state_change": Signal(Kind.ECS_EVENT),
     "ecs_service_action": Signal(Kind.ECS_EVENT),
     "terraform_create": Signal(Kind.ADOPT),
@@ -257,8 +257,20 @@ def test_an_ecs_event_does_not_stay_for_ever() -> None:
     world.boot = 9000
     world.invoke(recorded("command_wake"))
     began = world.time
-    assert world.invoke(recorded("ecs_service_action"))["phase"] == "waking"
+    assert world.invoke(recorded("ecs_task_state_change"))["phase"] == "waking"
     assert world.time - began <= wk.EVENT_WAIT_SECONDS + 1
+
+
+def test_only_the_event_of_a_task_that_runs_stays() -> None:
+    world = asleep()
+    world.boot = 9000
+    world.invoke(recorded("command_wake"))
+    began = world.time
+    task = recorded("ecs_task_state_change")
+    pending = {**task, "detail": {**task["detail"], "lastStatus": "PENDING"}}
+    for event in (pending, recorded("ecs_service_action"), recorded("ecs_deployment_state_change")):
+        assert world.invoke(event)["phase"] == "waking"
+    assert world.time == began
 
 
 def test_pin_says_until_when_and_unpin_ends_it() -> None:

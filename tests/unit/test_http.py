@@ -184,15 +184,36 @@ def test_a_call_is_held_for_hold_seconds_at_most_then_sent_to_the_same_url_once_
     assert all(hop <= 26 for hop in hops)
 
 
+def test_a_call_is_sent_round_a_few_times_then_gets_503_with_retry_after_and_json() -> None:
+    world = asleep()
+    world.boot = 9000
+    began = world.time
+    for _ in range(wk.MOST_HOPS - 1):
+        assert ask(world)["statusCode"] == 307
+    answer = ask(world)
+    assert answer["statusCode"] == 503
+    assert 200 <= world.time - began < 202
+    assert int(headers_of(answer)["retry-after"]) > 0
+    assert json.loads(answer["body"])["phase"] == "waking"
+
+
+def test_a_call_that_comes_late_in_a_wake_is_held_all_the_same() -> None:
+    world = asleep()
+    world.boot = 230
+    control(world, "POST", f"{CONTROL}/wake")
+    world.time += 201
+    assert ask(world)["statusCode"] == 503
+    assert ask(world)["statusCode"] == 307
+    assert world.phase() is Phase.AWAKE
+
+
 def test_past_the_deadline_a_call_gets_503_with_retry_after_and_json() -> None:
     world = asleep()
     world.starts = False
-    statuses: list[int] = []
-    while not statuses or statuses[-1] == 307:
+    while world.phase() is not Phase.ASLEEP or not world.memory.failure:
         answer = ask(world)
-        statuses.append(answer["statusCode"])
-        assert len(statuses) <= 15
-    assert statuses[-1] == 503
+        assert world.time < world.memory.since + 310
+    assert answer["statusCode"] == 503
     assert int(headers_of(answer)["retry-after"]) > 0
     body = json.loads(answer["body"])
     assert body["phase"] == "asleep"
@@ -431,6 +452,19 @@ def test_status_tells_why_a_wake_failed() -> None:
     assert body["failed"] == "no task became a healthy target"
 
 
+def test_status_for_anybody_leaves_out_the_particulars_of_a_failure() -> None:
+    world = asleep()
+    world.starts = False
+    world.signal(Kind.REQUEST)
+    world.tasks[0].stopped = world.time
+    world.tasks[0].reason = "CannotPullContainerError: 123456789012.dkr.ecr/app: no"
+    world.time += 301
+    world.signal(Kind.TICK)
+    assert "123456789012" in world.memory.failure
+    answer = control(world, "GET", f"{CONTROL}/status")
+    assert json.loads(answer["body"])["failed"] == "CannotPullContainerError"
+
+
 def test_post_wake_wakes_and_get_wake_does_not() -> None:
     world = asleep()
     assert control(world, "GET", f"{CONTROL}/wake")["statusCode"] == 404
@@ -489,13 +523,17 @@ def test_an_active_beat_is_counted_and_holds_awake(
 
 
 @pytest.mark.parametrize("body", ["", "{}", '{"in_flight": 0, "requests": 0}', b'{"requests": 0}'])
-def test_a_beat_without_activity_counts_for_nothing(body: bytes | str) -> None:
+def test_a_beat_without_activity_counts_for_nothing(
+    body: bytes | str, capsys: pytest.CaptureFixture[str]
+) -> None:
     world = World()
     world.signal(Kind.ADOPT)
     before = state(world)
+    capsys.readouterr()
     answer = beat(world, body)
     assert json.loads(answer["body"]) == {"phase": "awake", "counted": False}
     assert state(world) == before
+    assert metrics(capsys.readouterr().out) == {}
 
 
 def test_a_beat_never_wakes() -> None:

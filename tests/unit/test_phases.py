@@ -232,6 +232,55 @@ def test_a_service_that_just_woke_is_left_awake_for_min_awake_minutes() -> None:
     assert world.phase() is Phase.DROWSY
 
 
+def was_called_back_by_a_request(world: World) -> None:
+    world.signal(Kind.REQUEST)
+
+
+def was_called_back_by_a_beat(world: World) -> None:
+    world.signal(Kind.BEAT, active=True)
+
+
+def was_called_back_by_a_command(world: World) -> None:
+    world.signal(Kind.WAKE)
+
+
+def was_called_back_as_the_alarm_left_alarm(world: World) -> None:
+    world.alarm = "OK"
+    world.signal(Kind.TICK)
+
+
+def was_called_back_by_another_guard(world: World) -> None:
+    world.protected = True
+    world.signal(Kind.TICK)
+
+
+CALLED = [was_called_back_by_a_request, was_called_back_by_a_beat, was_called_back_by_a_command]
+GUARDED = [was_called_back_as_the_alarm_left_alarm, was_called_back_by_another_guard]
+
+
+@pytest.mark.parametrize("call_back", CALLED)
+def test_min_awake_minutes_begin_again_with_somebody_who_came(call_back: Break) -> None:
+    world = drowsy()
+    call_back(world)
+    assert world.memory.ready == world.time
+    world.minutes(7)
+    assert world.phase() is Phase.AWAKE
+    world.minutes(1)
+    assert world.phase() is Phase.DROWSY
+
+
+@pytest.mark.parametrize("call_back", GUARDED)
+def test_min_awake_minutes_do_not_begin_again_where_a_guard_called_back(call_back: Break) -> None:
+    world = drowsy()
+    ready = world.memory.ready
+    world.time += 10
+    call_back(world)
+    assert (world.phase(), world.memory.ready) == (Phase.AWAKE, ready)
+    world.alarm, world.protected = "ALARM", False
+    world.minutes(1)
+    assert world.phase() is Phase.DROWSY
+
+
 def test_nothing_falls_asleep_within_idle_minutes_of_an_active_beat() -> None:
     world = awake(alarm="ALARM")
     world.signal(Kind.BEAT, active=True)
@@ -305,10 +354,10 @@ def test_a_beat_without_activity_counts_for_nothing_in_the_linger() -> None:
 
 def test_a_drowsy_service_lingers_first() -> None:
     world = drowsy()
-    world.time += 59
+    world.time += 60 - wk.TICK_JITTER_SECONDS - 0.1
     world.signal(Kind.TICK)
     assert world.phase() is Phase.DROWSY
-    world.time += 1
+    world.time += 0.1
     world.signal(Kind.TICK)
     assert world.phase() is Phase.ASLEEP
     assert [what for _, what in world.calls] == ["rule up", "count 0"]
@@ -912,6 +961,49 @@ def test_a_broken_service_without_a_wake_rule_is_not_tried_for_ever() -> None:
     assert world.did("count 1") <= 5
 
 
+def is_adopted_while_it_starts() -> World:
+    world = World(boot=9000)
+    world.signal(Kind.ADOPT)
+    return world
+
+
+def has_lost_its_last_live_target() -> World:
+    world = awake()
+    world.boot = 9000
+    world.signal(Kind.TICK)
+    return world
+
+
+def was_raised_from_outside() -> World:
+    world = asleep(boot=0)
+    world.boot = 9000
+    world.time += 60
+    world.set_desired(1)
+    world.signal(Kind.TICK)
+    return world
+
+
+NOT_OURS = [is_adopted_while_it_starts, has_lost_its_last_live_target, was_raised_from_outside]
+
+
+@pytest.mark.parametrize("phase", NOT_OURS)
+def test_a_count_that_we_did_not_give_is_not_taken_at_the_deadline_and_somebody_is_told_once(
+    phase: Callable[[], World],
+) -> None:
+    world = phase()
+    world.notices.clear()
+    world.minutes(10)
+    assert world.phase() is Phase.WAKING
+    assert world.desired == 1
+    assert world.rule_up
+    (notice,) = world.notices
+    assert f"needs attention: {wk.NOT_LIVE}" in notice
+    world.boot = 0
+    world.minutes(1)
+    assert world.phase() is Phase.AWAKE
+    assert not world.rule_up
+
+
 # --- pins --------------------------------------------------------------------------------------
 
 
@@ -939,7 +1031,7 @@ def test_a_pinned_service_that_does_not_start_is_not_given_up_and_somebody_is_to
     world.minutes(10)
     assert world.phase() is Phase.WAKING
     assert world.desired == 1
-    assert len([notice for notice in world.notices if "pinned" in notice]) == 1
+    assert len([notice for notice in world.notices if wk.NOT_LIVE in notice]) == 1
     world.time += 600
     world.signal(Kind.TICK)
     assert world.phase() is Phase.AWAKE
@@ -1046,6 +1138,20 @@ def test_where_the_number_is_taken_the_nearest_free_one_will_do() -> None:
     world.rules[FOREIGN_RULE] = 12
     world.minutes(1)
     assert world.rules[WAKE_RULE] == 99
+
+
+def test_the_number_asked_for_is_not_taken_where_a_foreign_rule_would_be_overtaken() -> None:
+    world = awake(alarm="ALARM")
+    world.rules[FOREIGN_RULE] = 50
+    world.minutes(1)
+    assert world.rules[WAKE_RULE] == 99
+
+
+def test_the_number_asked_for_is_taken_where_a_foreign_rule_stands_before_it() -> None:
+    world = awake(alarm="ALARM")
+    world.rules[FOREIGN_RULE] = 11
+    world.minutes(1)
+    assert world.rules[WAKE_RULE] == 12
 
 
 def test_no_foreign_rule_is_overtaken_but_one_of_our_own_may_be() -> None:
