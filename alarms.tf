@@ -142,7 +142,7 @@ resource "aws_cloudwatch_metric_alarm" "handled_errors" {
   tags = var.tags
 }
 
-# These two last while their cause lasts, with a tick every minute: their end is worth a word.
+# No ok_actions: a new alarm goes from INSUFFICIENT_DATA to OK, and every apply would send mail.
 resource "aws_cloudwatch_metric_alarm" "errors" {
   alarm_name          = "${var.name}-errors"
   alarm_description   = "The warmkeeper ${local.function_name} fails. Its log has the trace. The service stays as it is."
@@ -155,7 +155,6 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
   threshold           = 0
   treat_missing_data  = "notBreaching"
   alarm_actions       = [aws_sns_topic.this.arn]
-  ok_actions          = [aws_sns_topic.this.arn]
 
   dimensions = {
     FunctionName = aws_lambda_function.this.function_name
@@ -176,7 +175,6 @@ resource "aws_cloudwatch_metric_alarm" "throttles" {
   threshold           = 0
   treat_missing_data  = "notBreaching"
   alarm_actions       = [aws_sns_topic.this.arn]
-  ok_actions          = [aws_sns_topic.this.arn]
 
   dimensions = {
     FunctionName = aws_lambda_function.this.function_name

@@ -27,7 +27,7 @@ from tests.estate import STAGING, Estate, Workspace
 from tests.localcloud.client import LocalCloud, running
 
 FAST = 60.0  # virtual seconds per second where nothing is measured but minutes
-PROGRESS_SECONDS = 5.0
+PROGRESS_SECONDS = 10.0
 IDLE_MINUTES = 5
 
 
@@ -66,7 +66,7 @@ class Demo:
             while not done.wait(PROGRESS_SECONDS):
                 calls = self.cloud.calls(caller="local")
                 last = f"{calls[-1]['service']} {calls[-1]['action']}" if calls else "nothing yet"
-                self.say(f"{doing}: {len(calls)} AWS calls so far, the last {last}")
+                self.say(f"  {len(calls)} AWS calls so far, the last one {last}")
 
         self.say(f"{doing} ...")
         reporter = threading.Thread(target=report, daemon=True)
@@ -197,6 +197,7 @@ def wake_by_alarm(demo: Demo, estate: Estate) -> None:
         time.sleep(5)
     served = demo.cloud.now()
     demo.say(f"200 after {served - first:.0f} s and {refused} requests answered 503")
+    estate.until("awake")
     update = estate.updates(demo.cloud, first)[0]
     live = estate.memory()["wakes"][-1]["times"]["live"]
     figures = {

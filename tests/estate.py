@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import boto3
 import requests
+from localstack_client.session import Session
 from python_terraform import IsFlagged, IsNotFlagged, Terraform
 
 from tests.localcloud.client import LocalCloud
@@ -101,15 +101,15 @@ class Estate:
         self.url: str = self.outputs["url"]
 
     def client(self, service: str) -> Any:
+        """A boto3 client for the cloud, by way of localstack-client."""
         environment = self.workspace.environment
-        build: Any = boto3.client
-        return build(
-            service,
-            region_name=environment["AWS_REGION"],
-            endpoint_url=environment["AWS_ENDPOINT_URL"],
+        session = Session(
             aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+            region_name=environment["AWS_REGION"],
+            localstack_host=environment["AWS_ENDPOINT_URL"].partition("://")[2],
         )
+        return session.client(service)
 
     def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
         """Invoke the warmkeeper directly. Raises RuntimeError with its error."""

@@ -32,10 +32,26 @@ def copy_of_the_repository(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
-def test_the_named_tests_go_red(patch: Path, tmp_path: Path) -> None:
+def named_tests(patch: Path) -> list[str]:
     tests = re.findall(r"^test: (\S.*)$", patch.read_text(), re.MULTILINE)
     assert tests, f"{patch.name} names no test"
+    return tests
+
+
+def run_tests(repository: Path, *tests: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    command = [sys.executable, "-m", "pytest", "-q", "--numprocesses=0", *tests]
+    return subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True)
+
+
+def test_unbroken_the_named_tests_are_green(tmp_path: Path) -> None:
+    tests = sorted({test for patch in PATCHES for test in named_tests(patch)})
+    run = run_tests(copy_of_the_repository(tmp_path), *tests)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
+def test_the_named_tests_go_red(patch: Path, tmp_path: Path) -> None:
     broken = copy_of_the_repository(tmp_path / "broken")
     applied = subprocess.run(
         ["git", "apply", "--unsafe-paths", f"--directory={broken}", str(patch)],
@@ -44,10 +60,8 @@ def test_the_named_tests_go_red(patch: Path, tmp_path: Path) -> None:
         text=True,
     )
     assert applied.returncode == 0, f"does not apply any more: {applied.stderr}"
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    for test in tests:
-        command = [sys.executable, "-m", "pytest", "-q", "--numprocesses=0", test]
-        run = subprocess.run(command, cwd=broken, env=environment, capture_output=True, text=True)
+    for test in named_tests(patch):
+        run = run_tests(broken, test)
         assert run.returncode == FAILED, f"{test} did not see it:\n{run.stdout}\n{run.stderr}"
 
 
