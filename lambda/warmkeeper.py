@@ -11,12 +11,6 @@ moves the service through four phases:
      +-----------------------+                                     v
      +<---------------------- live target ------------------- waking
 
-phase    wake rule   desiredCount    meaning
-awake    down        as it is        the load balancer serves the service, we are not in the path
-drowsy   up          as it is        tasks still run, but the next request is seen at once
-asleep   up          0               the next request wakes
-waking   up          >= remembered   tasks start, clients wait with us
-
 The phase lives in one DynamoDB item, the *memory*. Every transition is one conditional write on
 it: of any number of concurrent invocations exactly one wins, and only the winner acts.
 
@@ -54,7 +48,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 TAKE_START_SECONDS = 1.0  # a call that takes starts within this time of its stamp, or not at all
 TAKE_TIMEOUT_SECONDS = 1.0  # to connect, and again to answer
-TAKE_SECONDS = TAKE_START_SECONDS + 2 * TAKE_TIMEOUT_SECONDS  # by then it is made or given up
 FENCE_SECONDS = 5.0  # start + connect + answer, and two more for AWS's reads to show it
 GIVE_AGAIN_SECONDS = 10.0  # a count that was given and is still not seen is given again
 SETTLE_SECONDS = 1.0  # what a rule change needs to reach every node of the load balancer
@@ -85,6 +78,10 @@ class ConfigError(ValueError):
 class RefusedError(ValueError):
     """An event that is not understood or not allowed. Nothing was done."""
 
+    def __init__(self, why: str, status: int = HTTPStatus.BAD_REQUEST) -> None:
+        super().__init__(why)
+        self.status = status
+
 
 class RuleStuckError(RuntimeError):
     """The wake rule cannot be moved: it is gone, or no rule number is left that would do."""
@@ -98,8 +95,7 @@ class Config:
     cluster_name: str
     service_names: tuple[str, ...]
     target_group_arns: tuple[str, ...]
-    wake_path: str  # listener or alarm; on the alarm path rules and their groups are ""
-    service_rule_arn: str
+    service_rule_arn: str  # on the alarm path, rules and their target groups are ""
     wake_rule_arn: str
     own_rule_arns: tuple[str, ...]
     rule_priority: int  # where the wake rule stands when it is up
@@ -110,7 +106,6 @@ class Config:
     heartbeat_token_parameter: str
     table_name: str
     topic_arn: str
-    idle_alarm_name: str
     idle_alarm_arn: str
     wake_alarm_arn: str
     metric_namespace: str
@@ -126,12 +121,9 @@ class Config:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Config:
         """Read every setting. Raises ConfigError naming the variable and what it must hold."""
-        parsers: dict[str, Callable[[str], Any]] = {
-            "str": str,
-            "int": int,
-            "bool": {"true": True, "false": False}.__getitem__,
-            "tuple[str, ...]": lambda text: tuple(word for word in text.split(",") if word),
-        }
+        parsers: dict[str, Callable[[str], Any]] = {"str": str, "int": int}
+        parsers["bool"] = {"true": True, "false": False}.__getitem__
+        parsers["tuple[str, ...]"] = lambda text: tuple(word for word in text.split(",") if word)
         values: dict[str, Any] = {}
         for item in fields(cls):
             variable, kind = item.name.upper(), str(item.type)
@@ -142,12 +134,7 @@ class Config:
                 values[item.name] = parsers[kind](got)
             except (ValueError, KeyError):
                 raise ConfigError(f"{variable} is {got!r}; it must be of type {kind}") from None
-        config = cls(**values)
-        if not config.service_names:
-            raise ConfigError("SERVICE_NAMES is empty; it must name an ECS service")
-        if config.wake_path not in ("listener", "alarm"):
-            raise ConfigError(f"WAKE_PATH is {config.wake_path!r}; it must be listener or alarm")
-        return config
+        return cls(**values)
 
 
 # --- what it knows -----------------------------------------------------------------------------
@@ -178,6 +165,11 @@ WAKING_KINDS = frozenset({Kind.REQUEST, Kind.WAKE_ALARM, Kind.WAKE, Kind.PIN, Ki
 FORCING_KINDS = frozenset({Kind.WAKE, Kind.PIN, Kind.RESTORE})  # these ignore the back-off
 SLEEPING_KINDS = frozenset({Kind.TICK, Kind.IDLE_ALARM, Kind.SLEEP})
 COMMANDS = (Kind.STATUS, Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN, Kind.DOCTOR)
+
+
+def known(of: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `values` that are fields of this dataclass."""
+    return {item.name: values[item.name] for item in fields(of) if item.name in values}
 
 
 @dataclass(frozen=True)
@@ -224,16 +216,11 @@ class Memory:
 
     @classmethod
     def from_json(cls, version: int, body: str) -> Memory:
-        """Read a body that an earlier or a later version wrote: unknown keys are left out."""
-
-        def known(of: type, values: dict[str, Any]) -> dict[str, Any]:
-            names = {item.name for item in fields(of)}
-            return {name: value for name, value in values.items() if name in names}
-
-        values = known(cls, json.loads(body)) | {"version": version}
-        wake = Wake(**known(Wake, values["wake"])) if values.get("wake") else None
-        wakes, phase = tuple(values.get("wakes", ())), Phase(values["phase"])
-        return cls(**{**values, "phase": phase, "wake": wake, "wakes": wakes})
+        """Read a body that an earlier or a later version wrote."""
+        read = json.loads(body)
+        wake = Wake(**known(Wake, read["wake"])) if read.get("wake") else None
+        read |= {"version": version, "phase": Phase(read["phase"]), "wake": wake}
+        return cls(**known(cls, read | {"wakes": tuple(read.get("wakes", ()))}))
 
     def estimate(self) -> float | None:
         """Seconds that a wake takes: the median of the last few, None if there was none."""
@@ -299,7 +286,7 @@ class Case:
         running = {s["serviceName"]: s["desiredCount"] for s in services if s["desiredCount"]}
         counts = {**self.memory.counts, **running}
         fresh = {"since": self.now, "counts": counts, "asked_to_sleep": False, "wake": None}
-        return replace(self.memory, phase=phase, **{**fresh, **changes})
+        return replace(self.memory, phase=phase, trouble="", **{**fresh, **changes})
 
     def counts(self) -> tuple[tuple[str, int], ...]:
         """The remembered count of each service, never less than it has already."""
@@ -355,20 +342,12 @@ class Case:
         followed = self.enter(phase, ready=self.now)
         return Decision(reason, followed, rule=rule, notice=notice, again=True)
 
-    def adopt(self) -> Decision:
-        """The first look, or the memory was lost."""
-        if self.seen.desired and not self.seen.live:
-            return replace(self.to_waking("adopted while it starts"), again=True)
-        phase = Phase.AWAKE if self.seen.desired else Phase.ASLEEP
-        return self.follow(phase, f"adopted {phase}")
-
     def awake(self) -> Decision:
         seen, asked = self.seen, self.signal.kind is Kind.SLEEP
-        if not seen.live and self.settled():
-            return self.to_waking("no live target")
         if not seen.live:
-            return Decision("no live target seen, too early to believe it")
-        if seen.rule is Rule.UP and self.now - self.memory.stamp > TAKE_SECONDS:
+            early = Decision("no live target seen, too early to believe it")
+            return self.to_waking("no live target") if self.settled() else early
+        if seen.rule is Rule.UP and self.now - self.memory.stamp >= FENCE_SECONDS:
             again = replace(self.memory, stamp=self.now)
             return Decision("awake with the wake rule up: down again", again, rule=Rule.DOWN)
         if seen.rule is Rule.MISSING:
@@ -431,16 +410,6 @@ class Case:
         notice = f"awake after {seconds:.1f} s{over} ({wake.cause})"
         return replace(awake, notice=notice, metrics={"ColdStartSeconds": seconds})
 
-    def failed(self) -> Decision:
-        """The deadline is over: back to sleep, told why, and the next try waits."""
-        why = self.seen.stopped_reason or "no task became a healthy target"
-        pause = BACKOFF_SECONDS[min(self.memory.failures, len(BACKOFF_SECONDS) - 1)]
-        failed = {"failures": self.memory.failures + 1, "failure": why}
-        reason = f"no live target in {self.config.wake_deadline_seconds} s: {why}"
-        asleep = self.to_asleep(reason, retry_at=self.now + pause, **failed)
-        notice = f"wake failed: {reason}. Only the command wake wakes it within {pause} s."
-        return replace(asleep, notice=notice, if_taken=False, metrics={"FailedWakes": 1})
-
     def waking(self) -> Decision:
         seen, memory, now = self.seen, self.memory, self.now
         fence = memory.stamp + FENCE_SECONDS
@@ -454,7 +423,13 @@ class Case:
             return Decision("a live target, but what was taken may still be on its way")
         late = now - wake.began > self.config.wake_deadline_seconds
         if late and wake.ours and memory.pinned_until <= now:
-            return self.failed()
+            why = seen.stopped_reason or "no task became a healthy target"
+            pause = BACKOFF_SECONDS[min(memory.failures, len(BACKOFF_SECONDS) - 1)]
+            back_off = {"failures": memory.failures + 1, "failure": why, "retry_at": now + pause}
+            reason = f"no live target in {self.config.wake_deadline_seconds} s: {why}"
+            asleep = self.to_asleep(reason, **back_off)
+            notice = f"wake failed: {reason}. Only the command wake wakes it within {pause} s."
+            return replace(asleep, notice=notice, if_taken=False, metrics={"FailedWakes": 1})
         if seen.desired == 0 and now - wake.given >= GIVE_AGAIN_SECONDS:
             reason = "the count is still 0: given again"
             return Decision(reason, given_again, self.counts(), rule=Rule.UP)
@@ -466,55 +441,39 @@ class Case:
         return Decision(f"waking: {stage}", moved, rule=Rule.UP if seen.rule is Rule.DOWN else None)
 
 
-def is_over(trouble: str, seen: Observation) -> bool:
-    """Whether what was told holds no longer: should it come back, it is told again."""
-    return (
-        (trouble.startswith(NO_SERVICE) and not seen.missing)
-        or (trouble == RULE_MISSING and seen.rule in (Rule.UP, Rule.DOWN))
-        or (trouble.startswith(NO_NUMBER) and trouble.endswith(f" {seen.rule}"))
-        or (trouble.startswith(NOT_LIVE) and bool(seen.live))
-    )
-
-
-def noted(memory: Memory, signal: Signal, now: float) -> Memory:
-    """The memory with what the signal itself leaves in it, whatever the phase."""
-    if signal.kind is Kind.BEAT and signal.active and now - memory.beat >= BEAT_WRITE_SECONDS:
-        return replace(memory, beat=now)
-    if signal.kind is Kind.SLEEP and memory.phase is Phase.DROWSY:
-        return replace(memory, asked_to_sleep=True)
-    if signal.kind in (Kind.PIN, Kind.UNPIN):
-        return replace(memory, pinned_until=signal.pinned_until)
-    if signal.kind is Kind.RESTORE and memory.pinned_until < now + RESTORE_PIN_SECONDS / 2:
-        return replace(memory, pinned_until=now + RESTORE_PIN_SECONDS)
-    return memory
-
-
 def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Decision:
     """What to write and do. Total and pure; what takes carries a memory stamped with `now`."""
+    memory = seen.memory
     if seen.missing:
         what = f"{NO_SERVICE} {', '.join(seen.missing)} in cluster {config.cluster_name}"
-        return tell_once(seen.memory, what) if seen.memory.version else Decision(what)
-    if seen.memory.version == 0:
-        return Case(seen, seen.memory, signal, config, now).adopt()
+        return tell_once(memory, what) if memory.version else Decision(what)
+    if memory.version == 0:
+        case = Case(seen, memory, signal, config, now)  # the first look, or the memory was lost
+        if seen.desired and not seen.live:
+            return replace(case.to_waking("adopted while it starts"), again=True)
+        phase = Phase.AWAKE if seen.desired else Phase.ASLEEP
+        return case.follow(phase, f"adopted {phase}")
     if seen.desired == 0:
         seen = replace(seen, live=())  # whatever is still healthy is on its way out
-    memory = noted(seen.memory, signal, now)
-    if is_over(memory.trouble, seen):
-        memory = replace(memory, trouble="")
-    case, running = Case(seen, memory, signal, config, now), (Phase.AWAKE, Phase.DROWSY)
-    if memory.phase in running and seen.desired == 0 and case.settled():
+    found = memory.trouble == RULE_MISSING and seen.rule in (Rule.UP, Rule.DOWN)
+    if found or memory.trouble.startswith(NO_SERVICE):
+        memory = replace(memory, trouble="")  # should it come back, it is told again
+    match signal.kind:
+        case Kind.BEAT if signal.active and now - memory.beat >= BEAT_WRITE_SECONDS:
+            memory = replace(memory, beat=now)
+        case Kind.SLEEP if memory.phase is Phase.DROWSY:
+            memory = replace(memory, asked_to_sleep=True)
+        case Kind.PIN | Kind.UNPIN:
+            memory = replace(memory, pinned_until=signal.pinned_until)
+        case Kind.RESTORE if memory.pinned_until < now + RESTORE_PIN_SECONDS / 2:
+            memory = replace(memory, pinned_until=now + RESTORE_PIN_SECONDS)
+    case = Case(seen, memory, signal, config, now)
+    if memory.phase in (Phase.AWAKE, Phase.DROWSY) and seen.desired == 0 and case.settled():
         reason = "the count was set to 0 from outside"
         return case.follow(Phase.ASLEEP, reason, f"asleep: {reason}")
-    by_phase = {
-        Phase.AWAKE: case.awake,
-        Phase.DROWSY: case.drowsy,
-        Phase.ASLEEP: case.asleep,
-        Phase.WAKING: case.waking,
-    }
-    decision = by_phase[memory.phase]()
-    if decision.memory is None and memory != seen.memory:
-        return replace(decision, memory=memory)
-    return decision
+    decision: Decision = getattr(case, memory.phase)()  # each phase has its method
+    changed = decision.memory or (memory if memory != seen.memory else None)
+    return replace(decision, memory=changed)
 
 
 # --- how it reaches AWS ------------------------------------------------------------------------
@@ -587,13 +546,11 @@ class Aws:
         written, database = replace(memory, version=memory.version + 1), self.client("dynamodb")
         item = {"id": {"S": "memory"}, "version": {"N": str(written.version)}}
         item |= {"phase": {"S": memory.phase}, "body": {"S": json.dumps(asdict(written))}}
+        put, table = database.put_item, self.config.table_name
+        new = "attribute_not_exists(id) OR version = :read"
+        read = {":read": {"N": str(memory.version)}}
         try:
-            database.put_item(
-                TableName=self.config.table_name,
-                Item=item,
-                ConditionExpression="attribute_not_exists(id) OR version = :read",
-                ExpressionAttributeValues={":read": {"N": str(memory.version)}},
-            )
+            put(TableName=table, Item=item, ConditionExpression=new, ExpressionAttributeValues=read)
         except database.exceptions.ConditionalCheckFailedException:
             return None
         return written
@@ -630,12 +587,6 @@ class Aws:
                 found += ecs.describe_tasks(cluster=cluster, tasks=listed["taskArns"])["tasks"]
         return tuple(task for task in found if task["desiredStatus"] == status)
 
-    def stopped_reason(self) -> str:
-        """Why a task of the service stopped last, in ECS's own words; "" if none did."""
-        stopped = [task for task in self.tasks("STOPPED") if "stoppedAt" in task]
-        last = max(stopped, key=lambda task: task["stoppedAt"], default={})
-        return str(last.get("stoppedReason", ""))
-
     def protected(self, tasks: tuple[Task, ...]) -> bool:
         """Whether a task has scale-in protection, the app's own way to say that it is busy."""
         arns = [task["taskArn"] for task in tasks]
@@ -645,13 +596,9 @@ class Aws:
 
     def live(self, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
         """Those of `tasks` that are healthy in a target group, by the address of their ENI."""
-        ask = self.client("elbv2").describe_target_health
-        healthy = {
-            target["Target"]["Id"]
-            for group in self.config.target_group_arns
-            for target in ask(TargetGroupArn=group)["TargetHealthDescriptions"]
-            if target["TargetHealth"]["State"] == "healthy"
-        }
+        ask, groups = self.client("elbv2").describe_target_health, self.config.target_group_arns
+        targets = [t for arn in groups for t in ask(TargetGroupArn=arn)["TargetHealthDescriptions"]]
+        healthy = {t["Target"]["Id"] for t in targets if t["TargetHealth"]["State"] == "healthy"}
 
         def addresses(task: Task) -> set[str]:
             details = [d for eni in task.get("attachments", ()) for d in eni.get("details", ())]
@@ -662,7 +609,7 @@ class Aws:
     def rules(self) -> tuple[Rule, dict[str, int]]:
         """Where the wake rule stands, and all priorities by rule ARN; {} on the alarm path."""
         config = self.config
-        if config.wake_path == "alarm":
+        if not config.wake_rule_arn:
             return Rule.NONE, {}
         listener = config.service_rule_arn.replace(":listener-rule/", ":listener/", 1)
         pages = self.client("elbv2").get_paginator("describe_rules")
@@ -689,7 +636,7 @@ class Aws:
 
     def idle_alarm_state(self) -> str:
         """OK, ALARM, INSUFFICIENT_DATA, or MISSING."""
-        names = [self.config.idle_alarm_name]
+        names = [self.config.idle_alarm_arn.rpartition(":")[2]]
         alarms = self.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
         return str(alarms[0]["StateValue"]) if alarms else "MISSING"
 
@@ -706,6 +653,20 @@ class Request:
     body: bytes = b""
     target_group_arn: str = ""
 
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> Request:
+        """Read an ALB event; the module's target groups have multi-value headers on.
+
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
+        """
+        queries = (event.get("multiValueQueryStringParameters") or {}).items()
+        query = "&".join(f"{name}={value}" for name, values in queries for value in values)
+        multi, text = event.get("multiValueHeaders") or {}, event.get("body") or ""
+        headers = {name.lower(): values[-1] for name, values in multi.items() if values}
+        body = base64.b64decode(text) if event.get("isBase64Encoded") else text.encode()
+        group = event["requestContext"]["elb"]["targetGroupArn"]
+        return cls(event["httpMethod"], event["path"], query, headers, body, group)
+
     @property
     def location(self) -> str:
         """The same URL, path-absolute, such that no client can be led off the site by it."""
@@ -713,22 +674,33 @@ class Request:
         path = "/." + self.path if self.path.startswith("//") else "/" + self.path.lstrip("/")
         return quote(path, safe) + ("?" + quote(self.query, safe) if self.query else "")
 
+    @property
+    def wanted(self) -> str:
+        """What the client can use while it waits: page, call (it is held), part or preflight.
 
-def parse_request(event: Mapping[str, Any]) -> Request:
-    """Read an ALB event; the module's target groups have multi-value headers on.
+        https://developer.mozilla.org/docs/Web/HTTP/Headers/Sec-Fetch-Mode
+        """
+        mode, accept = self.headers.get("sec-fetch-mode"), self.headers.get("accept", "")
+        if self.method == "OPTIONS" and "access-control-request-method" in self.headers:
+            return "preflight"
+        if mode == "navigate" or (mode is None and "text/html" in accept):
+            return "page" if self.method in ("GET", "HEAD") else "call"
+        embeds = mode is None and accept.startswith(("image/", "text/css", "font/"))
+        embeds = embeds or self.headers.get("sec-fetch-dest", "empty") != "empty"
+        return "part" if embeds else "call"
 
-    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
-    """
-    queries = event.get("multiValueQueryStringParameters") or {}
-    headers, body = event.get("multiValueHeaders") or {}, event.get("body") or ""
-    return Request(
-        method=event["httpMethod"],
-        path=event["path"],
-        query="&".join(f"{name}={value}" for name, values in queries.items() for value in values),
-        headers={name.lower(): values[-1] for name, values in headers.items() if values},
-        body=base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(),
-        target_group_arn=event["requestContext"]["elb"]["targetGroupArn"],
-    )
+    def answer(self, status: int, body: object, **headers: str) -> dict[str, Any]:
+        """An ALB response: text as HTML, anything else as JSON; never cached, no body for HEAD."""
+        kind = "text/html; charset=utf-8" if isinstance(body, str) else "application/json"
+        named = {"Content-Type": kind, "Cache-Control": "no-store"}
+        named |= {name.replace("_", "-"): value for name, value in headers.items()}
+        if "origin" in self.headers:
+            named |= {"Access-Control-Allow-Origin": self.headers["origin"], "Vary": "Origin"}
+        text = body if isinstance(body, str) else json.dumps(body)
+        line, empty = f"{status} {HTTPStatus(status).phrase}", self.method == "HEAD"
+        sent = {"statusCode": status, "statusDescription": line, "isBase64Encoded": False}
+        multi = {name: [value] for name, value in named.items()}
+        return {**sent, "multiValueHeaders": multi, "body": "" if empty else text}
 
 
 def from_json(text: str | bytes) -> Any:
@@ -756,15 +728,6 @@ def parse_command(event: Mapping[str, Any], now: float) -> Signal:
     return Signal(Kind(command), pinned_until=now + minutes * 60 if command == Kind.PIN else 0.0)
 
 
-def concerns(detail: Mapping[str, Any], resources: list[Any], config: Config) -> bool:
-    """Whether an ECS event is about one of our services; task events name it as their group."""
-    ours = str(detail.get("clusterArn")).endswith(f":cluster/{config.cluster_name}")
-    groups = {f"service:{name}" for name in config.service_names}
-    endings = tuple(f":service/{config.cluster_name}/{name}" for name in config.service_names)
-    named = any(str(arn).endswith(endings) for arn in resources)
-    return named or (ours and str(detail.get("group")) in groups)
-
-
 def parse_signal(event: Any, config: Config, now: float) -> Signal:
     """Everything but HTTP. Raises RefusedError for what is not understood: nothing is guessed."""
     alarms = {config.idle_alarm_arn: Kind.IDLE_ALARM, config.wake_alarm_arn: Kind.WAKE_ALARM}
@@ -781,360 +744,305 @@ def parse_signal(event: Any, config: Config, now: float) -> Signal:
         case {"source": "aws.events", "detail-type": "Scheduled Event"}:
             return Signal(Kind.TICK)
         case {"source": "aws.ecs", "detail": dict(detail), "resources": list(resources)}:
-            if concerns(detail, resources, config):
+            # the event of a task names its cluster and, as its group, its service
+            cluster, names = config.cluster_name, config.service_names
+            ours = str(detail.get("clusterArn")).endswith(f":cluster/{cluster}")
+            grouped = ours and detail.get("group") in [f"service:{name}" for name in names]
+            services = tuple(f":service/{cluster}/{name}" for name in names)
+            if grouped or any(str(arn).endswith(services) for arn in resources):
                 return Signal(Kind.ECS_EVENT, active=detail.get("lastStatus") == "RUNNING")
     keys = sorted(event) if isinstance(event, dict) else type(event).__name__
     raise RefusedError(f"no command, tick, alarm or ECS event of ours: {keys}")
 
 
-def parse_beat(body: bytes) -> bool:
-    """Whether a heartbeat carries activity: in_flight or requests above 0. Raises RefusedError."""
-    beat = from_json(body or b"{}")
-    if not isinstance(beat, dict):
-        raise RefusedError('the body must be JSON like {"in_flight": 1, "requests": 0}')
-    counts = {name: beat.get(name, 0) for name in ("in_flight", "requests")}
-    for name, count in counts.items():
-        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-            raise RefusedError(f"{name} is {count!r}; it must be a whole number, 0 or more")
-    return any(counts.values())
-
-
-# --- what it tells -----------------------------------------------------------------------------
+# --- what it tells, does and answers -----------------------------------------------------------
 def log(**entry: Any) -> None:
     """One JSON line. Ids and numbers only: never a payload, a header, a query or a secret."""
     print(json.dumps(entry, default=str), flush=True)
 
 
-def log_metrics(aws: Aws, **metrics: float) -> None:
-    """Metrics in a log line: no call on the path of a request.
+class Warmkeeper:
+    """Hears an event, looks at AWS, decides, writes, does what was decided, tells and answers."""
 
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-    """
-    units = [{"Name": m, "Unit": "Seconds" if "Seconds" in m else "Count"} for m in metrics]
-    space = {"Namespace": aws.config.metric_namespace, "Dimensions": [["Name"]], "Metrics": units}
-    described = {"Timestamp": int(aws.now() * 1000), "CloudWatchMetrics": [space]}
-    log(_aws=described, Name=aws.config.name, **metrics)
+    def __init__(self, aws: Aws) -> None:
+        self.aws, self.config = aws, aws.config
 
+    def metrics(self, **values: float) -> None:
+        """Metrics in a log line: no call on the path of a request.
 
-def tell(aws: Aws, notice: str) -> None:
-    """A notice for people. That it cannot be sent keeps the service from nothing."""
-    line = f"{aws.config.name}: {notice}".splitlines()[0]
-    subject = "".join(c if " " <= c <= "~" else "?" for c in line)[:100]  # what SNS takes
-    message = {"TopicArn": aws.config.topic_arn, "Subject": subject, "Message": notice}
-    try:
-        aws.client("sns").publish(**message)
-    except ERRORS as error:
-        log(level="ERROR", message="the notice was not sent", notice=notice, error=str(error))
+        https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+        """
+        units = [{"Name": m, "Unit": "Seconds" if "Seconds" in m else "Count"} for m in values]
+        space = {"Namespace": self.config.metric_namespace, "Dimensions": [["Name"]]}
+        described = [{**space, "Metrics": units}]
+        stamped = {"Timestamp": int(self.aws.now() * 1000), "CloudWatchMetrics": described}
+        log(_aws=stamped, Name=self.config.name, **values)
 
-
-# --- what it does ------------------------------------------------------------------------------
-def look(aws: Aws, memory: Memory, signal: Signal) -> Observation:
-    """As much of AWS as this signal needs in this phase, and no more."""
-    services = aws.services()
-    missing = set(aws.config.service_names) - {service["serviceName"] for service in services}
-    seen = Observation(memory, services, tuple(sorted(missing)))
-    if missing or (memory.phase is Phase.ASLEEP and signal.kind in WAKING_KINDS):
-        return seen
-    tasks = aws.tasks("RUNNING")
-    seen = replace(seen, rule=aws.rules()[0], tasks=tasks, live=aws.live(tasks))
-    if signal.kind in SLEEPING_KINDS and memory.phase in (Phase.AWAKE, Phase.DROWSY):
-        idle = aws.idle_alarm_state() == "ALARM"
-        return replace(seen, idle=idle, protected=aws.protected(tasks))
-    late = aws.now() - aws.config.wake_deadline_seconds
-    if memory.wake and not seen.live and memory.wake.began < late:
-        return replace(seen, stopped_reason=aws.stopped_reason())
-    return seen
-
-
-def perform(aws: Aws, decision: Decision, stamp: float) -> list[str]:
-    """Do what was decided, gifts first. Returns what was done. Raises RuleStuckError.
-
-    A call that takes and fails is logged and left: whoever looks next repeats it, newly stamped.
-    """
-    done = []
-    for service, count in decision.give:
-        aws.set_count(service, count)
-        done.append(f"{service}: count {count}")
-    if decision.rule is Rule.UP and aws.move_rule(Rule.UP, stamp):
-        done.append("rule up")
-    try:
-        for service in decision.take:
-            aws.set_count(service, 0, stamp)
-            done.append(f"{service}: count 0")
-        if decision.rule is Rule.DOWN and aws.move_rule(Rule.DOWN, stamp):
-            done.append("rule down")
-    except ERRORS as error:
-        log(level="ERROR", message="not taken, left to the next look", error=str(error))
-        done.append(NOT_TAKEN)
-    return done
-
-
-def claim_look(aws: Aws, memory: Memory) -> Memory | None:
-    """Of all who wait, one looks at AWS every POLL_SECONDS: the memory if it is us, else None."""
-    wake, now = memory.wake, aws.now()
-    if memory.phase is not Phase.WAKING or (wake and now - wake.looked < POLL_SECONDS):
-        return None
-    return aws.write_memory(replace(memory, wake=replace(wake, looked=now)) if wake else memory)
-
-
-def act(aws: Aws, signal: Signal) -> Observation:
-    """Look, decide, write, do; again where somebody else wrote first. Raises after ten tries."""
-    for attempt in range(10):
-        aws.sleep(attempt * 0.001 * secrets.randbelow(100))
-        started, before = aws.now(), aws.read_memory()
-        claimed = claim_look(aws, before) if signal.kind is Kind.POLL else before
-        if claimed is None:
-            return Observation(before, (), reason="nothing to look for")
-        seen = look(aws, claimed, signal)
-        decision = decide(seen, signal, aws.config, aws.now())
-        after = aws.write_memory(decision.memory) if decision.memory else claimed
-        if after is None:
-            continue
+    def tell(self, notice: str) -> None:
+        """A notice for people. That it cannot be sent keeps the service from nothing."""
+        line = f"{self.config.name}: {notice}".splitlines()[0]
+        subject = "".join(c if " " <= c <= "~" else "?" for c in line)[:100]  # what SNS takes
+        message = {"TopicArn": self.config.topic_arn, "Subject": subject, "Message": notice}
         try:
-            done, stuck = perform(aws, decision, after.stamp), Decision("")
-        except RuleStuckError as error:
-            done, stuck = [str(error)], tell_once(after, str(error))
-        if done or decision.memory or signal.kind is not Kind.POLL:
-            took = round((aws.now() - started) * 1000)
-            phases = {"before": before.phase, "after": after.phase, "reason": decision.reason}
-            log(level="INFO", signal=signal.kind, **phases, actions=done, milliseconds=took)
-        if decision.metrics:
-            log_metrics(aws, **decision.metrics)
-        if decision.notice and not (decision.if_taken and NOT_TAKEN in done):
-            tell(aws, decision.notice)
-        if stuck.memory and (warned := aws.write_memory(stuck.memory)):
-            tell(aws, stuck.notice)
-            after = warned
-        if not decision.again:
-            return replace(seen, memory=after, reason=decision.reason)
-    raise RuntimeError("somebody else wrote the memory first, ten times in a row")
+            self.aws.client("sns").publish(**message)
+        except ERRORS as error:
+            log(level="ERROR", message="the notice was not sent", notice=notice, error=str(error))
 
-
-def wait_until_awake(aws: Aws, until: float) -> Observation:
-    """Look every POLL_SECONDS until the wake is over or `until` (epoch seconds) is reached."""
-    while (seen := act(aws, Signal(Kind.POLL))).memory.phase is Phase.WAKING and aws.now() < until:
-        aws.sleep(POLL_SECONDS)
-    return seen
-
-
-def restore(aws: Aws) -> Observation:
-    """Leave a service that runs, served by its own rule; not if it is gone, or does not start."""
-    until = aws.now() + aws.config.wake_deadline_seconds
-    while True:
-        seen = act(aws, Signal(Kind.RESTORE))
-        restored = seen.memory.phase is Phase.AWAKE and seen.live and seen.rule is not Rule.UP
-        if restored or seen.missing or aws.now() >= until:
+    def look(self, memory: Memory, signal: Signal) -> Observation:
+        """As much of AWS as this signal needs in this phase, and no more."""
+        aws, services = self.aws, self.aws.services()
+        missing = set(self.config.service_names) - {s["serviceName"] for s in services}
+        seen = Observation(memory, services, tuple(sorted(missing)))
+        if missing or (memory.phase is Phase.ASLEEP and signal.kind in WAKING_KINDS):
             return seen
-        aws.sleep(POLL_SECONDS)
+        tasks = aws.tasks("RUNNING")
+        seen = replace(seen, rule=aws.rules()[0], tasks=tasks, live=aws.live(tasks))
+        if signal.kind in SLEEPING_KINDS and memory.phase in (Phase.AWAKE, Phase.DROWSY):
+            idle = aws.idle_alarm_state() == "ALARM"
+            return replace(seen, idle=idle, protected=aws.protected(tasks))
+        deadline = self.config.wake_deadline_seconds
+        if memory.wake and not seen.live and aws.now() - memory.wake.began > deadline:
+            stopped = [task for task in aws.tasks("STOPPED") if "stoppedAt" in task]
+            last = max(stopped, key=lambda task: task["stoppedAt"], default={})
+            return replace(seen, stopped_reason=str(last.get("stoppedReason", "")))
+        return seen
 
+    def perform(self, decision: Decision, stamp: float) -> list[str]:
+        """Do what was decided, gifts first. Returns what was done. Raises RuleStuckError.
 
-# --- what it answers ---------------------------------------------------------------------------
-def answer(request: Request, status: int, body: object, **headers: str) -> dict[str, Any]:
-    """An ALB response: text as HTML, anything else as JSON; never cached, no body for HEAD."""
-    kind = "text/html; charset=utf-8" if isinstance(body, str) else "application/json"
-    named = {"Content-Type": kind, "Cache-Control": "no-store"}
-    named |= {name.replace("_", "-"): value for name, value in headers.items()}
-    if "origin" in request.headers:
-        named |= {"Access-Control-Allow-Origin": request.headers["origin"], "Vary": "Origin"}
-    text = body if isinstance(body, str) else json.dumps(body)
-    return {
-        "statusCode": status,
-        "statusDescription": f"{status} {HTTPStatus(status).phrase}",
-        "isBase64Encoded": False,
-        "multiValueHeaders": {name: [value] for name, value in named.items()},
-        "body": "" if request.method == "HEAD" else text,
-    }
+        A call that takes and fails is logged and left: the next look repeats it, newly stamped.
+        """
+        done = []
+        for service, count in decision.give:
+            self.aws.set_count(service, count)
+            done.append(f"{service}: count {count}")
+        if decision.rule is Rule.UP and self.aws.move_rule(Rule.UP, stamp):
+            done.append("rule up")
+        try:
+            for service in decision.take:
+                self.aws.set_count(service, 0, stamp)
+                done.append(f"{service}: count 0")
+            if decision.rule is Rule.DOWN and self.aws.move_rule(Rule.DOWN, stamp):
+                done.append("rule down")
+        except ERRORS as error:
+            log(level="ERROR", message="not taken, left to the next look", error=str(error))
+            done.append(NOT_TAKEN)
+        return done
 
+    def claim(self, memory: Memory) -> Memory | None:
+        """Of all who wait, one looks every POLL_SECONDS: the memory if it is us, else None."""
+        wake, now = memory.wake, self.aws.now()
+        if memory.phase is not Phase.WAKING or (wake and now - wake.looked < POLL_SECONDS):
+            return None
+        looked = replace(memory, wake=replace(wake, looked=now)) if wake else memory
+        return self.aws.write_memory(looked)
 
-def wanted(request: Request) -> str:
-    """What the client can use while it waits: page, call (it is held), part or preflight.
+    def act(self, signal: Signal) -> Observation:
+        """Look, decide, write, do; again where somebody else wrote first. Raises after ten."""
+        aws, polls = self.aws, signal.kind is Kind.POLL
+        for attempt in range(10):
+            aws.sleep(attempt * 0.001 * secrets.randbelow(100))
+            started, before = aws.now(), aws.read_memory()
+            claimed = self.claim(before) if polls else before
+            if claimed is None:
+                return Observation(before, (), reason="nothing to look for")
+            seen = self.look(claimed, signal)
+            decision = decide(seen, signal, self.config, aws.now())
+            after = aws.write_memory(decision.memory) if decision.memory else claimed
+            if after is None:
+                continue
+            try:
+                done, stuck = self.perform(decision, after.stamp), Decision("")
+            except RuleStuckError as error:
+                done, stuck = [str(error)], tell_once(after, str(error))
+            if done or decision.memory or not polls:
+                took = round((aws.now() - started) * 1000)
+                phases = {"before": before.phase, "after": after.phase, "reason": decision.reason}
+                log(level="INFO", signal=signal.kind, **phases, actions=done, milliseconds=took)
+            if decision.metrics:
+                self.metrics(**decision.metrics)
+            if decision.notice and not (decision.if_taken and NOT_TAKEN in done):
+                self.tell(decision.notice)
+            if stuck.memory and (warned := aws.write_memory(stuck.memory)):
+                self.tell(stuck.notice)
+                after = warned
+            if not decision.again:
+                return replace(seen, memory=after, reason=decision.reason)
+        raise RuntimeError("somebody else wrote the memory first, ten times in a row")
 
-    https://developer.mozilla.org/docs/Web/HTTP/Headers/Sec-Fetch-Mode
-    """
-    headers = request.headers
-    mode, accept = headers.get("sec-fetch-mode"), headers.get("accept", "")
-    if request.method == "OPTIONS" and "access-control-request-method" in headers:
-        return "preflight"
-    navigates = mode == "navigate" or (mode is None and "text/html" in accept)
-    if navigates:
-        return "page" if request.method in ("GET", "HEAD") else "call"
-    embeds = mode is None and accept.startswith(("image/", "text/css", "font/"))
-    return "part" if embeds or headers.get("sec-fetch-dest", "empty") != "empty" else "call"
+    def wait(self, until: float, kind: Kind = Kind.POLL) -> Observation:
+        """Look every POLL_SECONDS until the wake is over or `until` (epoch seconds) is reached.
 
+        A RESTORE is over once the service runs and its own rule serves it, or it is gone.
+        """
+        while True:
+            seen = self.act(Signal(kind))
+            over = seen.memory.phase is not Phase.WAKING
+            if kind is Kind.RESTORE:
+                served = seen.memory.phase is Phase.AWAKE and seen.rule is not Rule.UP
+                over = bool(seen.missing or (served and seen.live))
+            if over or self.aws.now() >= until:
+                return seen
+            self.aws.sleep(POLL_SECONDS)
 
-def status_of(seen: Observation, now: float) -> dict[str, Any]:
-    """What anybody may know: phase, seconds in it, stage, estimate, why a wake failed."""
-    memory, wake = seen.memory, seen.memory.wake
-    awake = memory.phase is Phase.AWAKE
-    return {
-        "phase": memory.phase if memory.version else "unknown",
-        "seconds": round(now - (wake.began if wake else memory.since), 1),
-        "live": awake,
-        "stage": wake.stage if wake else "healthy" if awake else None,
-        "estimate_seconds": memory.estimate(),
-        "failed": memory.failure.partition(":")[0] or None,  # the rest may hold names and accounts
-    }
+    def status(self, seen: Observation) -> dict[str, Any]:
+        """What anybody may know: phase, seconds in it, stage, estimate, why a wake failed."""
+        memory, wake = seen.memory, seen.memory.wake
+        awake, since = memory.phase is Phase.AWAKE, wake.began if wake else memory.since
+        stage = wake.stage if wake else "healthy" if awake else None
+        phase, seconds = memory.phase if memory.version else "unknown", self.aws.now() - since
+        failed = memory.failure.partition(":")[0] or None  # the rest may hold names and accounts
+        told = {"phase": phase, "seconds": round(seconds, 1), "live": awake, "stage": stage}
+        return told | {"estimate_seconds": memory.estimate(), "failed": failed}
 
+    def page(self, request: Request, memory: Memory, wait: str) -> dict[str, Any]:
+        """lambda/page.html, filled in."""
+        nonce, waking = secrets.token_urlsafe(16), memory.phase is Phase.WAKING
+        settings = json.loads(self.aws.item("settings").get("body", {"S": "{}"})["S"])
+        title = settings.get("page", {}).get("title", self.config.name)
+        status_url = f"{self.config.control_path}/status"
+        text = "is starting" if waking else "cannot be started right now"
+        refresh = "5" if waking else wait
+        estimate = round(memory.estimate() or self.config.cold_start_target_seconds)
+        values = {"title": title, "status_url": status_url, "nonce": nonce, "phase_text": text}
+        values |= {"refresh_seconds": refresh, "estimate_seconds": estimate}
+        page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+        for name, value in values.items():
+            page = page.replace("{{" + name + "}}", html.escape(str(value)))
+        policy = f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; "
+        policy += "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
+        return request.answer(503, page, Retry_After=wait, Content_Security_Policy=policy)
 
-def retry_after(memory: Memory, config: Config, now: float) -> str:
-    """Whole seconds, at least 1, until it makes sense to ask again."""
-    if not memory.wake:
-        return str(max(5, math.ceil(memory.retry_at - now)))
-    expected = memory.estimate() or config.cold_start_target_seconds
-    return str(max(1, math.ceil(memory.wake.began + expected - now)))
+    def request(self, request: Request, arrived: float) -> dict[str, Any]:
+        """A request for a service that is not awake, or just was not: wake it and wait well."""
+        config, kind = self.config, request.wanted
+        seen = self.act(Signal(Kind.REQUEST, arrived=arrived))
+        if kind == "preflight":
+            asked = "access-control-request-"
+            allow = {"Access_Control_Allow_Methods": request.headers[f"{asked}method"]}
+            allow["Access_Control_Allow_Headers"] = request.headers.get(f"{asked}headers", "*")
+            return request.answer(204, "", **allow)
+        if kind == "call" and seen.memory.phase is Phase.WAKING:
+            seen = self.wait(arrived + config.hold_seconds)
+        memory, wake, now = seen.memory, seen.memory.wake, self.aws.now()
+        if memory.phase is Phase.AWAKE:
+            # no 307 within the moment that the rule needs, nor sooner than that if it comes back
+            self.aws.sleep(max(memory.since, arrived) + SETTLE_SECONDS - now)
+        patient = wake is not None and now - wake.began < MOST_HOPS * config.hold_seconds
+        if memory.phase is Phase.AWAKE or (kind == "call" and patient):
+            return request.answer(307, {"phase": memory.phase}, Location=request.location)
+        expected = memory.estimate() or config.cold_start_target_seconds
+        pause = max(1, wake.began + expected - now) if wake else max(5, memory.retry_at - now)
+        wait = str(math.ceil(pause))
+        if kind == "page":
+            return self.page(request, memory, wait)
+        return request.answer(503, self.status(seen), Retry_After=wait)
 
+    def beat(self, request: Request) -> dict[str, Any]:
+        """A heartbeat: active with a count above 0, else it does nothing; none wakes."""
+        if self.config.heartbeat_token_parameter:
+            given = request.headers.get("authorization", "").encode()
+            if not hmac.compare_digest(given, f"Bearer {self.aws.token()}".encode()):
+                raise RefusedError("send the token as 'Authorization: Bearer <token>'", 401)
+        beat = from_json(request.body or b"{}")
+        if not isinstance(beat, dict):
+            raise RefusedError('the body must be JSON like {"in_flight": 1, "requests": 0}')
+        counts = {name: beat.get(name, 0) for name in ("in_flight", "requests")}
+        for name, count in counts.items():
+            if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+                raise RefusedError(f"{name} is {count!r}; it must be a whole number, 0 or more")
+        active = any(counts.values())
+        seen = self.act(Signal(Kind.BEAT, active=active))
+        if active:
+            self.metrics(Beats=1)
+        return request.answer(200, {"phase": seen.memory.phase, "counted": active})
 
-def waiting_page(aws: Aws, request: Request, memory: Memory) -> dict[str, Any]:
-    """lambda/page.html, filled in."""
-    nonce, wait = secrets.token_urlsafe(16), retry_after(memory, aws.config, aws.now())
-    waking = memory.phase is Phase.WAKING
-    settings = json.loads(aws.item("settings").get("body", {"S": "{}"})["S"])
-    values = {
-        "title": settings.get("page", {}).get("title", aws.config.name),
-        "status_url": f"{aws.config.control_path}/status",
-        "nonce": nonce,
-        "phase_text": "is starting" if waking else "cannot be started right now",
-        "refresh_seconds": "5" if waking else wait,
-        "estimate_seconds": round(memory.estimate() or aws.config.cold_start_target_seconds),
-    }
-    page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-    for name, value in values.items():
-        page = page.replace("{{" + name + "}}", html.escape(str(value)))
-    policy = f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; "
-    policy += "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
-    return answer(request, 503, page, Retry_After=wait, Content_Security_Policy=policy)
+    def control(self, request: Request, arrived: float) -> dict[str, Any]:
+        """The control path: GET status, POST wake, POST heartbeat."""
+        control, beats = self.config.control_path, self.config.heartbeat_path
+        post = request.method == "POST"
+        if post and beats and request.path in (beats, f"{control}/heartbeat"):
+            return self.beat(request)
+        if post and request.path == f"{control}/wake":
+            return request.answer(202, self.status(self.act(Signal(Kind.REQUEST, arrived=arrived))))
+        if not post and request.path == f"{control}/status":
+            return request.answer(200, self.status(self.act(Signal(Kind.POLL))))
+        return request.answer(404, {"error": "here are GET status, POST wake and POST heartbeat"})
 
+    def serve(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer an ALB event. Does not raise: the load balancer would make a 502 of it."""
+        request, arrived = Request(), self.aws.now()
+        try:
+            request = Request.of(event)
+            if request.target_group_arn == self.config.wake_target_group_arn:
+                return self.request(request, arrived)
+            if request.target_group_arn == self.config.control_target_group_arn:
+                return self.control(request, arrived)
+            raise RefusedError("not from a target group of the warmkeeper", 403)
+        except RefusedError as error:
+            log(level="WARNING", message="refused", status=error.status)
+            self.metrics(Refused=1)
+            return request.answer(error.status, {"error": str(error)})
+        except Exception:  # whatever it is: log and alarm tell of it, and the client may come again
+            log(level="ERROR", message="unforeseen", trace=traceback.format_exc())
+            self.metrics(HandledErrors=1)
+            return request.answer(503, {"error": "try again"}, Retry_After="5")
 
-def serve_request(aws: Aws, request: Request, arrived: float) -> dict[str, Any]:
-    """A request for a service that is not awake, or was not a moment ago: wake it and wait well."""
-    seen, kind = act(aws, Signal(Kind.REQUEST, arrived=arrived)), wanted(request)
-    if kind == "preflight":
-        headers = request.headers.get("access-control-request-headers", "*")
-        allow = {"Access_Control_Allow_Methods": request.headers["access-control-request-method"]}
-        return answer(request, 204, "", Access_Control_Allow_Headers=headers, **allow)
-    if kind == "call" and seen.memory.phase is Phase.WAKING:
-        seen = wait_until_awake(aws, arrived + aws.config.hold_seconds)
-    phase, now = seen.memory.phase, aws.now()
-    if phase is Phase.AWAKE:
-        # no 307 within the moment that the rule needs, nor sooner than that if it comes back
-        aws.sleep(max(seen.memory.since, arrived) + SETTLE_SECONDS - now)
-    wake, patience = seen.memory.wake, MOST_HOPS * aws.config.hold_seconds
-    again = kind == "call" and wake is not None and now - wake.began < patience
-    if phase is Phase.AWAKE or again:
-        return answer(request, 307, {"phase": phase}, Location=request.location)
-    if kind == "page":
-        return waiting_page(aws, request, seen.memory)
-    wait = retry_after(seen.memory, aws.config, now)
-    return answer(request, 503, status_of(seen, now), Retry_After=wait)
+    def doctor(self) -> list[dict[str, str]]:
+        """What is not as it should be, each with its remedy; an empty list is good news."""
+        seen = self.look(self.aws.read_memory(), Signal(Kind.DOCTOR))
+        gone, failure, idle = seen.missing, seen.memory.failure, self.aws.idle_alarm_state()
+        symptoms = [
+            (gone, f"no ACTIVE service {gone}", "create it, or correct service_name"),
+            (seen.rule is Rule.MISSING, RULE_MISSING, "check service_rule_arn and apply again"),
+            (idle == "MISSING", f"no alarm {self.config.idle_alarm_arn}", "apply again"),
+            (failure, f"the last wake failed: {failure}", "mend the task, then send wake"),
+            (seen.memory.version == 0, "nothing is remembered", "wait for the next tick"),
+        ]
+        return [{"finding": what, "remedy": how} for holds, what, how in symptoms if holds]
 
+    def run(self, signal: Signal, *, wait: bool) -> dict[str, Any]:
+        """Everything but HTTP. Returns the status, and why. Raises TimeoutError for `wait`."""
+        kind, config, now = signal.kind, self.config, self.aws.now()
+        deadline = now + config.wake_deadline_seconds
+        if kind is Kind.DOCTOR:
+            return {"findings": self.doctor()}
+        if kind is Kind.RESTORE and not config.restore_on_destroy:
+            return {"reason": "restore_on_destroy is false: left as it is"}
+        seen = self.wait(deadline, kind) if kind is Kind.RESTORE else self.act(signal)
+        reason = seen.reason
+        if seen.missing and kind in (Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN):
+            raise RefusedError(f"{kind}: {reason}")
+        if kind is Kind.ECS_EVENT and signal.active and seen.memory.phase is Phase.WAKING:
+            seen = self.wait(now + EVENT_WAIT_SECONDS)
+        if kind is Kind.WAKE and wait:
+            seen = self.wait(deadline)
+            if seen.memory.phase is not Phase.AWAKE:
+                raise TimeoutError(f"not awake: {seen.memory.failure or seen.reason}")
+        facts = {"counts": seen.memory.counts, "pinned_until": seen.memory.pinned_until}
+        return {**self.status(seen), **facts, "reason": reason}
 
-def refuse(aws: Aws, request: Request, status: int, why: str) -> dict[str, Any]:
-    log(level="WARNING", message="refused", status=status)
-    log_metrics(aws, Refused=1)
-    return answer(request, status, {"error": why})
-
-
-def serve_beat(aws: Aws, request: Request) -> dict[str, Any]:
-    """A heartbeat. One without activity counts for nothing, and none wakes what sleeps."""
-    if aws.config.heartbeat_token_parameter:
-        given = request.headers.get("authorization", "").encode()
-        if not hmac.compare_digest(given, f"Bearer {aws.token()}".encode()):
-            return refuse(aws, request, 401, "send the token as 'Authorization: Bearer <token>'")
-    try:
-        active = parse_beat(request.body)
-    except RefusedError as error:
-        return refuse(aws, request, 400, str(error))
-    seen = act(aws, Signal(Kind.BEAT, active=active))
-    if active:
-        log_metrics(aws, Beats=1)
-    return answer(request, 200, {"phase": seen.memory.phase, "counted": active})
-
-
-def serve_control(aws: Aws, request: Request, arrived: float) -> dict[str, Any]:
-    """The control path: GET status, POST wake, POST heartbeat."""
-    control, beats = aws.config.control_path, aws.config.heartbeat_path
-    post = request.method == "POST"
-    if post and beats and request.path in (beats, f"{control}/heartbeat"):
-        return serve_beat(aws, request)
-    if post and request.path == f"{control}/wake":
-        seen = act(aws, Signal(Kind.REQUEST, arrived=arrived))
-        return answer(request, 202, status_of(seen, aws.now()))
-    if not post and request.path == f"{control}/status":
-        return answer(request, 200, status_of(act(aws, Signal(Kind.POLL)), aws.now()))
-    return answer(request, 404, {"error": "here are GET status, POST wake and POST heartbeat"})
-
-
-def serve(aws: Aws, event: Mapping[str, Any]) -> dict[str, Any]:
-    """Answer an ALB event. Does not raise: the load balancer would make a 502 of it."""
-    request, arrived = Request(), aws.now()
-    try:
-        request = parse_request(event)
-        if request.target_group_arn == aws.config.wake_target_group_arn:
-            return serve_request(aws, request, arrived)
-        if request.target_group_arn == aws.config.control_target_group_arn:
-            return serve_control(aws, request, arrived)
-        return refuse(aws, request, 403, "not from a target group of the warmkeeper")
-    except Exception:  # whatever it is: it is told by log and alarm, and the client may come again
-        log(level="ERROR", message="unforeseen", trace=traceback.format_exc())
-        log_metrics(aws, HandledErrors=1)
-        return answer(request, 503, {"error": "try again"}, Retry_After="5")
+    def dispatch(self, event: Any) -> dict[str, Any]:
+        """Hear one event. Raises everywhere but on the HTTP path: so retries and alarms work."""
+        match event:
+            case {"requestContext": {"elb": _}}:
+                return self.serve(event)
+        try:
+            signal = parse_signal(event, self.config, self.aws.now())
+            return self.run(signal, wait=bool(event.get("wait")))
+        except RefusedError as error:
+            log(level="WARNING", message="refused", reason=str(error))
+            self.metrics(Refused=1)
+            raise
 
 
 # --- the handler -------------------------------------------------------------------------------
-def doctor(aws: Aws) -> list[dict[str, str]]:
-    """What is not as it should be, each with its remedy; an empty list is good news."""
-    seen = look(aws, aws.read_memory(), Signal(Kind.DOCTOR))
-    alarm, failure = aws.config.idle_alarm_name, seen.memory.failure
-    symptoms = {
-        (f"no ACTIVE service {seen.missing}", "create it, or correct service_name"): seen.missing,
-        (RULE_MISSING, "check service_rule_arn and apply again"): seen.rule is Rule.MISSING,
-        (f"no alarm {alarm}", "apply again"): aws.idle_alarm_state() == "MISSING",
-        (f"the last wake failed: {failure}", "mend the task, then send wake"): failure,
-        ("nothing is remembered", "wait for the next tick"): seen.memory.version == 0,
-    }
-    return [{"finding": what, "remedy": how} for (what, how), holds in symptoms.items() if holds]
-
-
-def run(aws: Aws, signal: Signal, *, wait: bool) -> dict[str, Any]:
-    """Everything but HTTP. Returns the status, and why it is so. Raises TimeoutError for `wait`."""
-    if signal.kind is Kind.DOCTOR:
-        return {"findings": doctor(aws)}
-    if signal.kind is Kind.RESTORE and not aws.config.restore_on_destroy:
-        return {"reason": "restore_on_destroy is false: left as it is"}
-    seen = restore(aws) if signal.kind is Kind.RESTORE else act(aws, signal)
-    reason = seen.reason
-    if seen.missing and signal.kind in (Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN):
-        raise RefusedError(f"{signal.kind}: {reason}")
-    if signal.kind is Kind.ECS_EVENT and signal.active and seen.memory.phase is Phase.WAKING:
-        seen = wait_until_awake(aws, aws.now() + EVENT_WAIT_SECONDS)
-    if signal.kind is Kind.WAKE and wait:
-        seen = wait_until_awake(aws, aws.now() + aws.config.wake_deadline_seconds)
-        if seen.memory.phase is not Phase.AWAKE:
-            raise TimeoutError(f"not awake: {seen.memory.failure or seen.reason}")
-    facts = {"counts": seen.memory.counts, "pinned_until": seen.memory.pinned_until}
-    return {**status_of(seen, aws.now()), **facts, "reason": reason}
-
-
-def dispatch(aws: Aws, event: Any) -> dict[str, Any]:
-    """Hear one event. Raises everywhere but on the HTTP path, so that retries and alarms work."""
-    match event:
-        case {"requestContext": {"elb": _}}:
-            return serve(aws, event)
-    try:
-        signal = parse_signal(event, aws.config, aws.now())
-        return run(aws, signal, wait=bool(event.get("wait")))
-    except RefusedError as error:
-        log(level="WARNING", message="refused", reason=str(error))
-        log_metrics(aws, Refused=1)
-        raise
-
-
 @cache
-def container() -> Aws:
-    """One adapter, with its clients, for the life of the container."""
-    return Aws(Config.from_environment(os.environ))
+def container() -> Warmkeeper:
+    """One warmkeeper, with its clients, for the life of the container."""
+    return Warmkeeper(Aws(Config.from_environment(os.environ)))
 
 
 def handler(event: Any, _: object) -> dict[str, Any]:
     """Lambda's entry."""
-    return dispatch(container(), event)
+    return container().dispatch(event)

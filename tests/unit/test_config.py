@@ -75,15 +75,3 @@ def test_settings_cannot_be_changed_afterwards() -> None:
     config = wk.Config.from_environment(ENVIRONMENT)
     with pytest.raises(FrozenInstanceError):
         config.name = "other"  # type: ignore[misc]
-
-
-@pytest.mark.parametrize("value", ["", "Listener", "both"])
-def test_a_wake_path_that_there_is_not_is_refused(value: str) -> None:
-    with pytest.raises(wk.ConfigError, match=rf"^WAKE_PATH is {value!r}.*listener or alarm"):
-        wk.Config.from_environment({**ENVIRONMENT, "WAKE_PATH": value})
-
-
-@pytest.mark.parametrize("value", ["", ","])
-def test_without_a_service_there_is_nothing_to_do(value: str) -> None:
-    with pytest.raises(wk.ConfigError, match=r"^SERVICE_NAMES"):
-        wk.Config.from_environment({**ENVIRONMENT, "SERVICE_NAMES": value})

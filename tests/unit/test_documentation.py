@@ -180,7 +180,7 @@ def test_every_alarm_is_documented() -> None:
 
 def test_every_metric_is_documented() -> None:
     source = (ROOT / "lambda" / "warmkeeper.py").read_text()
-    counted = re.findall(r"log_metrics\(aws, (\w+)=", source)
+    counted = re.findall(r"self\.metrics\((\w+)=", source)
     decided = re.findall(r'metrics=\{"(\w+)":', source)
     assert counted
     assert decided

@@ -293,7 +293,7 @@ EVIL = ["//evil.com", "///evil.com/a", "/\\evil.com", "/\t/evil.com", "/%2F/evil
 
 def location(path: str, query: dict[str, list[str]] | None = None) -> str:
     """Where a call that was held is sent."""
-    parsed = wk.parse_request(request(path=path, query=query))
+    parsed = wk.Request.of(request(path=path, query=query))
     return parsed.location
 
 
@@ -635,14 +635,14 @@ def test_the_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_new_token_is_believed_within_minutes_and_is_not_read_each_time() -> None:
     world = asleep(**TOKEN)
-    aws = world.aws()
+    warmkeeper = wk.Warmkeeper(world.aws())
     event = recorded("alb_heartbeat")
-    assert wk.dispatch(aws, event)["statusCode"] == 200
-    assert wk.dispatch(aws, event)["statusCode"] == 200
+    assert warmkeeper.dispatch(event)["statusCode"] == 200
+    assert warmkeeper.dispatch(event)["statusCode"] == 200
     assert world.reads.count("get_parameter") == 1
     world.token = "new"
     world.time += 301
-    assert wk.dispatch(aws, event)["statusCode"] == 401
+    assert warmkeeper.dispatch(event)["statusCode"] == 401
 
 
 def test_without_a_heartbeat_path_there_is_no_heartbeat() -> None:

@@ -1319,7 +1319,6 @@ def test_the_subject_of_a_notice_is_what_sns_takes(reason: str) -> None:
 # --- the alarm path ----------------------------------------------------------------------------
 
 ALARM_PATH = {
-    "WAKE_PATH": "alarm",
     "SERVICE_RULE_ARN": "",
     "WAKE_RULE_ARN": "",
     "OWN_RULE_ARNS": "",

@@ -32,7 +32,6 @@ ENVIRONMENT = {
     "CLUSTER_NAME": "estate",
     "SERVICE_NAMES": "app",
     "TARGET_GROUP_ARNS": SERVICE_GROUP,
-    "WAKE_PATH": "listener",
     "SERVICE_RULE_ARN": SERVICE_RULE,
     "WAKE_RULE_ARN": WAKE_RULE,
     "OWN_RULE_ARNS": CONTROL_RULE,
@@ -44,7 +43,6 @@ ENVIRONMENT = {
     "HEARTBEAT_TOKEN_PARAMETER": "",
     "TABLE_NAME": "staging",
     "TOPIC_ARN": "arn:aws:sns:eu-central-1:123456789012:staging",
-    "IDLE_ALARM_NAME": "staging-idle",
     "IDLE_ALARM_ARN": IDLE_ALARM,
     "WAKE_ALARM_ARN": "",
     "METRIC_NAMESPACE": "Warmkeeper",
@@ -127,10 +125,10 @@ class World:
         return SimulatedAws(self)
 
     def signal(self, kind: wk.Kind, **more: Any) -> wk.Observation:
-        return wk.act(self.aws(), wk.Signal(kind, **more))
+        return wk.Warmkeeper(self.aws()).act(wk.Signal(kind, **more))
 
     def invoke(self, event: Any) -> dict[str, Any]:
-        return wk.dispatch(self.aws(), event)
+        return wk.Warmkeeper(self.aws()).dispatch(event)
 
     def minutes(self, minutes: int) -> None:
         """Let so many ticks pass."""
