@@ -1,8 +1,7 @@
 """Puts an idle ECS service to sleep (desiredCount = 0) and wakes it on the first request.
 
-One Lambda function, the *warmkeeper*, hears everything that matters (requests while the service is
-not awake, the idle alarm, a tick every minute, ECS events, heartbeats, commands, Terraform) and
-moves the service through four phases:
+The *warmkeeper* hears requests while the service is not awake, the idle alarm, a tick every minute,
+ECS events, heartbeats, commands and Terraform, and moves the service through four phases:
 
             idle alarm                    linger over, nobody came
    awake ----------------> drowsy -----------------------------> asleep
@@ -41,38 +40,28 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-# Imported here and not at their first use: Lambda's init phase has a full CPU for it.
-import boto3
+import boto3  # here and not at its first use: Lambda's init phase has a full CPU for it
 from botocore.config import Config as SdkConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
 TAKE_START_SECONDS = 1.0  # a call that takes starts within this time of its stamp, or not at all
 TAKE_TIMEOUT_SECONDS = 1.0  # to connect, and again to answer
 FENCE_SECONDS = 5.0  # start + connect + answer, and two more for AWS's reads to show it
-GIVE_AGAIN_SECONDS = 10.0  # a count that was given and is still not seen is given again
+GIVE_AGAIN_SECONDS = 10.0  # a count that is still not seen so long after it was given
 SETTLE_SECONDS = 1.0  # what a rule change needs to reach every node of the load balancer
 POLL_SECONDS = 0.5  # between two looks of those who wait; one of them looks for all
 BEAT_WRITE_SECONDS = 15.0  # beats closer together than this are one write
 TOKEN_SECONDS = 300.0  # how long a heartbeat token that was read is believed
 EVENT_WAIT_SECONDS = 20.0  # an ECS event during a wake stays to see its target become healthy
 BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes in a row
-RESTORE_PIN_SECONDS = 3600.0  # on destroy: no tick still under way may take the count
-KEPT_WAKES = 5  # past cold starts in the memory
+RESTORE_PIN_SECONDS = 3600.0  # on destroy: nothing that is still under way may take the count
 TICK_JITTER_SECONDS = 2.0  # the minutes of the tick are not exact
 MOST_HOPS = 8  # so many times a held call is sent round; some clients follow 10 redirects
 ERRORS = (BotoCoreError, ClientError, TimeoutError)  # of a call to AWS, or one too late to be made
-NOT_TAKEN = "not taken"
-
-# What somebody is told once, as long as it holds; some go on with particulars.
-NO_SERVICE = "no ACTIVE ECS service"
+NO_SERVICE = "no ACTIVE ECS service"  # this and what follows is told once, while it lasts
 RULE_MISSING = "the wake rule or the service rule is not on the listener"
 NO_NUMBER = "no rule number is free"
 NOT_LIVE = "no live target, and the count is not ours to take"
-
-
-# --- what it is told ---------------------------------------------------------------------------
-class ConfigError(ValueError):
-    """The environment lacks a variable or holds a value that cannot be used; names the variable."""
 
 
 class RefusedError(ValueError):
@@ -120,7 +109,7 @@ class Config:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Config:
-        """Read every setting. Raises ConfigError naming the variable and what it must hold."""
+        """Read every setting. Raises ValueError naming the variable and what it must hold."""
         parsers: dict[str, Callable[[str], Any]] = {"str": str, "int": int}
         parsers["bool"] = {"true": True, "false": False}.__getitem__
         parsers["tuple[str, ...]"] = lambda text: tuple(word for word in text.split(",") if word)
@@ -128,16 +117,15 @@ class Config:
         for item in fields(cls):
             variable, kind = item.name.upper(), str(item.type)
             if variable not in environment:
-                raise ConfigError(f"{variable} is not set; the Terraform module sets it")
+                raise ValueError(f"{variable} is not set; the Terraform module sets it")
             got = environment[variable]
             try:
                 values[item.name] = parsers[kind](got)
             except (ValueError, KeyError):
-                raise ConfigError(f"{variable} is {got!r}; it must be of type {kind}") from None
+                raise ValueError(f"{variable} is {got!r}; it must be of type {kind}") from None
         return cls(**values)
 
 
-# --- what it knows -----------------------------------------------------------------------------
 class Phase(StrEnum):
     AWAKE, DROWSY, ASLEEP, WAKING = "awake", "drowsy", "asleep", "waking"
 
@@ -162,7 +150,6 @@ Service = dict[str, Any]  # an ACTIVE one, as DescribeServices shows it
 Task = dict[str, Any]  # as DescribeTasks shows it
 STAGES = {"startedAt": "started", "pullStoppedAt": "pulled", "connectivityAt": "placed"}
 WAKING_KINDS = frozenset({Kind.REQUEST, Kind.WAKE_ALARM, Kind.WAKE, Kind.PIN, Kind.RESTORE})
-FORCING_KINDS = frozenset({Kind.WAKE, Kind.PIN, Kind.RESTORE})  # these ignore the back-off
 SLEEPING_KINDS = frozenset({Kind.TICK, Kind.IDLE_ALARM, Kind.SLEEP})
 COMMANDS = (Kind.STATUS, Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN, Kind.DOCTOR)
 
@@ -257,12 +244,10 @@ class Decision:
     take: tuple[str, ...] = ()  # services whose count goes to 0
     rule: Rule | None = None
     notice: str = ""
-    if_taken: bool = False  # the notice is true only if the count could be taken
     metrics: Mapping[str, float] = field(default_factory=dict)
     again: bool = False  # the phase followed AWS: decide once more, with the same signal
 
 
-# --- what it decides ---------------------------------------------------------------------------
 def tell_once(memory: Memory, what: str) -> Decision:
     """Stay as it is and tell somebody, unless this was the last thing told."""
     if memory.trouble == what:
@@ -302,13 +287,12 @@ class Case:
         """The first reason why the service must stay up; "" if it may sleep, `asked` to or idle."""
         memory, config, seen = self.memory, self.config, self.seen
         awake, beat = self.now - memory.ready, self.now - memory.beat
-        unpinned = self.now - memory.pinned_until
         fresh = config.idle_minutes * 60 + BEAT_WRITE_SECONDS  # the last beat may be unwritten
         early = memory.phase is Phase.AWAKE and awake < config.min_awake_minutes * 60
         rollouts = [s["deployments"] for s in seen.services]
         deploying = any(len(r) > 1 or r[0].get("rolloutState") == "IN_PROGRESS" for r in rollouts)
         objections = {
-            f"pinned for another {-unpinned:.0f} s": unpinned < 0,
+            f"pinned until {memory.pinned_until:.0f}": memory.pinned_until > self.now,
             RULE_MISSING: seen.rule is Rule.MISSING,
             "a deployment is in progress": deploying,
             f"awake for {awake:.0f} s of {config.min_awake_minutes} min": early and not asked,
@@ -334,30 +318,29 @@ class Case:
         """The count goes to 0, remembered in the same write that announces it."""
         asleep = self.enter(Phase.ASLEEP, stamp=self.now, **changes)
         take = tuple(s["serviceName"] for s in self.seen.services if s["desiredCount"])
-        return Decision(reason, asleep, take=take, notice=f"asleep: {reason}", if_taken=True)
+        return Decision(reason, asleep, take=take, notice=f"goes to sleep: {reason}")
 
-    def follow(self, phase: Phase, reason: str, notice: str = "") -> Decision:
+    def follow(self, phase: Phase, why: str) -> Decision:
         """AWS contradicts the memory: the phase follows, and the same signal is heard in it."""
-        rule = Rule.UP if phase is Phase.ASLEEP else None
-        followed = self.enter(phase, ready=self.now)
-        return Decision(reason, followed, rule=rule, notice=notice, again=True)
+        told = why if self.memory.version else ""  # a service that is adopted is no news
+        up, entered = Rule.UP if phase is Phase.ASLEEP else None, self.enter(phase, ready=self.now)
+        return Decision(why, entered, rule=up, notice=told, again=True)
 
     def awake(self) -> Decision:
-        seen, asked = self.seen, self.signal.kind is Kind.SLEEP
+        seen, memory, asked = self.seen, self.memory, self.signal.kind is Kind.SLEEP
         if not seen.live:
             early = Decision("no live target seen, too early to believe it")
             return self.to_waking("no live target") if self.settled() else early
-        if seen.rule is Rule.UP and self.now - self.memory.stamp >= FENCE_SECONDS:
-            again = replace(self.memory, stamp=self.now)
-            return Decision("awake with the wake rule up: down again", again, rule=Rule.DOWN)
+        if seen.rule is Rule.UP and self.now - memory.stamp >= FENCE_SECONDS:
+            return Decision("awake, rule up", replace(memory, stamp=self.now), rule=Rule.DOWN)
         if seen.rule is Rule.MISSING:
-            return tell_once(self.memory, RULE_MISSING)
+            return tell_once(memory, RULE_MISSING)
         if self.signal.kind not in SLEEPING_KINDS:
             return Decision("awake")
         if against := self.objection(asked=asked):
             return Decision(f"stays awake: {against}")
-        reason = "asked to sleep" if asked else f"idle for {self.config.idle_minutes} min"
-        return Decision(reason, self.enter(Phase.DROWSY, asked_to_sleep=asked), rule=Rule.UP)
+        drowsy = self.enter(Phase.DROWSY, asked_to_sleep=asked)
+        return Decision("asked to sleep" if asked else "idle", drowsy, rule=Rule.UP)
 
     def drowsy(self) -> Decision:
         memory, kind, linger = self.memory, self.signal.kind, self.config.linger_seconds
@@ -372,18 +355,16 @@ class Case:
         if against:
             return self.to_waking(f"no live target, {against}", self.counts() if wakes else ())
         if self.seen.rule is Rule.DOWN:
-            restarted = replace(memory, since=self.now)
-            return Decision("drowsy, the wake rule goes up", restarted, rule=Rule.UP)
+            return Decision("the rule goes up", replace(memory, since=self.now), rule=Rule.UP)
         if self.now - memory.since < linger - TICK_JITTER_SECONDS:
             return Decision(f"drowsy for {self.now - memory.since:.0f} s of {linger} s")
-        asked = memory.asked_to_sleep
-        reason = "asked to sleep" if asked else f"idle for {self.config.idle_minutes} min"
-        return self.to_asleep(f"{reason}, then nobody in {linger} s")
+        why = "asked to sleep" if memory.asked_to_sleep else "idle"
+        return self.to_asleep(f"{why}, then nobody in {linger} s")
 
     def asleep(self) -> Decision:
         memory, kind, rule = self.memory, self.signal.kind, self.seen.rule
         pause = memory.retry_at - self.now
-        if kind in WAKING_KINDS and pause > 0 and kind not in FORCING_KINDS:
+        if kind in (Kind.REQUEST, Kind.WAKE_ALARM) and pause > 0:  # a person's word is not held off
             return Decision(f"the last wake failed, next try in {pause:.0f} s")
         if kind in WAKING_KINDS:
             return self.to_waking(kind, self.counts())
@@ -405,7 +386,7 @@ class Case:
         times = {"began": wake.began, "given": wake.given, **reached, "live": self.now}
         wakes = (*self.memory.wakes, {"cause": wake.cause, "seconds": seconds, "times": times})
         good: dict[str, Any] = {"failures": 0, "failure": "", "retry_at": 0.0}
-        awake = self.to_awake(f"live after {seconds:.1f} s", wakes=wakes[-KEPT_WAKES:], **good)
+        awake = self.to_awake(f"live after {seconds:.1f} s", wakes=wakes[-5:], **good)
         over = f", over the target of {target} s" if seconds > target else ""
         notice = f"awake after {seconds:.1f} s{over} ({wake.cause})"
         return replace(awake, notice=notice, metrics={"ColdStartSeconds": seconds})
@@ -429,14 +410,12 @@ class Case:
             reason = f"no live target in {self.config.wake_deadline_seconds} s: {why}"
             asleep = self.to_asleep(reason, **back_off)
             notice = f"wake failed: {reason}. Only the command wake wakes it within {pause} s."
-            return replace(asleep, notice=notice, if_taken=False, metrics={"FailedWakes": 1})
+            return replace(asleep, notice=notice, metrics={"FailedWakes": 1})
         if seen.desired == 0 and now - wake.given >= GIVE_AGAIN_SECONDS:
-            reason = "the count is still 0: given again"
-            return Decision(reason, given_again, self.counts(), rule=Rule.UP)
+            return Decision("still 0: given again", given_again, self.counts(), rule=Rule.UP)
         if late and seen.rule is not Rule.DOWN:
             return tell_once(memory, f"{NOT_LIVE}: {seen.stopped_reason or 'no task stopped'}")
-        reached = (stage for key, stage in STAGES.items() if any(key in t for t in seen.tasks))
-        stage = next(reached, "asked")
+        stage = next((STAGES[k] for k in STAGES if any(k in t for t in seen.tasks)), "asked")
         moved = None if stage == wake.stage else replace(memory, wake=replace(wake, stage=stage))
         return Decision(f"waking: {stage}", moved, rule=Rule.UP if seen.rule is Rule.DOWN else None)
 
@@ -451,8 +430,7 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
         case = Case(seen, memory, signal, config, now)  # the first look, or the memory was lost
         if seen.desired and not seen.live:
             return replace(case.to_waking("adopted while it starts"), again=True)
-        phase = Phase.AWAKE if seen.desired else Phase.ASLEEP
-        return case.follow(phase, f"adopted {phase}")
+        return case.follow(Phase.AWAKE if seen.desired else Phase.ASLEEP, "adopted")
     if seen.desired == 0:
         seen = replace(seen, live=())  # whatever is still healthy is on its way out
     found = memory.trouble == RULE_MISSING and seen.rule in (Rule.UP, Rule.DOWN)
@@ -469,8 +447,7 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
             memory = replace(memory, pinned_until=now + RESTORE_PIN_SECONDS)
     case = Case(seen, memory, signal, config, now)
     if memory.phase in (Phase.AWAKE, Phase.DROWSY) and seen.desired == 0 and case.settled():
-        reason = "the count was set to 0 from outside"
-        return case.follow(Phase.ASLEEP, reason, f"asleep: {reason}")
+        return case.follow(Phase.ASLEEP, "asleep: the count was set to 0 from outside")
     decision: Decision = getattr(case, memory.phase)()  # each phase has its method
     changed = decision.memory or (memory if memory != seen.memory else None)
     return replace(decision, memory=changed)
@@ -478,11 +455,8 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
 
 # --- how it reaches AWS ------------------------------------------------------------------------
 def free_priority(rules: Mapping[str, int], to: Rule, config: Config) -> int:
-    """The rule number that puts the wake rule before (UP) or after (DOWN) the service rule.
-
-    UP, the configured one; if a foreign rule is there or in between, which would be overtaken, the
-    nearest free one after all foreign ones. DOWN, the nearest free one. Raises RuleStuckError.
-    """
+    """The number that puts the wake rule before (UP) or after (DOWN) the service rule's."""
+    # UP, the configured one; but no foreign rule may be overtaken: then the nearest after them all
     taken = {number: arn for arn, number in rules.items() if arn != config.wake_rule_arn}
     service, own = rules[config.service_rule_arn], config.own_rule_arns
     between = [n for n in taken if config.rule_priority <= n < service and taken[n] not in own]
@@ -522,7 +496,7 @@ class Aws:
         return self._clients[service, taking]
 
     def caller(self, service: str, stamp: float | None) -> Any:
-        """A client for a call that gives or, with a `stamp`, takes: TimeoutError if it is late."""
+        """The client of a call that gives or, with a `stamp`, takes. TimeoutError if it is late."""
         client = self.client(service, taking=stamp is not None)
         if stamp is not None and self.now() - stamp > TAKE_START_SECONDS:
             raise TimeoutError(f"{self.now() - stamp:.1f} s after its stamp")
@@ -611,9 +585,8 @@ class Aws:
         config = self.config
         if not config.wake_rule_arn:
             return Rule.NONE, {}
-        listener = config.service_rule_arn.replace(":listener-rule/", ":listener/", 1)
-        pages = self.client("elbv2").get_paginator("describe_rules")
-        found = pages.paginate(ListenerArn=listener.rpartition("/")[0])
+        listener = config.service_rule_arn.replace("-rule/", "/", 1).rpartition("/")[0]
+        found = self.client("elbv2").get_paginator("describe_rules").paginate(ListenerArn=listener)
         rules = {r["RuleArn"]: r["Priority"] for page in found for r in page["Rules"]}
         numbers = {arn: int(number) for arn, number in rules.items() if number != "default"}
         if not numbers.keys() >= {config.wake_rule_arn, config.service_rule_arn}:
@@ -630,8 +603,8 @@ class Aws:
             return False
         number = free_priority(numbers, to, self.config)
         moved = [{"RuleArn": self.config.wake_rule_arn, "Priority": number}]
-        client = self.caller("elbv2", stamp if to is Rule.DOWN else None)
-        client.set_rule_priorities(RulePriorities=moved)
+        caller = self.caller("elbv2", stamp if to is Rule.DOWN else None)
+        caller.set_rule_priorities(RulePriorities=moved)
         return True
 
     def idle_alarm_state(self) -> str:
@@ -641,7 +614,6 @@ class Aws:
         return str(alarms[0]["StateValue"]) if alarms else "MISSING"
 
 
-# --- what it hears -----------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Request:
     """An HTTP request as the load balancer hands it over; header names are in lower case."""
@@ -655,12 +627,10 @@ class Request:
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Request:
-        """Read an ALB event; the module's target groups have multi-value headers on.
-
-        https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
-        """
-        queries = (event.get("multiValueQueryStringParameters") or {}).items()
-        query = "&".join(f"{name}={value}" for name, values in queries for value in values)
+        """Read an ALB event; the module's target groups have multi-value headers on."""
+        # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
+        queries = event.get("multiValueQueryStringParameters") or {}
+        query = "&".join(f"{name}={value}" for name in queries for value in queries[name])
         multi, text = event.get("multiValueHeaders") or {}, event.get("body") or ""
         headers = {name.lower(): values[-1] for name, values in multi.items() if values}
         body = base64.b64decode(text) if event.get("isBase64Encoded") else text.encode()
@@ -676,18 +646,16 @@ class Request:
 
     @property
     def wanted(self) -> str:
-        """What the client can use while it waits: page, call (it is held), part or preflight.
-
-        https://developer.mozilla.org/docs/Web/HTTP/Headers/Sec-Fetch-Mode
-        """
+        """What the client can use while it waits: page, call (it is held), part or preflight."""
+        # https://developer.mozilla.org/docs/Web/HTTP/Headers/Sec-Fetch-Mode
         mode, accept = self.headers.get("sec-fetch-mode"), self.headers.get("accept", "")
         if self.method == "OPTIONS" and "access-control-request-method" in self.headers:
             return "preflight"
         if mode == "navigate" or (mode is None and "text/html" in accept):
             return "page" if self.method in ("GET", "HEAD") else "call"
-        embeds = mode is None and accept.startswith(("image/", "text/css", "font/"))
-        embeds = embeds or self.headers.get("sec-fetch-dest", "empty") != "empty"
-        return "part" if embeds else "call"
+        if mode is None and accept.startswith(("image/", "text/css", "font/")):
+            return "part"
+        return "call" if self.headers.get("sec-fetch-dest", "empty") == "empty" else "part"
 
     def answer(self, status: int, body: object, **headers: str) -> dict[str, Any]:
         """An ALB response: text as HTML, anything else as JSON; never cached, no body for HEAD."""
@@ -718,11 +686,10 @@ def parse_command(event: Mapping[str, Any], now: float) -> Signal:
     match event:
         case {"command": "terraform", "tf": {"action": str(action)}} if action in actions:
             return Signal(actions[action])
-        case {"command": "terraform", **rest}:
-            got = rest.get("tf")
-            raise RefusedError(f"tf is {got!r}; its action must be one of {', '.join(actions)}")
     if command not in COMMANDS:
-        raise RefusedError(f"command is {command!r}; it must be one of {', '.join(COMMANDS)}")
+        allowed = f"{', '.join(COMMANDS)}; or terraform with tf.action {', '.join(actions)}"
+        got = f"command is {command!r}, tf is {event.get('tf')!r}"
+        raise RefusedError(f"{got}; command must be one of {allowed}")
     if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes < 1e6:
         raise RefusedError(f"minutes is {minutes!r}; it must be a number above 0 and below 1000000")
     return Signal(Kind(command), pinned_until=now + minutes * 60 if command == Kind.PIN else 0.0)
@@ -755,7 +722,6 @@ def parse_signal(event: Any, config: Config, now: float) -> Signal:
     raise RefusedError(f"no command, tick, alarm or ECS event of ours: {keys}")
 
 
-# --- what it tells, does and answers -----------------------------------------------------------
 def log(**entry: Any) -> None:
     """One JSON line. Ids and numbers only: never a payload, a header, a query or a secret."""
     print(json.dumps(entry, default=str), flush=True)
@@ -768,13 +734,10 @@ class Warmkeeper:
         self.aws, self.config = aws, aws.config
 
     def metrics(self, **values: float) -> None:
-        """Metrics in a log line: no call on the path of a request.
-
-        https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-        """
+        """Metrics in a log line (embedded metric format): no call while somebody waits."""
         units = [{"Name": m, "Unit": "Seconds" if "Seconds" in m else "Count"} for m in values]
-        space = {"Namespace": self.config.metric_namespace, "Dimensions": [["Name"]]}
-        described = [{**space, "Metrics": units}]
+        space = self.config.metric_namespace
+        described = [{"Namespace": space, "Dimensions": [["Name"]], "Metrics": units}]
         stamped = {"Timestamp": int(self.aws.now() * 1000), "CloudWatchMetrics": described}
         log(_aws=stamped, Name=self.config.name, **values)
 
@@ -800,18 +763,15 @@ class Warmkeeper:
         if signal.kind in SLEEPING_KINDS and memory.phase in (Phase.AWAKE, Phase.DROWSY):
             idle = aws.idle_alarm_state() == "ALARM"
             return replace(seen, idle=idle, protected=aws.protected(tasks))
-        deadline = self.config.wake_deadline_seconds
-        if memory.wake and not seen.live and aws.now() - memory.wake.began > deadline:
+        late = aws.now() - self.config.wake_deadline_seconds
+        if memory.wake and not seen.live and memory.wake.began < late:
             stopped = [task for task in aws.tasks("STOPPED") if "stoppedAt" in task]
             last = max(stopped, key=lambda task: task["stoppedAt"], default={})
             return replace(seen, stopped_reason=str(last.get("stoppedReason", "")))
         return seen
 
     def perform(self, decision: Decision, stamp: float) -> list[str]:
-        """Do what was decided, gifts first. Returns what was done. Raises RuleStuckError.
-
-        A call that takes and fails is logged and left: the next look repeats it, newly stamped.
-        """
+        """Do what was decided, gifts first. Returns what was done. Raises RuleStuckError."""
         done = []
         for service, count in decision.give:
             self.aws.set_count(service, count)
@@ -824,18 +784,16 @@ class Warmkeeper:
                 done.append(f"{service}: count 0")
             if decision.rule is Rule.DOWN and self.aws.move_rule(Rule.DOWN, stamp):
                 done.append("rule down")
-        except ERRORS as error:
-            log(level="ERROR", message="not taken, left to the next look", error=str(error))
-            done.append(NOT_TAKEN)
+        except ERRORS as error:  # the next look repeats it, newly stamped
+            log(level="ERROR", message="not taken", error=str(error))
         return done
 
     def claim(self, memory: Memory) -> Memory | None:
         """Of all who wait, one looks every POLL_SECONDS: the memory if it is us, else None."""
         wake, now = memory.wake, self.aws.now()
-        if memory.phase is not Phase.WAKING or (wake and now - wake.looked < POLL_SECONDS):
+        if wake is None or now - wake.looked < POLL_SECONDS:
             return None
-        looked = replace(memory, wake=replace(wake, looked=now)) if wake else memory
-        return self.aws.write_memory(looked)
+        return self.aws.write_memory(replace(memory, wake=replace(wake, looked=now)))
 
     def act(self, signal: Signal) -> Observation:
         """Look, decide, write, do; again where somebody else wrote first. Raises after ten."""
@@ -861,7 +819,7 @@ class Warmkeeper:
                 log(level="INFO", signal=signal.kind, **phases, actions=done, milliseconds=took)
             if decision.metrics:
                 self.metrics(**decision.metrics)
-            if decision.notice and not (decision.if_taken and NOT_TAKEN in done):
+            if decision.notice:
                 self.tell(decision.notice)
             if stuck.memory and (warned := aws.write_memory(stuck.memory)):
                 self.tell(stuck.notice)
@@ -871,17 +829,12 @@ class Warmkeeper:
         raise RuntimeError("somebody else wrote the memory first, ten times in a row")
 
     def wait(self, until: float, kind: Kind = Kind.POLL) -> Observation:
-        """Look every POLL_SECONDS until the wake is over or `until` (epoch seconds) is reached.
-
-        A RESTORE is over once the service runs and its own rule serves it, or it is gone.
-        """
+        """Look every POLL_SECONDS until the wake is over or `until` (epoch seconds) is reached."""
         while True:
             seen = self.act(Signal(kind))
-            over = seen.memory.phase is not Phase.WAKING
-            if kind is Kind.RESTORE:
-                served = seen.memory.phase is Phase.AWAKE and seen.rule is not Rule.UP
-                over = bool(seen.missing or (served and seen.live))
-            if over or self.aws.now() >= until:
+            phase, restored = seen.memory.phase, seen.live and seen.rule is not Rule.UP
+            waits = phase is Phase.WAKING or (kind is Kind.RESTORE and not restored)
+            if not waits or seen.missing or self.aws.now() >= until:
                 return seen
             self.aws.sleep(POLL_SECONDS)
 
@@ -901,11 +854,10 @@ class Warmkeeper:
         settings = json.loads(self.aws.item("settings").get("body", {"S": "{}"})["S"])
         title = settings.get("page", {}).get("title", self.config.name)
         status_url = f"{self.config.control_path}/status"
-        text = "is starting" if waking else "cannot be started right now"
-        refresh = "5" if waking else wait
         estimate = round(memory.estimate() or self.config.cold_start_target_seconds)
-        values = {"title": title, "status_url": status_url, "nonce": nonce, "phase_text": text}
-        values |= {"refresh_seconds": refresh, "estimate_seconds": estimate}
+        values = {"title": title, "status_url": status_url, "nonce": nonce}
+        values |= {"phase_text": "is starting" if waking else "cannot be started right now"}
+        values |= {"refresh_seconds": "5" if waking else wait, "estimate_seconds": f"{estimate}"}
         page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
         for name, value in values.items():
             page = page.replace("{{" + name + "}}", html.escape(str(value)))
@@ -918,10 +870,10 @@ class Warmkeeper:
         config, kind = self.config, request.wanted
         seen = self.act(Signal(Kind.REQUEST, arrived=arrived))
         if kind == "preflight":
-            asked = "access-control-request-"
-            allow = {"Access_Control_Allow_Methods": request.headers[f"{asked}method"]}
-            allow["Access_Control_Allow_Headers"] = request.headers.get(f"{asked}headers", "*")
-            return request.answer(204, "", **allow)
+            method = request.headers["access-control-request-method"]
+            allow = request.headers.get("access-control-request-headers", "*")
+            named = {"Access_Control_Allow_Methods": method, "Access_Control_Allow_Headers": allow}
+            return request.answer(204, "", **named)
         if kind == "call" and seen.memory.phase is Phase.WAKING:
             seen = self.wait(arrived + config.hold_seconds)
         memory, wake, now = seen.memory, seen.memory.wake, self.aws.now()
@@ -933,10 +885,9 @@ class Warmkeeper:
             return request.answer(307, {"phase": memory.phase}, Location=request.location)
         expected = memory.estimate() or config.cold_start_target_seconds
         pause = max(1, wake.began + expected - now) if wake else max(5, memory.retry_at - now)
-        wait = str(math.ceil(pause))
         if kind == "page":
-            return self.page(request, memory, wait)
-        return request.answer(503, self.status(seen), Retry_After=wait)
+            return self.page(request, memory, str(math.ceil(pause)))
+        return request.answer(503, self.status(seen), Retry_After=str(math.ceil(pause)))
 
     def beat(self, request: Request) -> dict[str, Any]:
         """A heartbeat: active with a count above 0, else it does nothing; none wakes."""
@@ -1001,10 +952,11 @@ class Warmkeeper:
         ]
         return [{"finding": what, "remedy": how} for holds, what, how in symptoms if holds]
 
-    def run(self, signal: Signal, *, wait: bool) -> dict[str, Any]:
+    def run(self, event: Any) -> dict[str, Any]:
         """Everything but HTTP. Returns the status, and why. Raises TimeoutError for `wait`."""
-        kind, config, now = signal.kind, self.config, self.aws.now()
-        deadline = now + config.wake_deadline_seconds
+        now, config = self.aws.now(), self.config
+        signal, deadline = parse_signal(event, config, now), now + config.wake_deadline_seconds
+        kind = signal.kind
         if kind is Kind.DOCTOR:
             return {"findings": self.doctor()}
         if kind is Kind.RESTORE and not config.restore_on_destroy:
@@ -1015,7 +967,7 @@ class Warmkeeper:
             raise RefusedError(f"{kind}: {reason}")
         if kind is Kind.ECS_EVENT and signal.active and seen.memory.phase is Phase.WAKING:
             seen = self.wait(now + EVENT_WAIT_SECONDS)
-        if kind is Kind.WAKE and wait:
+        if kind is Kind.WAKE and event.get("wait"):
             seen = self.wait(deadline)
             if seen.memory.phase is not Phase.AWAKE:
                 raise TimeoutError(f"not awake: {seen.memory.failure or seen.reason}")
@@ -1023,20 +975,18 @@ class Warmkeeper:
         return {**self.status(seen), **facts, "reason": reason}
 
     def dispatch(self, event: Any) -> dict[str, Any]:
-        """Hear one event. Raises everywhere but on the HTTP path: so retries and alarms work."""
+        """Hear one event: an HTTP request, or whatever parse_signal knows."""
         match event:
             case {"requestContext": {"elb": _}}:
                 return self.serve(event)
         try:
-            signal = parse_signal(event, self.config, self.aws.now())
-            return self.run(signal, wait=bool(event.get("wait")))
+            return self.run(event)
         except RefusedError as error:
             log(level="WARNING", message="refused", reason=str(error))
             self.metrics(Refused=1)
             raise
 
 
-# --- the handler -------------------------------------------------------------------------------
 @cache
 def container() -> Warmkeeper:
     """One warmkeeper, with its clients, for the life of the container."""
@@ -1044,5 +994,5 @@ def container() -> Warmkeeper:
 
 
 def handler(event: Any, _: object) -> dict[str, Any]:
-    """Lambda's entry."""
+    """Lambda's entry. Raises everywhere but on the HTTP path: so retries and alarms work."""
     return container().dispatch(event)

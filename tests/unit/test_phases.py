@@ -453,7 +453,7 @@ def test_a_request_to_a_sleeping_service_looks_at_no_more_than_it_needs() -> Non
 def test_a_wake_is_not_told_to_people_before_it_is_over_but_sleep_is() -> None:
     world = drowsy()
     world.minutes(1)
-    assert [notice.startswith("asleep: idle for 5 min") for notice in world.notices] == [True]
+    assert [notice.startswith("goes to sleep: idle") for notice in world.notices] == [True]
 
 
 # --- waking ------------------------------------------------------------------------------------
