@@ -133,6 +133,15 @@ package: setup ## Build lambda/warmkeeper.zip from its sources
 docs: setup ## Write the README's tables of inputs and outputs
 	@$(BIN)/python tools/terraform_docs.py
 
+.PHONY: cost
+cost: setup terraform ## Price a plan: docs/cost.md and the README's table (MEASURE=1: time the tick again)
+	@if [ -n "$(MEASURE)" ]; then $(BIN)/python -m tests.tick; fi
+	@$(BIN)/python tools/cost.py
+
+.PHONY: estimate
+estimate: setup ## What sleeping would have saved, by a log of requests: LOG=FILE, ARGS='--cpu 512 ...'
+	@$(BIN)/python tools/estimate.py $(if $(LOG),"$(LOG)") $(ARGS)
+
 .PHONY: clean
 clean: ## Remove what make, Terraform and the tests left here, the virtual environments too
 	@rm -rf .cache .hypothesis $(VENV) $(CHECKOV_VENV)

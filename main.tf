@@ -240,7 +240,6 @@ locals {
     CLUSTER_NAME              = var.cluster_name
     SERVICE_NAMES             = var.service_name
     TARGET_GROUP_ARNS         = var.target_group_arn
-    WAKE_PATH                 = var.wake_path
     SERVICE_RULE_ARN          = local.listener_path ? var.service_rule_arn : ""
     WAKE_RULE_ARN             = join("", aws_lb_listener_rule.wake[*].arn)
     OWN_RULE_ARNS             = join(",", concat(aws_lb_listener_rule.control[*].arn, aws_lb_listener_rule.heartbeat[*].arn))
@@ -252,7 +251,6 @@ locals {
     HEARTBEAT_TOKEN_PARAMETER = local.heartbeat_wanted && var.heartbeat.token_parameter_arn != null ? var.heartbeat.token_parameter_arn : ""
     TABLE_NAME                = aws_dynamodb_table.this.name
     TOPIC_ARN                 = aws_sns_topic.this.arn
-    IDLE_ALARM_NAME           = local.idle_alarm
     IDLE_ALARM_ARN            = local.idle_alarm_arn
     WAKE_ALARM_ARN            = local.listener_path ? "" : local.wake_alarm_arn
     METRIC_NAMESPACE          = local.metric_namespace
@@ -451,12 +449,11 @@ resource "aws_lambda_function" "this" {
   depends_on = [aws_cloudwatch_log_group.this]
 }
 
-# A command that is two minutes old is stale: the tick will have seen to it. A failed tick is tried
-# once more as well, at the time of the next: Lambda knows one number for all its callers.
+# No retries and a short age: a command that is late is stale, and the next tick sees to what failed.
 resource "aws_lambda_function_event_invoke_config" "this" {
   function_name                = aws_lambda_function.this.function_name
   maximum_event_age_in_seconds = 120
-  maximum_retry_attempts       = 1
+  maximum_retry_attempts       = 0
 
   destination_config {
     on_failure {

@@ -129,7 +129,7 @@ variable "conditions" {
   # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html
   validation {
     condition     = length(var.conditions.hosts) + length(var.conditions.paths) <= 5
-    error_message = "conditions must hold at most 5 hosts and paths together, which is what one listener rule takes; got ${length(var.conditions.hosts)} hosts and ${length(var.conditions.paths)} paths. Use a wildcard, or a second service rule with a module of its own."
+    error_message = "conditions must hold at most 5 hosts and paths together, which is what one listener rule takes; got ${length(var.conditions.hosts)} hosts and ${length(var.conditions.paths)} paths. Use a wildcard, or put the services behind listeners of their own."
   }
 
   validation {
@@ -168,7 +168,7 @@ variable "rule_priority" {
 }
 
 variable "control_path" {
-  description = "Path below which the load balancer always asks the Lambda: status, wake and heartbeat. Choose one that your application does not use."
+  description = "Path below which the load balancer always asks the Lambda: status, wake and heartbeat. Choose one that your application does not use, and one of its own for each module where several share a host."
   type        = string
   default     = "/.warmkeeper"
   nullable    = false
@@ -250,8 +250,8 @@ variable "linger_seconds" {
   nullable    = false
 
   validation {
-    condition     = var.linger_seconds >= 10 && var.linger_seconds <= 3600 && floor(var.linger_seconds) == var.linger_seconds
-    error_message = "linger_seconds must be a whole number from 10 to 3600; got ${var.linger_seconds}. Below 10 the load balancer's nodes may not have seen the rule yet."
+    condition     = var.linger_seconds >= 30 && var.linger_seconds <= 3600 && floor(var.linger_seconds) == var.linger_seconds
+    error_message = "linger_seconds must be a whole number from 30 to 3600; got ${var.linger_seconds}. A rule has been seen to take some 10 s to reach the load balancer's nodes, and below 30 the tasks could be gone before that."
   }
 }
 

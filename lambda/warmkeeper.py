@@ -48,11 +48,11 @@ TAKE_START_SECONDS = 1.0  # a call that takes starts within this time of its sta
 TAKE_TIMEOUT_SECONDS = 1.0  # to connect, and again to answer
 FENCE_SECONDS = 5.0  # start + connect + answer, and two more for AWS's reads to show it
 GIVE_AGAIN_SECONDS = 10.0  # a count that is still not seen so long after it was given
-SETTLE_SECONDS = 1.0  # what a rule change needs to reach every node of the load balancer
+SETTLE_SECONDS = 1.0  # what a rule change needs at least to reach every node of the balancer
+SLOW_SETTLE_SECONDS = 10.0  # what it has been seen to need, where changes come in batches
 POLL_SECONDS = 0.5  # between two looks of those who wait; one of them looks for all
 BEAT_WRITE_SECONDS = 15.0  # beats closer together than this are one write
 TOKEN_SECONDS = 300.0  # how long a heartbeat token that was read is believed
-EVENT_WAIT_SECONDS = 20.0  # an ECS event during a wake stays to see its target become healthy
 BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes in a row
 RESTORE_PIN_SECONDS = 3600.0  # on destroy: nothing that is still under way may take the count
 TICK_JITTER_SECONDS = 2.0  # the minutes of the tick are not exact
@@ -289,8 +289,8 @@ class Case:
         awake, beat = self.now - memory.ready, self.now - memory.beat
         fresh = config.idle_minutes * 60 + BEAT_WRITE_SECONDS  # the last beat may be unwritten
         early = memory.phase is Phase.AWAKE and awake < config.min_awake_minutes * 60
-        rollouts = [s["deployments"] for s in seen.services]
-        deploying = any(len(r) > 1 or r[0].get("rolloutState") == "IN_PROGRESS" for r in rollouts)
+        states = [[d.get("rolloutState") for d in s["deployments"]] for s in seen.services]
+        deploying = any(len(rollout) > 1 or "IN_PROGRESS" in rollout for rollout in states)
         objections = {
             f"pinned until {memory.pinned_until:.0f}": memory.pinned_until > self.now,
             RULE_MISSING: seen.rule is Rule.MISSING,
@@ -329,8 +329,7 @@ class Case:
     def awake(self) -> Decision:
         seen, memory, asked = self.seen, self.memory, self.signal.kind is Kind.SLEEP
         if not seen.live:
-            early = Decision("no live target seen, too early to believe it")
-            return self.to_waking("no live target") if self.settled() else early
+            return self.to_waking("no live target") if self.settled() else Decision("too early")
         if seen.rule is Rule.UP and self.now - memory.stamp >= FENCE_SECONDS:
             return Decision("awake, rule up", replace(memory, stamp=self.now), rule=Rule.DOWN)
         if seen.rule is Rule.MISSING:
@@ -358,8 +357,7 @@ class Case:
             return Decision("the rule goes up", replace(memory, since=self.now), rule=Rule.UP)
         if self.now - memory.since < linger - TICK_JITTER_SECONDS:
             return Decision(f"drowsy for {self.now - memory.since:.0f} s of {linger} s")
-        why = "asked to sleep" if memory.asked_to_sleep else "idle"
-        return self.to_asleep(f"{why}, then nobody in {linger} s")
+        return self.to_asleep(f"idle or asked to, and nobody came in {linger} s")
 
     def asleep(self) -> Decision:
         memory, kind, rule = self.memory, self.signal.kind, self.seen.rule
@@ -385,8 +383,7 @@ class Case:
         reached = {key: at.timestamp() for key, at in live.items() if key.endswith("At")}
         times = {"began": wake.began, "given": wake.given, **reached, "live": self.now}
         wakes = (*self.memory.wakes, {"cause": wake.cause, "seconds": seconds, "times": times})
-        good: dict[str, Any] = {"failures": 0, "failure": "", "retry_at": 0.0}
-        awake = self.to_awake(f"live after {seconds:.1f} s", wakes=wakes[-5:], **good)
+        awake = self.to_awake("live", wakes=wakes[-5:], failures=0, failure="", retry_at=0.0)
         over = f", over the target of {target} s" if seconds > target else ""
         notice = f"awake after {seconds:.1f} s{over} ({wake.cause})"
         return replace(awake, notice=notice, metrics={"ColdStartSeconds": seconds})
@@ -688,8 +685,7 @@ def parse_command(event: Mapping[str, Any], now: float) -> Signal:
             return Signal(actions[action])
     if command not in COMMANDS:
         allowed = f"{', '.join(COMMANDS)}; or terraform with tf.action {', '.join(actions)}"
-        got = f"command is {command!r}, tf is {event.get('tf')!r}"
-        raise RefusedError(f"{got}; command must be one of {allowed}")
+        raise RefusedError(f"command is {command!r} (tf {event.get('tf')!r}), not one of {allowed}")
     if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes < 1e6:
         raise RefusedError(f"minutes is {minutes!r}; it must be a number above 0 and below 1000000")
     return Signal(Kind(command), pinned_until=now + minutes * 60 if command == Kind.PIN else 0.0)
@@ -765,7 +761,8 @@ class Warmkeeper:
             return replace(seen, idle=idle, protected=aws.protected(tasks))
         late = aws.now() - self.config.wake_deadline_seconds
         if memory.wake and not seen.live and memory.wake.began < late:
-            stopped = [task for task in aws.tasks("STOPPED") if "stoppedAt" in task]
+            since, tasks = memory.since, tuple(t for t in aws.tasks("STOPPED") if "stoppedAt" in t)
+            stopped = [task for task in tasks if task["stoppedAt"].timestamp() >= since]
             last = max(stopped, key=lambda task: task["stoppedAt"], default={})
             return replace(seen, stopped_reason=str(last.get("stoppedReason", "")))
         return seen
@@ -801,7 +798,8 @@ class Warmkeeper:
         for attempt in range(10):
             aws.sleep(attempt * 0.001 * secrets.randbelow(100))
             started, before = aws.now(), aws.read_memory()
-            claimed = self.claim(before) if polls else before
+            joins = signal.kind is Kind.REQUEST and before.phase is Phase.WAKING
+            claimed = self.claim(before) if polls or joins else before
             if claimed is None:
                 return Observation(before, (), reason="nothing to look for")
             seen = self.look(claimed, signal)
@@ -878,8 +876,9 @@ class Warmkeeper:
             seen = self.wait(arrived + config.hold_seconds)
         memory, wake, now = seen.memory, seen.memory.wake, self.aws.now()
         if memory.phase is Phase.AWAKE:
-            # no 307 within the moment that the rule needs, nor sooner than that if it comes back
-            self.aws.sleep(max(memory.since, arrived) + SETTLE_SECONDS - now)
+            # a 307 that comes back waits as long again as the rule has been on its way already
+            pace = min(max(SETTLE_SECONDS, arrived - memory.stamp), SLOW_SETTLE_SECONDS)
+            self.aws.sleep(max(memory.stamp, arrived) + pace - now)
         patient = wake is not None and now - wake.began < MOST_HOPS * config.hold_seconds
         if memory.phase is Phase.AWAKE or (kind == "call" and patient):
             return request.answer(307, {"phase": memory.phase}, Location=request.location)
@@ -963,10 +962,12 @@ class Warmkeeper:
             return {"reason": "restore_on_destroy is false: left as it is"}
         seen = self.wait(deadline, kind) if kind is Kind.RESTORE else self.act(signal)
         reason = seen.reason
+        if kind is Kind.RESTORE and not seen.missing:  # Terraform takes the function away next
+            self.aws.sleep(seen.memory.stamp + SLOW_SETTLE_SECONDS - self.aws.now())
         if seen.missing and kind in (Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN):
             raise RefusedError(f"{kind}: {reason}")
         if kind is Kind.ECS_EVENT and signal.active and seen.memory.phase is Phase.WAKING:
-            seen = self.wait(now + EVENT_WAIT_SECONDS)
+            seen = self.wait(now + config.hold_seconds)  # its target will soon be healthy
         if kind is Kind.WAKE and event.get("wait"):
             seen = self.wait(deadline)
             if seen.memory.phase is not Phase.AWAKE:

@@ -216,10 +216,18 @@ def expect(holds: bool, what: str) -> None:
         raise AssertionError(f"expected {what}")
 
 
-def print_table(rows: list[tuple[str, str, str]]) -> None:
-    print(f"\n{'':42}{'listener path':>20}{'alarm path':>16}")
-    for what, mine, other in rows:
-        print(f"{what:42}{mine:>20}{other:>16}")
+def table(rows: list[tuple[str, str, str]]) -> str:
+    """The figures, as Markdown that reads well on a terminal too."""
+    lines = [("", "listener path", "alarm path"), ("-" * 40, "-" * 19 + ":", "-" * 11 + ":"), *rows]
+    return "\n".join(f"| {what:40} | {mine:>20} | {other:>12} |" for what, mine, other in lines)
+
+
+def record(figures: str) -> None:
+    """Put the figures between the README's marks."""
+    readme = STAGING.parents[1] / "README.md"
+    before, mark, rest = readme.read_text(encoding="utf-8").partition("<!-- demo -->\n")
+    _, end, after = rest.partition("<!-- /demo -->")
+    readme.write_text(f"{before}{mark}{figures}\n{end}{after}", encoding="utf-8")
 
 
 def applied(demo: Demo, scratch: Path) -> Workspace:
@@ -231,7 +239,7 @@ def applied(demo: Demo, scratch: Path) -> Workspace:
     return workspace
 
 
-def play(scratch: Path) -> None:
+def play(scratch: Path, *, recorded: bool) -> None:
     """All four scenarios, the table, and clearing up."""
     with running() as cloud:
         demo = Demo(cloud)
@@ -248,7 +256,9 @@ def play(scratch: Path) -> None:
             demo.title("clearing up")
             with demo.progress("terraform destroy"):
                 workspace.destroy()
-        print_table(demo.rows)
+        print(f"\n{table(demo.rows)}")
+        if recorded:
+            record(table(demo.rows))
         notices = [mail for mail in cloud.mailbox() if mail["subject"]]
         print("\nwhat the topic was told:")
         for mail in notices:
@@ -299,10 +309,14 @@ def main() -> int:
     """Parse the command line and run. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.demo", description=__doc__)
     parser.add_argument("--up", action="store_true", help="leave it running, for a browser")
+    parser.add_argument("--record", action="store_true", help="put the figures into the README")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="warmkeeper-demo-") as folder:
         try:
-            (leave_running if options.up else play)(Path(folder))
+            if options.up:
+                leave_running(Path(folder))
+            else:
+                play(Path(folder), recorded=options.record)
         except (AssertionError, TimeoutError) as error:
             print(f"\nThe demonstration failed: {error}", file=sys.stderr)
             return 1

@@ -80,7 +80,8 @@ def log_of(estate: Estate) -> list[dict[str, Any]]:
     """Every event of the function's log group, oldest first."""
     group = f"/aws/lambda/{estate.outputs['function_name']}"
     pages = estate.client("logs").get_paginator("filter_log_events").paginate(logGroupName=group)
-    return [event for page in pages for event in page["events"]]
+    events = [event for page in pages for event in page["events"]]
+    return sorted(events, key=lambda event: event["timestamp"])  # they come stream by stream
 
 
 def measure(estate: Estate, cloud: LocalCloud) -> dict[str, float]:

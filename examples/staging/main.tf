@@ -295,8 +295,13 @@ resource "aws_ecs_service" "app" {
 
   tags = local.tags
 
-  # ECS takes a target group only once a rule uses it.
-  depends_on = [aws_lb_listener_rule.app, aws_iam_role_policy_attachment.execution]
+  # ECS takes a target group only once a rule uses it, and a task needs the route to pull its image:
+  # when the module is destroyed, too.
+  depends_on = [
+    aws_lb_listener_rule.app,
+    aws_iam_role_policy_attachment.execution,
+    aws_route_table_association.public,
+  ]
 
   # Whose count it is: the warmkeeper's. Without this line every apply would wake the service.
   lifecycle {

@@ -132,14 +132,12 @@ run "function_is_what_the_design_says" {
   assert {
     condition = {
       for key, value in aws_lambda_function.this.environment[0].variables : key => value
-      if contains(["SERVICE_NAMES", "WAKE_PATH", "CONTROL_PATH", "HEARTBEAT_PATH", "HEARTBEAT_TOKEN_PARAMETER", "IDLE_ALARM_NAME", "IDLE_ALARM_ARN", "WAKE_ALARM_ARN", "RESTORE_ON_DESTROY"], key)
+      if contains(["SERVICE_NAMES", "CONTROL_PATH", "HEARTBEAT_PATH", "HEARTBEAT_TOKEN_PARAMETER", "IDLE_ALARM_ARN", "WAKE_ALARM_ARN", "RESTORE_ON_DESTROY"], key)
       } == {
       SERVICE_NAMES             = "web"
-      WAKE_PATH                 = "listener"
       CONTROL_PATH              = "/.warmkeeper"
       HEARTBEAT_PATH            = "/health"
       HEARTBEAT_TOKEN_PARAMETER = ""
-      IDLE_ALARM_NAME           = "web-idle"
       IDLE_ALARM_ARN            = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:web-idle"
       WAKE_ALARM_ARN            = ""
       RESTORE_ON_DESTROY        = "true"

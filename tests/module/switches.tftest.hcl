@@ -52,9 +52,8 @@ run "alarm_path_has_no_rules_and_an_alarm_more" {
   assert {
     condition = {
       for key, value in aws_lambda_function.this.environment[0].variables : key => value
-      if contains(["WAKE_PATH", "SERVICE_RULE_ARN", "WAKE_RULE_ARN", "OWN_RULE_ARNS", "RULE_PRIORITY", "WAKE_TARGET_GROUP_ARN", "CONTROL_TARGET_GROUP_ARN", "HEARTBEAT_PATH", "WAKE_ALARM_ARN"], key)
+      if contains(["SERVICE_RULE_ARN", "WAKE_RULE_ARN", "OWN_RULE_ARNS", "RULE_PRIORITY", "WAKE_TARGET_GROUP_ARN", "CONTROL_TARGET_GROUP_ARN", "HEARTBEAT_PATH", "WAKE_ALARM_ARN"], key)
       } == {
-      WAKE_PATH                = "alarm"
       SERVICE_RULE_ARN         = ""
       WAKE_RULE_ARN            = ""
       OWN_RULE_ARNS            = ""

@@ -53,7 +53,7 @@ run "refuses_numbers_below_their_limit" {
     hold_seconds          = 9
     wake_deadline_seconds = 59
     idle_minutes          = 0
-    linger_seconds        = 9
+    linger_seconds        = 29
     memory_size           = 128
     log_retention_days    = 0
   }
@@ -304,7 +304,7 @@ run "accepts_the_lower_limits" {
     wake_deadline_seconds     = 60
     cold_start_target_seconds = 1
     idle_minutes              = 1
-    linger_seconds            = 10
+    linger_seconds            = 30
     min_awake_minutes         = 4
     memory_size               = 256
     log_retention_days        = 1

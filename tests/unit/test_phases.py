@@ -1306,8 +1306,8 @@ def test_a_notice_that_cannot_be_sent_keeps_from_nothing() -> None:
 def test_the_subject_of_a_notice_is_what_sns_takes(reason: str) -> None:
     world = waking()
     world.starts = False
-    world.tasks[0].reason = reason
     world.time += 301
+    world.tasks[0].stopped, world.tasks[0].reason = world.time, reason
     world.signal(Kind.TICK)
     subject = world.subjects[-1]
     assert subject.isascii()

@@ -1,0 +1,46 @@
+"""What the module costs, from Terraform's own plan of the example."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools import cost, estimate
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.terraform
+
+
+@pytest.fixture(scope="module")
+def bill() -> Iterator[cost.Bill]:
+    """Of a plan made here; CostError for a resource whose type is neither priced nor free."""
+    scratch = ROOT / ".cache" / f"cost-{os.getpid()}"  # two tests may run at a time
+    try:
+        yield cost.Bill.of(cost.plan_of(cost.STAGING, scratch), cost.Book.read())
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def test_asleep_the_module_stays_under_a_dollar_a_month_without_free_tier(bill: cost.Bill) -> None:
+    assert 0.5 < bill.asleep < cost.LIMIT_ASLEEP_USD
+    assert bill.dashboards == pytest.approx(3.0)
+
+
+def test_the_estimate_takes_off_no_less_than_the_module_costs(bill: cost.Bill) -> None:
+    assert bill.asleep <= estimate.MODULE_ASLEEP_USD
+    assert bill.awake <= estimate.MODULE_AWAKE_USD
+
+
+def test_the_documents_tell_the_cost_of_this_plan(bill: cost.Bill) -> None:
+    readme = (ROOT / "README.md").read_text()
+    block = readme.split("<!-- cost -->\n")[1].split("\n<!-- /cost -->")[0]
+    assert block == cost.readme_block(bill), "run `make cost`"
+    section = estimate.example_section(draw_it=False)
+    assert (ROOT / "docs" / "cost.md").read_text() == cost.document(bill, section), (
+        "run `make cost`"
+    )
