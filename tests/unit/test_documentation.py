@@ -192,3 +192,10 @@ def test_every_output_that_the_operating_guide_names_exists() -> None:
     asked = {name for pair in re.findall(named_so, OPERATING.read_text()) for name in pair if name}
     assert asked
     assert asked <= set(outputs())
+
+
+def test_the_readme_shows_what_a_demo_run_measured() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = readme.partition("<!-- demo -->")[2].partition("<!-- /demo -->")[0]
+    for figure in ("first request to served", "requests lost"):
+        assert figure in block
