@@ -94,6 +94,10 @@ test: lint ## Check everything: static checks, then every test (CI=1: a skip is 
 	@echo "==> pytest"
 	@$(BIN)/python -m pytest
 
+.PHONY: model
+model: setup ## Explore the interleavings of the warmkeeper with wider bounds than make test has
+	@MODEL=1 $(BIN)/python -m pytest tests/model --numprocesses=0 -s
+
 .PHONY: lint
 lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, terraform, the README's tables, checkov
 	@echo "==> ruff"

@@ -1,0 +1,196 @@
+"""No order of calls breaks a promise, and the checker finds the orders that would."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+import warmkeeper as wk
+from warmkeeper import Case, Decision, Memory, Phase, Warmkeeper
+
+from tests.model.checker import PROGRAMS, Bounds, Checker, Result, total
+from tests.model.scenes import SCENES
+
+THOROUGH = bool(os.environ.get("MODEL"))  # `make model`
+JUMPS = (0.9, 2.0, 5.0) if THOROUGH else (5.0,)
+# Where tasks are live at once, more can go wrong than in its twin.
+BEGINNINGS = [name for name in SCENES if THOROUGH or name not in ("drowsy", "asleep")]
+SECONDS = ("client 2", "tick 2")  # stand beside their likes alone
+PAIRS = [
+    pair
+    for pair in itertools.combinations(PROGRAMS, 2)
+    if not any(name in SECONDS and f"{name[:-1]}1" not in pair for name in pair)
+]
+# Those that give, those that take, and what comes in between from outside.
+RACES = [
+    ("client 1", "tick 1"),
+    ("client 1", "idle alarm"),
+    ("client 1", "client 2"),
+    ("client 1", "poll"),
+    ("tick 1", "tick 2"),
+    ("tick 1", "beat"),
+    ("tick 1", "wake"),
+]
+TRIPLES = [
+    ("client 1", "client 2", "tick 1"),
+    ("client 1", "tick 1", "tick 2"),
+    ("client 1", "tick 1", "poll"),
+    ("client 1", "tick 1", "deployment begins"),
+    ("client 1", "tick 1", "count set to 0"),
+    ("client 1", "tick 1", "task dies"),
+]
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Thousands of log lines would say nothing; collecting garbage costs most of the time."""
+    monkeypatch.setattr(wk, "log", lambda **_: None)
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def check(scene: str, sets: Sequence[tuple[str, ...]], *bounds: Bounds) -> None:
+    """Explore each set of processes from this scene within each of the bounds."""
+    checker = Checker(SCENES[scene]())
+    found: dict[str, Result] = {}
+    for names in sets:
+        for bound in bounds:
+            found[f"{scene}: {', '.join(names)}, {bound}"] = checker.explore(names, bound)
+    counts = total(found)
+    print(f"{scene}: {len(found)} explorations, {dict(counts)}")
+    broken = [f"{name}: {v}" for name, r in found.items() for v in r.violations.values()]
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize("scene", BEGINNINGS)
+def test_pairs_in_every_order(scene: str) -> None:
+    if THOROUGH:
+        later = Bounds(clock=1, late=1, deaths=1, jumps=JUMPS)
+        check(scene, PAIRS, later, Bounds(clock=0, late=1, stale=2, deaths=1))
+    else:
+        check(scene, PAIRS, Bounds(clock=0, late=1, deaths=1), Bounds(clock=0, late=1, stale=1))
+
+
+@pytest.mark.parametrize("scene", BEGINNINGS)
+def test_pairs_that_race_while_time_passes(scene: str) -> None:
+    check(scene, RACES, Bounds(clock=1, late=1, jumps=JUMPS, slow=THOROUGH))
+
+
+@pytest.mark.parametrize("scene", BEGINNINGS)
+def test_triples(scene: str) -> None:
+    clock = 1 if THOROUGH else 0
+    check(scene, TRIPLES, Bounds(clock=clock, late=1, switches=3 if THOROUGH else 2, jumps=JUMPS))
+
+
+# --- orders that are broken on purpose ---------------------------------------------------------
+Patch = pytest.MonkeyPatch
+
+
+def rule_after_count(patch: Patch) -> None:
+    """The count goes to 0 first, and then the rule goes up."""
+    awake = Case.awake
+
+    def at_once(case: Case) -> Decision:
+        decision = awake(case)
+        sleeps = decision.memory and decision.memory.phase is Phase.DROWSY
+        return dataclasses.replace(case.to_asleep("idle"), rule=None) if sleeps else decision
+
+    patch.setattr(Case, "awake", at_once)
+
+
+def no_fence(patch: Patch) -> None:
+    """A wake does not wait for what was taken."""
+    patch.setattr(wk, "FENCE_SECONDS", 0.0)
+
+
+def running_taken_for_live(patch: Patch) -> None:
+    """A task that runs is believed to serve."""
+    patch.setattr(wk.Aws, "live", lambda _, tasks: tasks)
+
+
+def unconditional_write(patch: Patch) -> None:
+    """Whoever writes, wins."""
+
+    def write(aws: wk.Aws, memory: Memory) -> Memory:
+        written = dataclasses.replace(memory, version=memory.version + 1)
+        item = {"id": {"S": "memory"}, "version": {"N": str(written.version)}}
+        body = json.dumps(dataclasses.asdict(written))
+        item |= {"phase": {"S": memory.phase}, "body": {"S": body}}
+        values: dict[str, Any] = {}
+        if not hasattr(aws, "step"):  # the scene is set by an honest one
+            values = {":read": {"N": str(memory.version)}}
+        put = aws.client("dynamodb").put_item
+        put(TableName="staging", Item=item, ExpressionAttributeValues=values)
+        return written
+
+    patch.setattr(wk.Aws, "write_memory", write)
+
+
+def remembered_afterwards(patch: Patch) -> None:
+    """The count is remembered when it is taken already."""
+    enter, perform = Case.enter, Warmkeeper.perform
+
+    def forgetful(case: Case, phase: Phase, **changes: Any) -> Memory:
+        memory = enter(case, phase, **changes)
+        known = case.memory.counts if phase is Phase.ASLEEP else memory.counts
+        return dataclasses.replace(memory, counts=known)
+
+    def late(keeper: Warmkeeper, decision: Decision, stamp: float) -> list[str]:
+        before = keeper.aws.services() if decision.take else ()
+        done = perform(keeper, decision, stamp)
+        if before:
+            counts = {s["serviceName"]: s["desiredCount"] for s in before}
+            memory = keeper.aws.read_memory()
+            keeper.aws.write_memory(dataclasses.replace(memory, counts=counts))
+        return done
+
+    patch.setattr(Case, "enter", forgetful)
+    patch.setattr(Warmkeeper, "perform", late)
+
+
+def taken_however_late(patch: Patch) -> None:
+    """A call that takes starts whenever it comes to it."""
+    patch.setattr(wk, "TAKE_START_SECONDS", 3600.0)
+
+
+LATE = Bounds(clock=1, late=1)
+BROKEN: list[tuple[Callable[[Patch], None], str, tuple[str, ...], Bounds]] = [
+    (rule_after_count, "awake", ("tick 1", "client 1"), LATE),
+    (
+        no_fence,
+        "drowsy, tasks live at once",
+        ("client 1", "tick 1", "poll"),
+        Bounds(0, 1, switches=3),
+    ),
+    (running_taken_for_live, "asleep", ("client 1", "poll"), LATE),
+    (unconditional_write, "drowsy", ("client 1", "tick 1"), LATE),
+    (remembered_afterwards, "drowsy", ("client 1", "tick 1"), Bounds(clock=0, deaths=1)),
+    (
+        taken_however_late,
+        "drowsy, tasks live at once",
+        ("client 1", "tick 1", "poll"),
+        Bounds(1, 0, switches=3),
+    ),
+]
+
+
+@pytest.mark.parametrize(("broken", "scene", "names", "bounds"), BROKEN)
+def test_a_broken_order_is_found(
+    broken: Callable[[Patch], None],
+    scene: str,
+    names: tuple[str, ...],
+    bounds: Bounds,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = SCENES[scene]()
+    broken(monkeypatch)
+    result = Checker(world).explore(names, bounds, stop=True)
+    print(result.states, *result.violations.values(), sep="\n")
+    assert result.violations
