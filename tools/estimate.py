@@ -448,19 +448,6 @@ def assumptions(requests: Sequence[Request], settings: Settings, book: Book) -> 
     )
 
 
-def draw(
-    outcomes: Sequence[Outcome],
-    requests: Sequence[Request],
-    settings: Settings,
-    path: Path,
-    title: str,
-) -> None:
-    """The trade-off and a week as a picture, SVG or PNG by `path`'s name."""
-    from tools import estimate_plot
-
-    estimate_plot.draw(outcomes, requests, settings, path, title)
-
-
 # --- the example -------------------------------------------------------------------------------
 def example(seed: int = EXAMPLE_SEED, days: int = EXAMPLE_DAYS) -> list[Request]:
     """A made-up staging site: a team's office hours, some evenings, and what scans the Internet.
@@ -508,7 +495,10 @@ def example_section(*, draw_it: bool = True) -> str:
     settings, book, requests = Settings(), Book.read(), example()
     outcomes = [play(requests, settings, minutes) for minutes in IDLE_MINUTES]
     if draw_it:
-        draw(outcomes, requests, settings, PICTURE, "A made-up staging site, four weeks")
+        from tools import estimate_plot  # which needs this module, and matplotlib, which is slow
+
+        title = "A made-up staging site, four weeks"
+        estimate_plot.draw(outcomes, requests, settings, PICTURE, title)
     return f"""\
 ## What your log would say
 
@@ -584,7 +574,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(estimate_table(outcomes, settings, book, clients=has_clients(requests)))
         print(f"\n{assumptions(requests, settings, book)}")
         title = "A made-up staging site" if options.example else options.log.name
-        draw(outcomes, requests, settings, options.plot, title)
+        from tools import estimate_plot  # as above
+
+        estimate_plot.draw(outcomes, requests, settings, options.plot, title)
         print(f"\nDrawn in {options.plot}.")
     except (LogError, OSError) as error:
         print(error, file=sys.stderr)
