@@ -260,6 +260,7 @@ locals {
     AWAKE_COUNT               = tostring(var.awake_count)
     COLD_START_TARGET_SECONDS = tostring(var.cold_start_target_seconds)
     WAKE_DEADLINE_SECONDS     = tostring(var.wake_deadline_seconds)
+    WAKE_BUDGET_PER_HOUR      = tostring(var.wake_budget_per_hour)
     HOLD_SECONDS              = tostring(var.hold_seconds)
     RESTORE_ON_DESTROY        = tostring(var.restore_on_destroy)
   }

@@ -266,6 +266,18 @@ variable "min_awake_minutes" {
   }
 }
 
+variable "wake_budget_per_hour" {
+  description = "How often the service may be woken within an hour. With the last of them it stays awake until the first is an hour ago, and the topic is told: falling asleep again and again costs more than it saves, and makes people wait."
+  type        = number
+  default     = 4
+  nullable    = false
+
+  validation {
+    condition     = var.wake_budget_per_hour >= 1 && var.wake_budget_per_hour <= 10 && floor(var.wake_budget_per_hour) == var.wake_budget_per_hour
+    error_message = "wake_budget_per_hour must be a whole number from 1 to 10, as many wakes as are remembered; got ${var.wake_budget_per_hour}. More than 10 an hour hardly happen with the shortest idle_minutes: 10 is as good as no limit."
+  }
+}
+
 variable "heartbeat" {
   description = <<-EOT
     Activity that the load balancer does not count, told by `POST` to `path` on the service's own

@@ -31,7 +31,7 @@ import secrets
 import statistics
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cache
@@ -53,15 +53,38 @@ SLOW_SETTLE_SECONDS = 10.0  # what it has been seen to need, where changes come 
 POLL_SECONDS = 0.5  # between two looks of those who wait; one of them looks for all
 BEAT_WRITE_SECONDS = 15.0  # beats closer together than this are one write
 TOKEN_SECONDS = 300.0  # how long a heartbeat token that was read is believed
-BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes in a row
+BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes in a row; then none
 RESTORE_PIN_SECONDS = 3600.0  # on destroy: nothing that is still under way may take the count
+KEPT_WAKES = 10
 TICK_JITTER_SECONDS = 2.0  # the minutes of the tick are not exact
 MOST_HOPS = 8  # so many times a held call is sent round; some clients follow 10 redirects
 ERRORS = (BotoCoreError, ClientError, TimeoutError)  # of a call to AWS, or one too late to be made
 NO_SERVICE = "no ACTIVE ECS service"  # this and what follows is told once, while it lasts
 RULE_MISSING = "the wake rule or the service rule is not on the listener"
 NO_NUMBER = "no rule number is free"
+DIFFER = "the wake rule and the service rule do not match the same requests"
+NO_ALARM = "the idle alarm is not there"
+ASTRAY = "the target group is gone, or the service rule does not forward to it"
 NOT_LIVE = "no live target, and the count is not ours to take"
+
+
+# What ECS's words for a start that failed come down to. The class may be told to anybody.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
+FAILURES = {
+    "CannotPull": "image-not-pulled",
+    "ResourceInitializationError": "setup-failed",
+    "unable to": "no-capacity",
+    "OutOfMemory": "out-of-memory",
+    "health checks": "health-check-failed",
+    "Essential container": "container-exited",
+}
+SEVERAL = "several tasks stopped"
+NOT_STARTED = {  # where no task has stopped: how far it came, and ECS's words as far as they go
+    "asked": "unable to place a task in time",
+    "placed": "CannotPull: the image was not there in time",
+    "pulled": "ResourceInitializationError: the containers did not start in time",
+    "started": "no task passed its health checks in time",
+}
 
 
 class RefusedError(ValueError):
@@ -70,6 +93,10 @@ class RefusedError(ValueError):
     def __init__(self, why: str, status: int = HTTPStatus.BAD_REQUEST) -> None:
         super().__init__(why)
         self.status = status
+
+
+class TableGoneError(RuntimeError):
+    """There is nowhere to remember anything."""
 
 
 class RuleStuckError(RuntimeError):
@@ -104,6 +131,7 @@ class Config:
     awake_count: int
     cold_start_target_seconds: int
     wake_deadline_seconds: int
+    wake_budget_per_hour: int
     hold_seconds: int
     restore_on_destroy: bool
 
@@ -148,10 +176,30 @@ class Kind(StrEnum):
 
 Service = dict[str, Any]  # an ACTIVE one, as DescribeServices shows it
 Task = dict[str, Any]  # as DescribeTasks shows it
+ListenerRule = dict[str, Any]  # as DescribeRules shows it, its Priority a number
 STAGES = {"startedAt": "started", "pullStoppedAt": "pulled", "connectivityAt": "placed"}
+UP_PHASES = (Phase.AWAKE, Phase.DROWSY)
 WAKING_KINDS = frozenset({Kind.REQUEST, Kind.WAKE_ALARM, Kind.WAKE, Kind.PIN, Kind.RESTORE})
 SLEEPING_KINDS = frozenset({Kind.TICK, Kind.IDLE_ALARM, Kind.SLEEP})
 COMMANDS = (Kind.STATUS, Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN, Kind.DOCTOR)
+
+
+def deployed(services: Iterable[Service]) -> list[dict[str, Any]]:
+    """The primary deployment of each service."""
+    return [d for s in services for d in s["deployments"] if d.get("status") == "PRIMARY"]
+
+
+def deployment(services: Iterable[Service]) -> str:
+    """What is deployed, in a word: another one is a new try."""
+    return ",".join(str(found["id"]) for found in deployed(services))
+
+
+def failure_class(reason: str) -> str | None:
+    """One word for why a start failed, with nothing of the account in it; None for no reason."""
+    if not reason:
+        return None
+    kind = next((kind for words, kind in FAILURES.items() if words in reason), "not-ready")
+    return "crash-loop" if kind == "container-exited" and SEVERAL in reason else kind
 
 
 def known(of: type, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,7 +246,9 @@ class Memory:
     wakes: tuple[dict[str, Any], ...] = ()
     failures: int = 0
     failure: str = ""
+    failed_deployment: str = ""
     retry_at: float = 0.0
+    untaken: bool = False  # the count was to go to 0, and the call was seen to fail
     trouble: str = ""  # what somebody was told of last, so that it is told once
 
     @classmethod
@@ -213,6 +263,13 @@ class Memory:
         """Seconds that a wake takes: the median of the last few, None if there was none."""
         return statistics.median(w["seconds"] for w in self.wakes) if self.wakes else None
 
+    def pause(self, services: Iterable[Service], now: float) -> float:
+        """Seconds until a request may wake it: 0 if at once, infinite after the last try."""
+        if not self.failures or self.failed_deployment != deployment(services):
+            return 0.0
+        given_up = self.failures > len(BACKOFF_SECONDS)
+        return math.inf if given_up else max(0.0, self.retry_at - now)
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -226,6 +283,7 @@ class Observation:
     live: tuple[Task, ...] | None = None  # of these, the ones healthy in a target group
     idle: bool | None = None
     protected: bool | None = None
+    lost: str = ""  # what else is not as it was wired: ASTRAY or NO_ALARM
     stopped_reason: str = ""
     reason: str = ""  # of the decision that followed
 
@@ -271,7 +329,8 @@ class Case:
         running = {s["serviceName"]: s["desiredCount"] for s in services if s["desiredCount"]}
         counts = {**self.memory.counts, **running}
         fresh = {"since": self.now, "counts": counts, "asked_to_sleep": False, "wake": None}
-        return replace(self.memory, phase=phase, trouble="", **{**fresh, **changes})
+        fresh |= {"trouble": "", "untaken": False}
+        return replace(self.memory, phase=phase, **{**fresh, **changes})
 
     def counts(self) -> tuple[tuple[str, int], ...]:
         """The remembered count of each service, never less than it has already."""
@@ -283,19 +342,30 @@ class Case:
         """Whether the phase is old enough for AWS's reads to contradict it."""
         return self.now - max(self.memory.since, self.memory.stamp) >= FENCE_SECONDS
 
+    def recent(self) -> int:
+        """How often it was woken within the last hour."""
+        return sum(1 for wake in self.memory.wakes if self.now - wake["times"]["live"] < 3600)
+
     def objection(self, *, asked: bool) -> str:
         """The first reason why the service must stay up; "" if it may sleep, `asked` to or idle."""
-        memory, config, seen = self.memory, self.config, self.seen
+        memory, config, seen, services = self.memory, self.config, self.seen, self.seen.services
         awake, beat = self.now - memory.ready, self.now - memory.beat
+        stay = config.min_awake_minutes * 60
         fresh = config.idle_minutes * 60 + BEAT_WRITE_SECONDS  # the last beat may be unwritten
-        early = memory.phase is Phase.AWAKE and awake < config.min_awake_minutes * 60
-        states = [[d.get("rolloutState") for d in s["deployments"]] for s in seen.services]
+        early = memory.phase is Phase.AWAKE and awake < stay
+        states = [[d.get("rolloutState") for d in s["deployments"]] for s in services]
         deploying = any(len(rollout) > 1 or "IN_PROGRESS" in rollout for rollout in states)
+        new = self.now - max((d["createdAt"].timestamp() for d in deployed(services)), default=0)
+        recent = self.recent()
         objections = {
             f"pinned until {memory.pinned_until:.0f}": memory.pinned_until > self.now,
             RULE_MISSING: seen.rule is Rule.MISSING,
+            seen.lost: bool(seen.lost),
             "a deployment is in progress": deploying,
+            f"deployed {new:.0f} s ago": new < stay and not asked,
             f"awake for {awake:.0f} s of {config.min_awake_minutes} min": early and not asked,
+            f"woken {recent} times within an hour": recent >= config.wake_budget_per_hour
+            and not asked,
             f"active beat {beat:.0f} s ago": beat < fresh and not asked,
             "a task protects itself from scale-in": seen.protected,
             "the idle alarm is not in ALARM": not seen.idle and not asked,
@@ -334,6 +404,8 @@ class Case:
             return Decision("awake, rule up", replace(memory, stamp=self.now), rule=Rule.DOWN)
         if seen.rule is Rule.MISSING:
             return tell_once(memory, RULE_MISSING)
+        if seen.lost:
+            return tell_once(memory, seen.lost)
         if self.signal.kind not in SLEEPING_KINDS:
             return Decision("awake")
         if against := self.objection(asked=asked):
@@ -361,14 +433,16 @@ class Case:
 
     def asleep(self) -> Decision:
         memory, kind, rule = self.memory, self.signal.kind, self.seen.rule
-        pause = memory.retry_at - self.now
+        pause = memory.pause(self.seen.services, self.now)
+        up = self.seen.desired > 0 and self.settled()
+        if up and self.seen.live and kind in WAKING_KINDS:
+            return self.to_awake(kind)
         if kind in (Kind.REQUEST, Kind.WAKE_ALARM) and pause > 0:  # a person's word is not held off
-            return Decision(f"the last wake failed, next try in {pause:.0f} s")
+            return Decision(f"{memory.failures} wakes failed, next try in {pause:.0f} s")
         if kind in WAKING_KINDS:
             return self.to_waking(kind, self.counts())
-        if self.seen.desired > 0 and self.settled():
-            cause = "the count was raised from outside"
-            return self.to_awake(cause) if self.seen.live else self.to_waking(cause)
+        if up:
+            return self.asleep_but_up()
         # Where nobody would hear a request, and only there, a look wakes.
         stuck = rule is Rule.DOWN and memory.trouble.startswith(NO_NUMBER)
         deaf = memory.trouble if stuck else RULE_MISSING if rule is Rule.MISSING else ""
@@ -377,16 +451,49 @@ class Case:
             return replace(woken, rule=None, notice=f"needs attention: {deaf}; woken for good")
         return Decision("asleep", rule=Rule.UP if rule is Rule.DOWN else None)
 
+    def asleep_but_up(self) -> Decision:
+        """The count is above 0: it could not be taken, or it was raised from outside."""
+        memory, seen = self.memory, self.seen
+        if not memory.untaken or seen.desired != sum(memory.counts.values()):
+            cause = "the count was raised from outside"
+            return self.to_awake(cause) if seen.live else self.to_waking(cause)
+        if self.signal.kind not in SLEEPING_KINDS:
+            return Decision("asleep, and the count is still to be taken")
+        if against := self.objection(asked=not seen.live):
+            up = f"stays awake: {against}"
+            return self.to_awake(up) if seen.live else self.to_waking(up)
+        take = tuple(s["serviceName"] for s in seen.services if s["desiredCount"])
+        again = replace(memory, stamp=self.now, untaken=False)
+        return Decision("the count could not be taken: once more", again, take=take)
+
     def woken(self, wake: Wake, live: Task) -> Decision:
         """A live target, and nothing taken can be on its way: the rule goes down."""
         seconds, target = round(self.now - wake.began, 3), self.config.cold_start_target_seconds
         reached = {key: at.timestamp() for key, at in live.items() if key.endswith("At")}
         times = {"began": wake.began, "given": wake.given, **reached, "live": self.now}
         wakes = (*self.memory.wakes, {"cause": wake.cause, "seconds": seconds, "times": times})
-        awake = self.to_awake("live", wakes=wakes[-5:], failures=0, failure="", retry_at=0.0)
+        mended: dict[str, Any] = {"failures": 0, "failure": "", "failed_deployment": ""}
+        awake = self.to_awake("live", wakes=wakes[-KEPT_WAKES:], retry_at=0.0, **mended)
         over = f", over the target of {target} s" if seconds > target else ""
         notice = f"awake after {seconds:.1f} s{over} ({wake.cause})"
+        if (often := self.recent() + 1) >= self.config.wake_budget_per_hour:
+            notice += f". Woken {often} times within an hour: it stays awake until that is past."
         return replace(awake, notice=notice, metrics={"ColdStartSeconds": seconds})
+
+    def give_up(self, why: str) -> Decision:
+        """A wake of ours is past its deadline: asleep, and the next try waits for longer."""
+        memory, services, now = self.memory, self.seen.services, self.now
+        same = memory.failed_deployment == deployment(services)
+        tries = memory.failures + 1 if same else 1
+        pause = BACKOFF_SECONDS[min(tries, len(BACKOFF_SECONDS)) - 1]
+        failed = {"failure": why, "failed_deployment": deployment(services)}
+        reason = f"no live target in {self.config.wake_deadline_seconds} s: {why}"
+        asleep = self.to_asleep(reason, failures=tries, retry_at=now + pause, **failed)
+        last = tries > len(BACKOFF_SECONDS)
+        until = f"It was tried {tries} times: until" if last else f"For {pause} s, or until"
+        notice = f"wake failed: {reason}. {until} something is deployed, only the command wake "
+        notice += "or the page's button wakes it."
+        return replace(asleep, notice=notice, metrics={"FailedWakes": 1})
 
     def waking(self) -> Decision:
         seen, memory, now = self.seen, self.memory, self.now
@@ -400,19 +507,14 @@ class Case:
         if seen.live:
             return Decision("a live target, but what was taken may still be on its way")
         late = now - wake.began > self.config.wake_deadline_seconds
+        stage = next((STAGES[k] for k in STAGES if any(k in t for t in seen.tasks)), "asked")
+        why = seen.stopped_reason or NOT_STARTED[stage]
         if late and wake.ours and memory.pinned_until <= now:
-            why = seen.stopped_reason or "no task became a healthy target"
-            pause = BACKOFF_SECONDS[min(memory.failures, len(BACKOFF_SECONDS) - 1)]
-            back_off = {"failures": memory.failures + 1, "failure": why, "retry_at": now + pause}
-            reason = f"no live target in {self.config.wake_deadline_seconds} s: {why}"
-            asleep = self.to_asleep(reason, **back_off)
-            notice = f"wake failed: {reason}. Only the command wake wakes it within {pause} s."
-            return replace(asleep, notice=notice, metrics={"FailedWakes": 1})
+            return self.give_up(why)
         if seen.desired == 0 and now - wake.given >= GIVE_AGAIN_SECONDS:
             return Decision("still 0: given again", given_again, self.counts(), rule=Rule.UP)
         if late and seen.rule is not Rule.DOWN:
             return tell_once(memory, f"{NOT_LIVE}: {seen.stopped_reason or 'no task stopped'}")
-        stage = next((STAGES[k] for k in STAGES if any(k in t for t in seen.tasks)), "asked")
         moved = None if stage == wake.stage else replace(memory, wake=replace(wake, stage=stage))
         return Decision(f"waking: {stage}", moved, rule=Rule.UP if seen.rule is Rule.DOWN else None)
 
@@ -430,8 +532,10 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
         return case.follow(Phase.AWAKE if seen.desired else Phase.ASLEEP, "adopted")
     if seen.desired == 0:
         seen = replace(seen, live=())  # whatever is still healthy is on its way out
-    found = memory.trouble == RULE_MISSING and seen.rule in (Rule.UP, Rule.DOWN)
-    if found or memory.trouble.startswith(NO_SERVICE):
+    looked = seen.rule is not Rule.UNSEEN and (seen.idle is not None or memory.trouble != NO_ALARM)
+    wrong = RULE_MISSING if seen.rule is Rule.MISSING else seen.lost
+    mended = memory.trouble in (RULE_MISSING, ASTRAY, NO_ALARM) and looked
+    if (mended and memory.trouble != wrong) or memory.trouble.startswith(NO_SERVICE):
         memory = replace(memory, trouble="")  # should it come back, it is told again
     match signal.kind:
         case Kind.BEAT if signal.active and now - memory.beat >= BEAT_WRITE_SECONDS:
@@ -443,11 +547,35 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
         case Kind.RESTORE if memory.pinned_until < now + RESTORE_PIN_SECONDS / 2:
             memory = replace(memory, pinned_until=now + RESTORE_PIN_SECONDS)
     case = Case(seen, memory, signal, config, now)
-    if memory.phase in (Phase.AWAKE, Phase.DROWSY) and seen.desired == 0 and case.settled():
+    if memory.phase in UP_PHASES and seen.desired == 0 and case.settled():
         return case.follow(Phase.ASLEEP, "asleep: the count was set to 0 from outside")
     decision: Decision = getattr(case, memory.phase)()  # each phase has its method
     changed = decision.memory or (memory if memory != seen.memory else None)
     return replace(decision, memory=changed)
+
+
+def forwards_to(rule: ListenerRule) -> set[str]:
+    """The target groups that a rule forwards to."""
+    forwards = [action for action in rule["Actions"] if action["Type"] == "forward"]
+    groups = [a.get("ForwardConfig", {}).get("TargetGroups") or [a] for a in forwards]
+    return {group["TargetGroupArn"] for found in groups for group in found}
+
+
+def matches_by(rule: ListenerRule) -> dict[str, list[str]]:
+    """The values that a rule matches by, without what matches everything."""
+    found = {c["Field"]: sorted(c.get("Values", ())) for c in rule["Conditions"]}
+    return {name: values for name, values in found.items() if values not in (["/*"], ["*"])}
+
+
+def why_stopped(stopped: list[Task]) -> str:
+    """ECS's reason for the last of these tasks, with its containers' own; "" for none."""
+    if not stopped:
+        return ""
+    last = max(stopped, key=lambda task: task["stoppedAt"])
+    containers = last.get("containers", ())
+    said = [c.get("reason") or f"exit code {c['exitCode']}" for c in containers if "exitCode" in c]
+    many = [SEVERAL] if len(stopped) > 1 else []
+    return "; ".join([str(last.get("stoppedReason", "")), *said, *many])
 
 
 # --- how it reaches AWS ------------------------------------------------------------------------
@@ -500,9 +628,14 @@ class Aws:
         return client
 
     def item(self, name: str) -> dict[str, Any]:
-        """An item of the table; {} if it is not there."""
+        """An item of the table; {} if it is not there. Raises TableGoneError."""
         table, key = self.config.table_name, {"id": {"S": name}}
-        answer = self.client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True)
+        try:
+            answer = self.client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                raise TableGoneError(f"no table {table}") from error
+            raise
         return dict(answer.get("Item", {}))
 
     def read_memory(self) -> Memory:
@@ -565,10 +698,16 @@ class Aws:
         answer = ask(cluster=self.config.cluster_name, tasks=arns) if arns else {}
         return any(task["protectionEnabled"] for task in answer.get("protectedTasks", ()))
 
-    def live(self, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
-        """Those of `tasks` that are healthy in a target group, by the address of their ENI."""
+    def live(self, tasks: tuple[Task, ...]) -> tuple[Task, ...] | None:
+        """Those of `tasks` healthy in a target group, by their ENI's address; None: no group."""
         ask, groups = self.client("elbv2").describe_target_health, self.config.target_group_arns
-        targets = [t for arn in groups for t in ask(TargetGroupArn=arn)["TargetHealthDescriptions"]]
+        try:
+            described = [ask(TargetGroupArn=arn)["TargetHealthDescriptions"] for arn in groups]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "TargetGroupNotFound":
+                return None
+            raise
+        targets = [target for found in described for target in found]
         healthy = {t["Target"]["Id"] for t in targets if t["TargetHealth"]["State"] == "healthy"}
 
         def addresses(task: Task) -> set[str]:
@@ -577,27 +716,28 @@ class Aws:
 
         return tuple(task for task in tasks if addresses(task) & healthy)
 
-    def rules(self) -> tuple[Rule, dict[str, int]]:
-        """Where the wake rule stands, and all priorities by rule ARN; {} on the alarm path."""
+    def rules(self) -> tuple[Rule, dict[str, ListenerRule]]:
+        """Where the wake rule stands, and the listener's rules by ARN; {} on the alarm path."""
         config = self.config
         if not config.wake_rule_arn:
             return Rule.NONE, {}
         listener = config.service_rule_arn.replace("-rule/", "/", 1).rpartition("/")[0]
         found = self.client("elbv2").get_paginator("describe_rules").paginate(ListenerArn=listener)
-        rules = {r["RuleArn"]: r["Priority"] for page in found for r in page["Rules"]}
-        numbers = {arn: int(number) for arn, number in rules.items() if number != "default"}
-        if not numbers.keys() >= {config.wake_rule_arn, config.service_rule_arn}:
-            return Rule.MISSING, numbers
-        up = numbers[config.wake_rule_arn] < numbers[config.service_rule_arn]
-        return Rule.UP if up else Rule.DOWN, numbers
+        listed = [rule for page in found for rule in page["Rules"] if rule["Priority"] != "default"]
+        rules = {rule["RuleArn"]: {**rule, "Priority": int(rule["Priority"])} for rule in listed}
+        if not rules.keys() >= {config.wake_rule_arn, config.service_rule_arn}:
+            return Rule.MISSING, rules
+        wake, service = rules[config.wake_rule_arn], rules[config.service_rule_arn]
+        return Rule.UP if wake["Priority"] < service["Priority"] else Rule.DOWN, rules
 
     def move_rule(self, to: Rule, stamp: float) -> bool:
         """Put the wake rule up (gives) or down (takes); False if it need not be moved."""
-        stands, numbers = self.rules()
+        stands, rules = self.rules()
         if stands is Rule.MISSING:
             raise RuleStuckError(RULE_MISSING)
         if stands in (to, Rule.NONE):
             return False
+        numbers = {arn: rule["Priority"] for arn, rule in rules.items()}
         number = free_priority(numbers, to, self.config)
         moved = [{"RuleArn": self.config.wake_rule_arn, "Priority": number}]
         caller = self.caller("elbv2", stamp if to is Rule.DOWN else None)
@@ -752,24 +892,48 @@ class Warmkeeper:
         aws, services = self.aws, self.aws.services()
         missing = set(self.config.service_names) - {s["serviceName"] for s in services}
         seen = Observation(memory, services, tuple(sorted(missing)))
-        if missing or (memory.phase is Phase.ASLEEP and signal.kind in WAKING_KINDS):
+        waits = memory.phase is Phase.ASLEEP and not seen.desired
+        if missing or (waits and signal.kind in WAKING_KINDS):
             return seen
-        tasks = aws.tasks("RUNNING")
-        seen = replace(seen, rule=aws.rules()[0], tasks=tasks, live=aws.live(tasks))
-        if signal.kind in SLEEPING_KINDS and memory.phase in (Phase.AWAKE, Phase.DROWSY):
-            idle = aws.idle_alarm_state() == "ALARM"
-            return replace(seen, idle=idle, protected=aws.protected(tasks))
+        seen = self.look_closely(seen)
+        if signal.kind in SLEEPING_KINDS and (memory.phase in UP_PHASES or memory.untaken):
+            state = aws.idle_alarm_state()
+            lost = seen.lost or (NO_ALARM if state == "MISSING" else "")
+            protected = aws.protected(seen.tasks)
+            return replace(seen, idle=state == "ALARM", lost=lost, protected=protected)
         late = aws.now() - self.config.wake_deadline_seconds
         if memory.wake and not seen.live and memory.wake.began < late:
-            since, tasks = memory.since, tuple(t for t in aws.tasks("STOPPED") if "stoppedAt" in t)
-            stopped = [task for task in tasks if task["stoppedAt"].timestamp() >= since]
-            last = max(stopped, key=lambda task: task["stoppedAt"], default={})
-            return replace(seen, stopped_reason=str(last.get("stoppedReason", "")))
+            return replace(seen, stopped_reason=self.why_not(services, memory.since))
         return seen
 
-    def perform(self, decision: Decision, stamp: float) -> list[str]:
-        """Do what was decided, gifts first. Returns what was done. Raises RuleStuckError."""
-        done = []
+    def look_closely(self, seen: Observation) -> Observation:
+        """With rules, tasks and targets. Without the right target group a task that runs is live:
+        it is the service rule that serves it, and nobody must be kept from it."""
+        aws, tasks = self.aws, self.aws.tasks("RUNNING")
+        stands, rules = aws.rules()
+        live = aws.live(tasks)
+        wired = set(self.config.target_group_arns)
+        settled = stands in (Rule.UP, Rule.DOWN)
+        astray = settled and not wired & forwards_to(rules[self.config.service_rule_arn])
+        if astray or live is None:
+            running = tuple(task for task in tasks if task["lastStatus"] == "RUNNING")
+            return replace(seen, rule=stands, tasks=tasks, live=running, lost=ASTRAY)
+        return replace(seen, rule=stands, tasks=tasks, live=live)
+
+    def why_not(self, services: tuple[Service, ...], since: float) -> str:
+        """ECS's reason why nothing has started since then; "" where it says nothing."""
+        tasks = [task for task in self.aws.tasks("STOPPED") if "stoppedAt" in task]
+        stopped = [task for task in tasks if task["stoppedAt"].timestamp() >= since]
+        events = [event for service in services for event in service.get("events", ())]
+        said = [e["message"] for e in events if e["createdAt"].timestamp() >= since]
+        return why_stopped(stopped) or next((text for text in said if "unable to" in text), "")
+
+    def perform(self, decision: Decision, stamp: float) -> tuple[list[str], bool]:
+        """Do what was decided, gifts first. Raises RuleStuckError.
+
+        Returns what was done, and whether a call that takes is known to have failed.
+        """
+        done: list[str] = []
         for service, count in decision.give:
             self.aws.set_count(service, count)
             done.append(f"{service}: count {count}")
@@ -783,7 +947,8 @@ class Warmkeeper:
                 done.append("rule down")
         except ERRORS as error:  # the next look repeats it, newly stamped
             log(level="ERROR", message="not taken", error=str(error))
-        return done
+            return done, True
+        return done, False
 
     def claim(self, memory: Memory) -> Memory | None:
         """Of all who wait, one looks every POLL_SECONDS: the memory if it is us, else None."""
@@ -797,7 +962,11 @@ class Warmkeeper:
         aws, polls = self.aws, signal.kind is Kind.POLL
         for attempt in range(10):
             aws.sleep(attempt * 0.001 * secrets.randbelow(100))
-            started, before = aws.now(), aws.read_memory()
+            started = aws.now()
+            try:
+                before = aws.read_memory()
+            except TableGoneError as error:
+                return self.rescue(signal, error)
             joins = signal.kind is Kind.REQUEST and before.phase is Phase.WAKING
             claimed = self.claim(before) if polls or joins else before
             if claimed is None:
@@ -807,10 +976,13 @@ class Warmkeeper:
             after = aws.write_memory(decision.memory) if decision.memory else claimed
             if after is None:
                 continue
+            stuck, failed = Decision(""), False
             try:
-                done, stuck = self.perform(decision, after.stamp), Decision("")
+                done, failed = self.perform(decision, after.stamp)
             except RuleStuckError as error:
                 done, stuck = [str(error)], tell_once(after, str(error))
+            if failed and decision.take:
+                after = aws.write_memory(replace(after, untaken=True)) or after
             if done or decision.memory or not polls:
                 took = round((aws.now() - started) * 1000)
                 phases = {"before": before.phase, "after": after.phase, "reason": decision.reason}
@@ -826,6 +998,22 @@ class Warmkeeper:
                 return replace(seen, memory=after, reason=decision.reason)
         raise RuntimeError("somebody else wrote the memory first, ten times in a row")
 
+    def rescue(self, signal: Signal, error: TableGoneError) -> Observation:
+        """Where nothing can be remembered nothing can fall asleep: give, and let through."""
+        now = self.aws.now()
+        waking = Memory(0, Phase.WAKING, now, wake=Wake(now, signal.kind, now))
+        seen = self.look(waking, signal)
+        log(level="ERROR", message="cannot remember", error=str(error), signal=signal.kind)
+        self.metrics(HandledErrors=1)
+        if signal.kind in WAKING_KINDS and not seen.desired:
+            for service in seen.services:
+                self.aws.set_count(service["serviceName"], self.config.awake_count)
+        if not (seen.desired and seen.live):
+            return replace(seen, reason=str(error))
+        if seen.rule is Rule.UP:
+            self.aws.move_rule(Rule.DOWN, now)
+        return replace(seen, memory=replace(waking, phase=Phase.AWAKE, wake=None, stamp=now))
+
     def wait(self, until: float, kind: Kind = Kind.POLL) -> Observation:
         """Look every POLL_SECONDS until the wake is over or `until` (epoch seconds) is reached."""
         while True:
@@ -837,14 +1025,15 @@ class Warmkeeper:
             self.aws.sleep(POLL_SECONDS)
 
     def status(self, seen: Observation) -> dict[str, Any]:
-        """What anybody may know: phase, seconds in it, stage, estimate, why a wake failed."""
+        """What anybody may know: phase, seconds in it, stage, estimate, the class of a failure."""
         memory, wake = seen.memory, seen.memory.wake
         awake, since = memory.phase is Phase.AWAKE, wake.began if wake else memory.since
         stage = wake.stage if wake else "healthy" if awake else None
         phase, seconds = memory.phase if memory.version else "unknown", self.aws.now() - since
-        failed = memory.failure.partition(":")[0] or None  # the rest may hold names and accounts
+        given_up = memory.pause(seen.services, self.aws.now()) == math.inf
+        failed = {"failed": failure_class(memory.failure), "given_up": given_up}
         told = {"phase": phase, "seconds": round(seconds, 1), "live": awake, "stage": stage}
-        return told | {"estimate_seconds": memory.estimate(), "failed": failed}
+        return told | {"estimate_seconds": memory.estimate(), **failed}
 
     def page(self, request: Request, memory: Memory, wait: str) -> dict[str, Any]:
         """lambda/page.html, filled in."""
@@ -883,7 +1072,8 @@ class Warmkeeper:
         if memory.phase is Phase.AWAKE or (kind == "call" and patient):
             return request.answer(307, {"phase": memory.phase}, Location=request.location)
         expected = memory.estimate() or config.cold_start_target_seconds
-        pause = max(1, wake.began + expected - now) if wake else max(5, memory.retry_at - now)
+        back_off = min(max(5, memory.pause(seen.services, now)), BACKOFF_SECONDS[-1])
+        pause = max(1, wake.began + expected - now) if wake else back_off
         if kind == "page":
             return self.page(request, memory, str(math.ceil(pause)))
         return request.answer(503, self.status(seen), Retry_After=str(math.ceil(pause)))
@@ -914,7 +1104,7 @@ class Warmkeeper:
         if post and beats and request.path in (beats, f"{control}/heartbeat"):
             return self.beat(request)
         if post and request.path == f"{control}/wake":
-            return request.answer(202, self.status(self.act(Signal(Kind.REQUEST, arrived=arrived))))
+            return request.answer(202, self.status(self.act(Signal(Kind.WAKE, arrived=arrived))))
         if not post and request.path == f"{control}/status":
             return request.answer(200, self.status(self.act(Signal(Kind.POLL))))
         return request.answer(404, {"error": "here are GET status, POST wake and POST heartbeat"})
@@ -940,11 +1130,20 @@ class Warmkeeper:
 
     def doctor(self) -> list[dict[str, str]]:
         """What is not as it should be, each with its remedy; an empty list is good news."""
-        seen = self.look(self.aws.read_memory(), Signal(Kind.DOCTOR))
+        try:
+            memory = self.aws.read_memory()
+        except TableGoneError as error:
+            return [{"finding": str(error), "remedy": "apply again; until then it stays awake"}]
+        seen = self.look(memory, Signal(Kind.DOCTOR))
         gone, failure, idle = seen.missing, seen.memory.failure, self.aws.idle_alarm_state()
+        stands, rules = self.aws.rules()
+        own = (self.config.wake_rule_arn, self.config.service_rule_arn)
+        compared = [matches_by(rules[arn]) for arn in own] if stands in (Rule.UP, Rule.DOWN) else []
         symptoms = [
             (gone, f"no ACTIVE service {gone}", "create it, or correct service_name"),
-            (seen.rule is Rule.MISSING, RULE_MISSING, "check service_rule_arn and apply again"),
+            (stands is Rule.MISSING, RULE_MISSING, "check service_rule_arn and apply again"),
+            (seen.lost == ASTRAY, ASTRAY, "correct target_group_arn or the service rule"),
+            (compared[:1] != compared[1:], DIFFER, "give conditions as the service rule has them"),
             (idle == "MISSING", f"no alarm {self.config.idle_alarm_arn}", "apply again"),
             (failure, f"the last wake failed: {failure}", "mend the task, then send wake"),
             (seen.memory.version == 0, "nothing is remembered", "wait for the next tick"),

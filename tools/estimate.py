@@ -254,6 +254,7 @@ def config_of(settings: Settings, idle_minutes: int) -> wk.Config:
         "awake_count": settings.tasks,
         "cold_start_target_seconds": 60,
         "wake_deadline_seconds": 300,
+        "wake_budget_per_hour": 4,
         "hold_seconds": 25,
         "service_names": ("app",),
         "wake_path": "listener",

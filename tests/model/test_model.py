@@ -142,7 +142,7 @@ def remembered_afterwards(patch: Patch) -> None:
         known = case.memory.counts if phase is Phase.ASLEEP else memory.counts
         return dataclasses.replace(memory, counts=known)
 
-    def late(keeper: Warmkeeper, decision: Decision, stamp: float) -> list[str]:
+    def late(keeper: Warmkeeper, decision: Decision, stamp: float) -> tuple[list[str], bool]:
         before = keeper.aws.services() if decision.take else ()
         done = perform(keeper, decision, stamp)
         if before:

@@ -93,6 +93,26 @@ run "refuses_fractions" {
   expect_failures = [var.rule_priority, var.awake_count, var.hold_seconds, var.wake_deadline_seconds, var.idle_minutes, var.linger_seconds, var.memory_size]
 }
 
+run "refuses_a_wake_budget_of_nothing" {
+  command = plan
+
+  variables {
+    wake_budget_per_hour = 0
+  }
+
+  expect_failures = [var.wake_budget_per_hour]
+}
+
+run "refuses_a_wake_budget_beyond_what_is_remembered" {
+  command = plan
+
+  variables {
+    wake_budget_per_hour = 11
+  }
+
+  expect_failures = [var.wake_budget_per_hour]
+}
+
 run "refuses_a_cold_start_target_of_nothing" {
   command = plan
 

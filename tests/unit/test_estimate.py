@@ -214,7 +214,13 @@ def test_its_settings_are_the_module_s_defaults() -> None:
         for name, block in entry.items()
     }
     config = estimate.config_of(SETTINGS, declared["idle_minutes"])
-    for name in ("linger_seconds", "awake_count", "wake_deadline_seconds", "hold_seconds"):
+    for name in (
+        "linger_seconds",
+        "awake_count",
+        "wake_deadline_seconds",
+        "wake_budget_per_hour",
+        "hold_seconds",
+    ):
         assert getattr(config, name) == declared[name], name
     assert config.min_awake_minutes == declared["idle_minutes"] + 3
 

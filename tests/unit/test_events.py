@@ -320,7 +320,7 @@ def test_the_doctor_finds_and_has_a_remedy_for_each() -> None:
     assert all(finding["finding"] and finding["remedy"] for finding in findings)
     world.exists = False
     world.items.clear()
-    assert len(world.invoke(recorded("command_doctor"))["findings"]) == 3
+    assert len(world.invoke(recorded("command_doctor"))["findings"]) == 4
     assert state(world)[1:] == before[1:]
 
 

@@ -217,7 +217,7 @@ def test_past_the_deadline_a_call_gets_503_with_retry_after_and_json() -> None:
     assert int(headers_of(answer)["retry-after"]) > 0
     body = json.loads(answer["body"])
     assert body["phase"] == "asleep"
-    assert body["failed"] == "no task became a healthy target"
+    assert body["failed"] == "image-not-pulled"
 
 
 def test_during_the_back_off_retry_after_is_when_the_next_try_is() -> None:
@@ -425,6 +425,7 @@ def test_status_is_json_for_anybody_and_wakes_nothing() -> None:
         "stage": None,
         "estimate_seconds": None,
         "failed": None,
+        "given_up": False,
     }
     assert world.desired == 0
 
@@ -449,7 +450,8 @@ def test_status_of_an_unknown_service_is_unknown() -> None:
 
 def test_status_tells_why_a_wake_failed() -> None:
     body = json.loads(control(broken(), "GET", f"{CONTROL}/status")["body"])
-    assert body["failed"] == "no task became a healthy target"
+    assert body["failed"] == "image-not-pulled"
+    assert body["given_up"] is False
 
 
 def test_status_for_anybody_leaves_out_the_particulars_of_a_failure() -> None:
@@ -462,7 +464,8 @@ def test_status_for_anybody_leaves_out_the_particulars_of_a_failure() -> None:
     world.signal(Kind.TICK)
     assert "123456789012" in world.memory.failure
     answer = control(world, "GET", f"{CONTROL}/status")
-    assert json.loads(answer["body"])["failed"] == "CannotPullContainerError"
+    assert json.loads(answer["body"])["failed"] == "image-not-pulled"
+    assert "123456789012" not in answer["body"]
 
 
 def test_post_wake_wakes_and_get_wake_does_not() -> None:

@@ -12,7 +12,16 @@ import warmkeeper as wk
 from warmkeeper import Kind, Phase
 
 from tests.unit.recorded import metrics
-from tests.unit.world import CONTROL_RULE, ENVIRONMENT, SERVICE_RULE, WAKE_ALARM, WAKE_RULE, World
+from tests.unit.world import (
+    BALANCING,
+    CONTROL_RULE,
+    ENVIRONMENT,
+    SERVICE_GROUP,
+    SERVICE_RULE,
+    WAKE_ALARM,
+    WAKE_RULE,
+    World,
+)
 
 FOREIGN_RULE = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:listener-rule/app/x/a/l/f"
 BYSTANDERS = (Kind.TICK, Kind.POLL, Kind.ECS_EVENT, Kind.STATUS, Kind.UNPIN, Kind.RECONCILE)
@@ -70,6 +79,23 @@ def failed() -> World:
     assert world.phase() is Phase.ASLEEP
     world.time += 1
     return world
+
+
+def fail_again(world: World) -> None:
+    """The next try, as soon as a request may make it, fails too."""
+    world.time = world.memory.retry_at
+    world.signal(Kind.REQUEST)
+    world.time += 301
+    world.signal(Kind.TICK)
+
+
+def stop(world: World, reason: str) -> None:
+    """The wake's task stops for this reason, and the wake fails."""
+    world.starts = False
+    world.tasks[-1].stopped, world.tasks[-1].reason = world.time, reason
+    world.time += 301
+    world.signal(Kind.TICK)
+    assert world.phase() is Phase.ASLEEP
 
 
 # --- adoption ----------------------------------------------------------------------------------
@@ -189,8 +215,31 @@ def has_no_service_rule(world: World) -> None:
     del world.rules[SERVICE_RULE]
 
 
+def was_deployed(world: World) -> None:
+    world.deployed, world.deployment = world.time - 400, "ecs-svc/2"
+
+
+def is_served_by_another_group(world: World) -> None:
+    world.forwards_to = f"{BALANCING}:targetgroup/other/t9"
+
+
+def has_no_target_group(world: World) -> None:
+    world.gone.add("target group")
+
+
+def was_woken_often(world: World) -> None:
+    wakes = tuple(
+        {"cause": "request", "seconds": 20.0, "times": {"live": world.time - ago}}
+        for ago in (3000, 2000, 1000, 600)
+    )
+    world.aws().write_memory(dataclasses.replace(world.memory, wakes=wakes))
+
+
 RULES_GONE = [has_no_wake_rule, has_no_service_rule]
-GUARDS = [is_pinned, is_deploying, is_protected, has_beaten, has_no_alarm, *RULES_GONE]
+ASTRAY = [is_served_by_another_group, has_no_target_group]
+UNWIRED = [has_no_alarm, *ASTRAY]
+GUARDS = [is_pinned, is_deploying, is_protected, has_beaten, *UNWIRED, *RULES_GONE]
+GUARDS += [was_deployed, was_woken_often]
 
 
 @pytest.mark.parametrize("guard", GUARDS)
@@ -212,6 +261,31 @@ def test_a_guard_is_asked_again_right_before_the_count_goes_to_0(guard: Break) -
     world.signal(Kind.TICK)
     assert world.phase() is Phase.AWAKE
     assert world.did("count 0") == 0
+
+
+def test_after_a_deployment_it_stays_awake_for_min_awake_minutes() -> None:
+    world = awake(alarm="ALARM")
+    was_deployed(world)
+    world.minutes(1)
+    assert world.phase() is Phase.AWAKE
+    world.minutes(1)
+    assert world.phase() is Phase.DROWSY
+
+
+def test_a_service_that_is_woken_again_and_again_stays_awake_and_somebody_is_told() -> None:
+    world = asleep()
+    began, world.alarm = world.time, "ALARM"
+    while "Woken 4 times within an hour" not in "".join(world.notices):
+        world.signal(Kind.REQUEST)
+        follow(world, 12)
+        if len(world.memory.wakes) < 4:
+            world.minutes(11)
+            assert world.phase() is Phase.ASLEEP
+    assert world.time < began + 3600
+    world.minutes(15)
+    assert world.phase() is Phase.AWAKE
+    world.minutes(60)
+    assert world.phase() is Phase.ASLEEP
 
 
 def test_an_alarm_that_leaves_alarm_while_drowsy_ends_it() -> None:
@@ -487,13 +561,15 @@ def test_a_wake_over_its_target_says_so() -> None:
 
 
 def test_the_last_few_wakes_are_kept_and_their_median_is_the_estimate() -> None:
-    wakes = tuple({"cause": "request", "seconds": s, "times": {}} for s in (50.0, 7.0, 8.0, 9.0))
+    wakes = tuple(
+        {"cause": "request", "seconds": seconds, "times": {"live": 0}}
+        for seconds in (50.0, *[7.0] * 4, *[11.0] * 5)
+    )
     world = waking()
-    memory = dataclasses.replace(world.memory, wakes=(*wakes, wakes[0]))
-    world.aws().write_memory(memory)
+    world.aws().write_memory(dataclasses.replace(world.memory, wakes=wakes))
     follow(world, 11)
-    assert len(world.memory.wakes) == 5
-    assert world.memory.estimate() == 9
+    assert len(world.memory.wakes) == 10
+    assert world.memory.estimate() == pytest.approx(10.5, abs=0.5)
 
 
 def test_a_running_task_that_is_not_healthy_does_not_end_a_wake() -> None:
@@ -697,11 +773,58 @@ def test_a_count_that_could_not_be_taken_leaves_the_service_up() -> None:
     world.minutes(1)
     world.failing.clear()
     assert not any(notice.startswith("asleep") for notice in world.notices)
-    world.minutes(1)
     assert world.desired == 1
-    world.minutes(10)
+    assert world.rule_up
+    world.minutes(1)
     assert world.desired == 0
     assert world.memory.counts == {"app": 1}
+    assert not world.memory.untaken
+
+
+@pytest.mark.parametrize("kind", [Kind.REQUEST, Kind.WAKE])
+def test_a_request_that_finds_a_count_that_could_not_be_taken_is_served_by_its_tasks(
+    kind: Kind,
+) -> None:
+    world = drowsy()
+    world.failing.add("update_service")
+    world.minutes(1)
+    world.failing.clear()
+    world.time += 10
+    world.signal(kind)
+    assert world.phase() is Phase.AWAKE
+    assert not world.rule_up
+    world.minutes(2)
+    assert world.did("count 0") == 0
+    assert world.did("count 1") == 0
+
+
+@pytest.mark.parametrize("guard", [is_deploying, is_protected, was_deployed, has_no_alarm])
+def test_a_count_that_could_not_be_taken_is_left_where_something_speaks_against_it(
+    guard: Break,
+) -> None:
+    world = drowsy()
+    world.failing.add("update_service")
+    world.minutes(1)
+    world.failing.clear()
+    guard(world)
+    world.minutes(1)
+    assert world.phase() is Phase.AWAKE
+    assert world.desired >= 1
+    assert not world.rule_up
+
+
+def test_the_count_of_a_failed_wake_that_could_not_be_taken_is_taken_at_the_next_tick() -> None:
+    world = waking()
+    world.starts = False
+    world.time += 301
+    world.failing.add("update_service")
+    world.signal(Kind.TICK)
+    world.failing.clear()
+    assert world.phase() is Phase.ASLEEP
+    world.minutes(1)
+    assert world.desired == 0
+    assert world.phase() is Phase.ASLEEP
+    assert world.memory.failures == 1
 
 
 def test_a_service_whose_count_could_not_be_taken_has_no_cold_start(
@@ -929,20 +1052,146 @@ def test_whoever_insists_wakes_during_the_back_off(kind: Kind) -> None:
 def test_the_back_off_grows_and_ends_with_a_success() -> None:
     world = failed()
     pauses = []
-    for _ in range(7):
+    for _ in range(5):
         pauses.append(world.memory.retry_at - world.memory.since)
-        world.time = world.memory.retry_at
-        world.signal(Kind.REQUEST)
-        world.time += 301
-        world.signal(Kind.TICK)
-    assert pauses == sorted(pauses)
-    assert pauses[0] == 60
-    assert pauses[-1] == 3600
+        fail_again(world)
+    assert pauses == [60, 120, 300, 900, 3600]
     world.starts = True
     world.signal(Kind.WAKE)
     follow(world, 20)
     assert world.phase() is Phase.AWAKE
     assert (world.memory.failures, world.memory.failure, world.memory.retry_at) == (0, "", 0)
+
+
+def given_up() -> World:
+    """Asleep after the last try."""
+    world = failed()
+    for _ in range(5):
+        fail_again(world)
+    assert world.phase() is Phase.ASLEEP
+    assert world.memory.failures == 6
+    return world
+
+
+def test_after_the_last_try_no_request_wakes_any_more_and_somebody_is_told() -> None:
+    world = given_up()
+    assert "It was tried 6 times" in world.notices[-1]
+    world.calls.clear()
+    for _ in range(48):
+        world.time += 3600
+        world.signal(Kind.REQUEST)
+    assert world.calls == []
+
+
+@pytest.mark.parametrize("kind", [Kind.WAKE, Kind.PIN, Kind.RESTORE])
+def test_after_the_last_try_whoever_asks_for_it_wakes_it(kind: Kind) -> None:
+    world = given_up()
+    world.starts = True
+    world.signal(kind, pinned_until=world.time + 60)
+    follow(world, 20)
+    assert world.phase() is Phase.AWAKE
+
+
+@pytest.mark.parametrize("before", [failed, given_up])
+def test_what_is_deployed_anew_is_tried_at_the_next_request(before: Callable[[], World]) -> None:
+    world = before()
+    world.deployment = "ecs-svc/2"
+    world.time += 10
+    world.signal(Kind.REQUEST)
+    assert world.phase() is Phase.WAKING
+    world.time += 301
+    world.signal(Kind.TICK)
+    assert world.memory.failures == 1
+
+
+def test_a_day_of_requests_to_a_service_that_cannot_start_costs_six_tries_at_most() -> None:
+    world = failed()
+    began, up = world.time, 0
+    while world.time < began + 86_400:
+        world.signal(Kind.REQUEST)
+        world.minutes(1)
+        up += world.desired
+    assert up <= 6 * (300 / 60 + 2)
+    assert world.did("count 1") == 6
+
+
+@pytest.mark.parametrize("before", [failed, given_up])
+def test_a_live_target_is_let_through_whatever_failed_before(before: Callable[[], World]) -> None:
+    world = before()
+    world.starts, world.boot = True, 0
+    world.set_desired(1)
+    world.time += 10
+    world.signal(Kind.REQUEST)
+    assert world.phase() is Phase.AWAKE
+    assert not world.rule_up
+
+
+WHY = [
+    ("CannotPullContainerError: 1234.dkr.ecr/app:1: not found", "image-not-pulled"),
+    ("ResourceInitializationError: unable to pull secrets or registry auth", "setup-failed"),
+    ("Task failed ELB health checks in (target-group arn:aws:x)", "health-check-failed"),
+    ("Essential container in task exited", "container-exited"),
+    ("something that ECS says since yesterday", "not-ready"),
+]
+
+
+@pytest.mark.parametrize(("reason", "expected"), WHY)
+def test_a_failed_wake_has_a_class_that_names_nothing_of_the_account(
+    reason: str, expected: str
+) -> None:
+    world = waking()
+    stop(world, reason)
+    assert wk.failure_class(world.memory.failure) == expected
+    assert reason in world.notices[-1]
+
+
+def test_no_reason_has_no_class() -> None:
+    assert wk.failure_class("") is None
+
+
+def test_a_container_that_ended_for_want_of_memory_is_told_apart() -> None:
+    world = waking()
+    world.tasks[-1].containers = ({"exitCode": 137, "reason": "OutOfMemoryError: killed"},)
+    stop(world, "Essential container in task exited")
+    assert wk.failure_class(world.memory.failure) == "out-of-memory"
+    assert "OutOfMemoryError: killed" in world.notices[-1]
+
+
+def test_the_exit_code_is_told() -> None:
+    world = waking()
+    world.tasks[-1].containers = ({"exitCode": 3},)
+    stop(world, "Essential container in task exited")
+    assert "exit code 3" in world.notices[-1]
+
+
+def test_tasks_that_end_one_after_the_other_are_a_crash_loop() -> None:
+    world = waking()
+    for _ in range(3):
+        world.tasks[-1].stopped, world.tasks[-1].reason = world.time, "Essential container exited"
+        world.time += 60
+        world.set_desired(1)
+    stop(world, "Essential container in task exited")
+    assert wk.failure_class(world.memory.failure) == "crash-loop"
+
+
+def test_where_no_task_was_placed_the_service_s_own_words_are_told() -> None:
+    world = asleep()
+    world.time += 100
+    world.events = [
+        (world.time + 5, "(service app) was unable to place a task. Reason: Capacity"),
+        (world.time - 500, "(service app) was unable to place a task. Reason: long ago"),
+    ]
+    world.signal(Kind.REQUEST)
+    world.starts = False
+    world.time += 301
+    world.signal(Kind.TICK)
+    assert wk.failure_class(world.memory.failure) == "no-capacity"
+    assert "Reason: Capacity" in world.notices[-1]
+
+
+@pytest.mark.parametrize("stage", wk.NOT_STARTED)
+def test_where_ecs_says_nothing_the_stage_reached_tells_the_class(stage: str) -> None:
+    assert wk.failure_class(wk.NOT_STARTED[stage]) != "not-ready"
 
 
 def test_a_failed_wake_keeps_the_remembered_count() -> None:
@@ -1287,6 +1536,137 @@ def test_trouble_that_comes_back_is_told_again() -> None:
     world.exists = False
     world.minutes(2)
     assert len(world.notices) == 2
+
+
+@pytest.mark.parametrize("unwired", UNWIRED)
+def test_what_is_not_wired_any_more_is_told_once_and_again_when_it_comes_back(
+    unwired: Break,
+) -> None:
+    world = awake(alarm="ALARM")
+    unwired(world)
+    world.minutes(30)
+    assert world.phase() is Phase.AWAKE
+    assert not world.rule_up
+    (notice,) = world.notices
+    assert "needs attention: " in notice
+    world.forwards_to, world.alarm = SERVICE_GROUP, "OK"
+    world.gone.clear()
+    world.minutes(2)
+    assert world.memory.trouble == ""
+    unwired(world)
+    world.minutes(2)
+    assert len(world.notices) == 2
+
+
+@pytest.mark.parametrize("astray", ASTRAY)
+@pytest.mark.parametrize("phase", [asleep, waking, drowsy])
+def test_nobody_is_kept_from_a_service_whose_target_group_is_another(
+    phase: Callable[[], World], astray: Break
+) -> None:
+    world = phase()
+    astray(world)
+    world.signal(Kind.REQUEST)
+    follow(world, 20)
+    assert world.phase() is Phase.AWAKE
+    assert not world.rule_up
+    assert world.desired == 1
+
+
+@pytest.mark.parametrize("astray", ASTRAY)
+def test_a_service_whose_target_group_is_another_is_not_hidden_when_its_task_dies(
+    astray: Break,
+) -> None:
+    world = awake()
+    astray(world)
+    world.set_desired(0)
+    world.set_desired(1)
+    world.minutes(3)
+    assert world.phase() is Phase.AWAKE
+    assert not world.rule_up
+
+
+@pytest.mark.parametrize("group", [SERVICE_GROUP, "two"])
+def test_a_service_rule_that_forwards_to_several_groups_is_ours_if_one_is(group: str) -> None:
+    rule = {
+        "Actions": [
+            {"Type": "authenticate-oidc"},
+            {
+                "Type": "forward",
+                "ForwardConfig": {
+                    "TargetGroups": [
+                        {"TargetGroupArn": "two", "Weight": 1},
+                        {"TargetGroupArn": SERVICE_GROUP, "Weight": 0},
+                    ]
+                },
+            },
+        ]
+    }
+    assert group in wk.forwards_to(rule)
+
+
+# --- the table is gone -------------------------------------------------------------------------
+
+
+def without_table(phase: Callable[[], World]) -> World:
+    world = phase()
+    world.gone.add("table")
+    world.calls.clear()
+    world.time += 30
+    return world
+
+
+@pytest.mark.parametrize("phase", [awake, drowsy, asleep, waking])
+def test_without_a_table_whoever_asks_is_served(
+    phase: Callable[[], World], capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = without_table(phase)
+    for _ in range(30):
+        world.signal(Kind.REQUEST)
+        world.time += 1
+    assert not world.rule_up
+    assert world.desired == 1
+    assert world.did("count 1") == (1 if phase is asleep else 0)
+    assert metrics(capsys.readouterr().out)["HandledErrors"] > 0
+
+
+@pytest.mark.parametrize("phase", [awake, drowsy, waking])
+def test_without_a_table_nothing_is_put_to_sleep(phase: Callable[[], World]) -> None:
+    world = without_table(phase)
+    world.alarm = "ALARM"
+    world.minutes(60)
+    assert world.did("count 0") == 0
+    assert not world.rule_up
+
+
+def test_without_a_table_the_tick_wakes_nothing() -> None:
+    world = without_table(asleep)
+    world.minutes(10)
+    assert world.calls == []
+
+
+def test_without_a_table_a_destroy_leaves_a_running_service() -> None:
+    world = without_table(asleep)
+    world.invoke({"command": "terraform", "tf": {"action": "delete"}})
+    assert world.desired == 1
+    assert not world.rule_up
+
+
+def test_the_doctor_names_what_is_gone_or_renamed_with_the_remedy() -> None:
+    def found(world: World) -> str:
+        (finding,) = world.invoke({"command": "doctor"})["findings"]
+        assert finding["remedy"]
+        return str(finding["finding"])
+
+    assert "no table" in found(without_table(awake))
+    for unwired, expected in [*((astray, wk.ASTRAY) for astray in ASTRAY), (has_no_alarm, "alarm")]:
+        world = awake()
+        unwired(world)
+        assert expected in found(world)
+    world = awake()
+    world.hosts[SERVICE_RULE] = ["other.example.com"]
+    assert found(world) == wk.DIFFER
+    world.hosts[WAKE_RULE] = ["other.example.com"]
+    assert world.invoke({"command": "doctor"}) == {"findings": []}
 
 
 def test_a_missing_idle_alarm_keeps_everything_awake() -> None:

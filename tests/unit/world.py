@@ -52,9 +52,15 @@ ENVIRONMENT = {
     "AWAKE_COUNT": "1",
     "COLD_START_TARGET_SECONDS": "60",
     "WAKE_DEADLINE_SECONDS": "300",
+    "WAKE_BUDGET_PER_HOUR": "4",
     "HOLD_SECONDS": "25",
     "RESTORE_ON_DESTROY": "true",
 }
+
+
+def moment(seconds: float) -> datetime.datetime:
+    """A time as boto3 gives it."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
 
 
 class ConditionalCheckFailedException(Exception):
@@ -80,6 +86,7 @@ class SimulatedTask:
     created: float
     stopped: float | None = None
     reason: str = ""
+    containers: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass
@@ -98,6 +105,12 @@ class World:
     desired: int = 1
     exists: bool = True
     deploying: bool = False
+    deployment: str = "ecs-svc/1"
+    deployed: float = 1_700_000_000.0
+    events: list[tuple[float, str]] = field(default_factory=list)
+    forwards_to: str = SERVICE_GROUP
+    hosts: dict[str, list[str]] = field(default_factory=dict)  # by rule; else any host
+    gone: set[str] = field(default_factory=set)  # of "table" and "target group"
     protected: bool = False
     starts: bool = True
     alarm: str | None = "OK"
@@ -242,11 +255,17 @@ class Stepped:
 
 
 class Database(Client):
+    def there(self) -> None:
+        if "table" in self.world.gone:
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException"}}, "dynamodb")
+
     def get_item(self, *, Key: dict[str, Any], **_: Any) -> dict[str, Any]:
+        self.there()
         item = self.world.items.get(Key["id"]["S"])
         return {"Item": json.loads(json.dumps(item))} if item else {}
 
     def put_item(self, *, Item: dict[str, Any], ExpressionAttributeValues: Any, **_: Any) -> None:
+        self.there()
         current = self.world.items.get(Item["id"]["S"])
         if current and current["version"] != ExpressionAttributeValues[":read"]:
             raise ConditionalCheckFailedException
@@ -255,13 +274,18 @@ class Database(Client):
 
 class Ecs(Client):
     def describe_services(self, *, services: list[str], **_: Any) -> dict[str, Any]:
-        deployments = [{"rolloutState": "COMPLETED"}] * (2 if self.world.deploying else 1)
+        world = self.world
+        primary = {"id": world.deployment, "status": "PRIMARY", "rolloutState": "COMPLETED"}
+        deployments = [{**primary, "createdAt": moment(world.deployed)}]
+        if world.deploying:
+            deployments += [{**primary, "id": "ecs-svc/0", "status": "ACTIVE"}]
         service = {
             "serviceName": services[0],
             "status": "ACTIVE",
             "desiredCount": self.world.desired,
             "runningCount": len(self.world.running()),
             "deployments": deployments,
+            "events": [{"createdAt": moment(at), "message": text} for at, text in world.events],
         }
         return {"services": [service] if self.world.exists else []}
 
@@ -282,13 +306,13 @@ class Ecs(Client):
         return f"{ACCOUNT}:task/estate/{task.number}"
 
     def _described(self, task: SimulatedTask) -> dict[str, Any]:
-        def moment(seconds: float) -> datetime.datetime:
-            return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-
         address = {"name": "privateIPv4Address", "value": f"10.0.0.{task.number}"}
+        runs = task.stopped is None and self.world.time >= task.created + self.world.boot / 2
         described: dict[str, Any] = {
             "taskArn": self._arn(task),
             "desiredStatus": "RUNNING" if task.stopped is None else "STOPPED",
+            "lastStatus": "RUNNING" if runs else "PENDING" if task.stopped is None else "STOPPED",
+            "containers": list(task.containers),
             "attachments": [{"details": [address]}],
             "createdAt": moment(task.created),
         }
@@ -304,6 +328,8 @@ class Ecs(Client):
 
 class LoadBalancing(Client):
     def describe_target_health(self, **_: Any) -> dict[str, Any]:
+        if "target group" in self.world.gone:
+            raise ClientError({"Error": {"Code": "TargetGroupNotFound"}}, "elbv2")
         return {
             "TargetHealthDescriptions": [
                 {
@@ -320,8 +346,18 @@ class LoadBalancing(Client):
 
     def paginate(self, *, ListenerArn: str) -> list[dict[str, Any]]:
         assert ListenerArn == f"{BALANCING}:listener/app/staging/a1/l1"
-        rules = [{"RuleArn": arn, "Priority": str(n)} for arn, n in self.world.rules.items()]
-        return [{"Rules": [*rules, {"RuleArn": "r-default", "Priority": "default"}]}]
+        rules = [self._rule(arn, str(number)) for arn, number in self.world.rules.items()]
+        return [{"Rules": [*rules, self._rule("r-default", "default")]}]
+
+    def _rule(self, arn: str, priority: str) -> dict[str, Any]:
+        group = self.world.forwards_to if arn == SERVICE_RULE else WAKE_GROUP
+        hosts = self.world.hosts.get(arn, [])
+        return {
+            "RuleArn": arn,
+            "Priority": priority,
+            "Actions": [{"Type": "forward", "TargetGroupArn": group}],
+            "Conditions": [{"Field": "host-header", "Values": hosts}] if hosts else [],
+        }
 
     def set_rule_priorities(self, *, RulePriorities: list[dict[str, Any]]) -> None:
         (move,) = RulePriorities
