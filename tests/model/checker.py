@@ -33,6 +33,7 @@ from tests.unit.world import (
 READ_LAG_SECONDS = 2.0  # for so long a read may show what was before the last change
 LANDING_SECONDS = 2 * wk.TAKE_TIMEOUT_SECONDS  # after its start, a call that takes has landed
 READS = {"describe_services", "list_tasks", "describe_target_health", "paginate"}
+STALE = {*READS, "arrive"}  # a node of the load balancer may have the rules of before, too
 SETTINGS = {**ENVIRONMENT, "HOLD_SECONDS": "0"}  # a held client is one that comes again
 TIMED_OUT = ReadTimeoutError(endpoint_url="https://aws.example")
 TICKS = 3  # of the quiet time at the end
@@ -200,8 +201,9 @@ def client(name: str, hops: int = 2) -> Program:
 
     def run(aws: ReplayAws) -> str:
         for _ in range(hops):
-            if not aws.step("arrive", False, {}):
-                return "served"
+            where = aws.step("arrive", False, {})
+            if where != "warmkeeper":
+                return "served" if where == "service" else "raised 503: nobody serves"
             status = wk.Warmkeeper(aws).dispatch(event)["statusCode"]
             if status != 307:
                 return f"told {status}"
@@ -369,6 +371,12 @@ class Checker:
     def up(self, snap: Snap) -> bool:
         return snap.rule < self.world.rules[SERVICE_RULE]
 
+    def arrives(self, snap: Snap, seen: Snap | Old) -> str:
+        """Where a request goes by the rules that its node of the load balancer has seen."""
+        if seen.rule < self.world.rules[SERVICE_RULE]:
+            return "warmkeeper"
+        return "service" if self.serving(snap) or snap.forced else "nobody"
+
     def change(self, snap: Snap, operation: str, argument: int) -> Snap:
         """The world after a call that changes ECS or the rule."""
         self.world.load(snap)
@@ -403,7 +411,8 @@ class Checker:
             case "outside":
                 return {}, "", self.happens(snap, call.arguments["what"])
             case "arrive":
-                return self.up(snap), str(self.up(snap)), snap
+                where = self.arrives(snap, (snap.old or snap) if stale else snap)
+                return where, where, snap
             case "put_item":
                 return self.write(snap, call)
         kept = self.answers.get((call.operation, call.key, snap, stale))
@@ -468,7 +477,8 @@ class Checker:
                 went = self.after(node, TIMED_OUT, "timed out", snap.time)
                 less = left._replace(late=bounds.late - 1)
                 yield f"{name}: {call} is not answered and on its way", moved(went, then, less)
-            if bounds.stale and snap.old and snap.time < snap.old.until and call.operation in READS:
+            old = snap.old if bounds.stale and call.operation in STALE else None
+            if old and snap.time < old.until:
                 answer, key, _ = self.perform(snap, call, stale=True)
                 went = self.after(node, answer, key, snap.time)
                 less = left._replace(stale=bounds.stale - 1)

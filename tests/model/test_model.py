@@ -14,6 +14,7 @@ import pytest
 import warmkeeper as wk
 from warmkeeper import Case, Decision, Memory, Phase, Warmkeeper
 
+from tests import figures
 from tests.model.checker import PROGRAMS, Bounds, Checker, Result, total
 from tests.model.scenes import SCENES
 
@@ -56,7 +57,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     gc.enable()
 
 
-def check(scene: str, sets: Sequence[tuple[str, ...]], *bounds: Bounds) -> None:
+def check(what: str, scene: str, sets: Sequence[tuple[str, ...]], *bounds: Bounds) -> None:
     """Explore each set of processes from this scene within each of the bounds."""
     checker = Checker(SCENES[scene]())
     found: dict[str, Result] = {}
@@ -65,6 +66,7 @@ def check(scene: str, sets: Sequence[tuple[str, ...]], *bounds: Bounds) -> None:
             found[f"{scene}: {', '.join(names)}, {bound}"] = checker.explore(names, bound)
     counts = total(found)
     print(f"{scene}: {len(found)} explorations, {dict(counts)}")
+    figures.record("model", f"{what}, {scene}", {"explorations": len(found), **counts})
     broken = [f"{name}: {v}" for name, r in found.items() for v in r.violations.values()]
     assert not broken, "\n".join(broken)
 
@@ -73,20 +75,22 @@ def check(scene: str, sets: Sequence[tuple[str, ...]], *bounds: Bounds) -> None:
 def test_pairs_in_every_order(scene: str) -> None:
     if THOROUGH:
         later = Bounds(clock=1, late=1, deaths=1, jumps=JUMPS)
-        check(scene, PAIRS, later, Bounds(clock=0, late=1, stale=2, deaths=1))
+        check("pairs", scene, PAIRS, later, Bounds(clock=0, late=1, stale=2, deaths=1))
     else:
-        check(scene, PAIRS, Bounds(clock=0, late=1, deaths=1), Bounds(clock=0, late=1, stale=1))
+        stale = Bounds(clock=0, late=1, stale=1)
+        check("pairs", scene, PAIRS, Bounds(clock=0, late=1, deaths=1), stale)
 
 
 @pytest.mark.parametrize("scene", BEGINNINGS)
 def test_pairs_that_race_while_time_passes(scene: str) -> None:
-    check(scene, RACES, Bounds(clock=1, late=1, jumps=JUMPS, slow=THOROUGH))
+    check("races", scene, RACES, Bounds(clock=1, late=1, jumps=JUMPS, slow=THOROUGH))
 
 
 @pytest.mark.parametrize("scene", BEGINNINGS)
 def test_triples(scene: str) -> None:
     clock = 1 if THOROUGH else 0
-    check(scene, TRIPLES, Bounds(clock=clock, late=1, switches=3 if THOROUGH else 2, jumps=JUMPS))
+    bounds = Bounds(clock=clock, late=1, switches=3 if THOROUGH else 2, jumps=JUMPS)
+    check("triples", scene, TRIPLES, bounds)
 
 
 # --- orders that are broken on purpose ---------------------------------------------------------
@@ -193,4 +197,6 @@ def test_a_broken_order_is_found(
     broken(monkeypatch)
     result = Checker(world).explore(names, bounds, stop=True)
     print(result.states, *result.violations.values(), sep="\n")
+    told = {"states": result.states, "found": list(result.violations)}
+    figures.record("model", f"broken, {broken.__name__}", {"order": broken.__doc__, **told})
     assert result.violations
