@@ -263,15 +263,6 @@ def test_a_guard_is_asked_again_right_before_the_count_goes_to_0(guard: Break) -
     assert world.did("count 0") == 0
 
 
-def test_after_a_deployment_it_stays_awake_for_min_awake_minutes() -> None:
-    world = awake(alarm="ALARM")
-    was_deployed(world)
-    world.minutes(1)
-    assert world.phase() is Phase.AWAKE
-    world.minutes(1)
-    assert world.phase() is Phase.DROWSY
-
-
 def test_a_service_that_is_woken_again_and_again_stays_awake_and_somebody_is_told() -> None:
     world = asleep()
     began, world.alarm = world.time, "ALARM"
@@ -984,11 +975,70 @@ def test_a_wake_rule_that_somebody_put_down_while_asleep_goes_up_again() -> None
     assert world.phase() is Phase.ASLEEP
 
 
+# --- deployments -------------------------------------------------------------------------------
+
+
+def deploy(world: World) -> None:
+    """A new deployment begins; at a count of 0 it is complete at once."""
+    world.deployment, world.deployed = "ecs-svc/2", world.time
+    world.deploying = world.desired > 0
+
+
 def test_a_deployment_while_asleep_wakes_nothing() -> None:
     world = asleep()
-    world.deploying = True
+    deploy(world)
     world.minutes(3)
     assert world.phase() is Phase.ASLEEP
+    assert world.calls == []
+
+
+def test_a_deployment_while_waking_does_not_hold_the_client_up() -> None:
+    world = waking()
+    deploy(world)
+    follow(world, 12)
+    assert world.phase() is Phase.AWAKE
+    assert not world.rule_up
+
+
+def test_a_deployment_while_drowsy_calls_it_back() -> None:
+    world = drowsy()
+    deploy(world)
+    world.minutes(1)
+    assert world.phase() is Phase.AWAKE
+    assert not world.rule_up
+    assert world.did("count 0") == 0
+
+
+@pytest.mark.parametrize("call", ["put_item", "update_service"])
+def test_a_deployment_right_before_the_count_goes_to_0_loses_nobody(call: str) -> None:
+    world = drowsy()
+    world.between(call, lambda: deploy(world))
+    world.minutes(1)
+    assert world.phase() is Phase.ASLEEP
+    world.deploying = False  # there is nothing to be started
+    world.time += 10
+    world.signal(Kind.REQUEST)
+    follow(world, 15)
+    assert world.phase() is Phase.AWAKE
+    assert world.memory.counts == {"app": 1}
+
+
+@pytest.mark.parametrize("phase", [awake, drowsy, waking])
+def test_after_each_deployment_it_stays_awake_for_min_awake_minutes(
+    phase: Callable[[], World],
+) -> None:
+    world = phase()
+    world.alarm = "ALARM"
+    deploy(world)
+    follow(world, 15)
+    world.minutes(1)
+    assert world.phase() is Phase.AWAKE
+    world.deploying = False
+    done = world.time
+    while world.phase() is not Phase.DROWSY:
+        world.minutes(1)
+        assert world.time < done + 600
+    assert world.time >= world.deployed + 480
 
 
 # --- the deadline and the back-off -------------------------------------------------------------
