@@ -152,6 +152,22 @@ class Estate:
         """Awake now, whatever it was."""
         self.invoke({"command": "wake", "wait": True})
 
+    def forget_wakes(self) -> None:
+        """As if it had not been woken for an hour: one test's wakes are not the next one's."""
+        table = self.client("dynamodb")
+        item = table.get_item(TableName=self.outputs["table_name"], Key={"id": {"S": "memory"}})
+        memory = json.loads(item["Item"]["body"]["S"]) | {"wakes": []}
+        table.update_item(
+            TableName=self.outputs["table_name"],
+            Key={"id": {"S": "memory"}},
+            UpdateExpression="SET body = :body",
+            ConditionExpression="version = :version",
+            ExpressionAttributeValues={
+                ":body": {"S": json.dumps(memory)},
+                ":version": item["Item"]["version"],
+            },
+        )
+
     def fall_asleep(self, cloud: LocalCloud) -> None:
         """Asleep for ten seconds, past the fence, through a linger that goes by fast."""
         self.fall_drowsy()

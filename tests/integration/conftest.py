@@ -42,6 +42,7 @@ def applied(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def estate(applied: Estate, cloud: LocalCloud) -> Iterator[Estate]:
     """The shared estate, awake, with the clock at 1x and nothing broken, before and after."""
     applied.wake()
+    applied.forget_wakes()
     yield applied
     cloud.set_speed(1)
     cloud.clear_faults()

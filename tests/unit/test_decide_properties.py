@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
+import pytest
 import warmkeeper as wk
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -15,7 +17,6 @@ from tests.unit.world import ENVIRONMENT, World
 
 NOW = 1_800_000_000.0
 CONFIG = wk.Config.from_environment(ENVIRONMENT)
-DEPLOYED = datetime.fromtimestamp(NOW - 9000, UTC)
 LIVE: wk.Task = {"taskArn": "t1", "desiredStatus": "RUNNING"}
 QUIET = [kind for kind in Kind if kind not in wk.WAKING_KINDS]
 
@@ -44,6 +45,7 @@ PAST_WAKES = st.lists(
     ),
     max_size=5,
 ).map(tuple)
+OFTEN = tuple({"cause": "request", "seconds": 20.0, "times": {"live": NOW}} for _ in range(4))
 TROUBLES = [
     wk.RULE_MISSING,
     wk.ASTRAY,
@@ -63,10 +65,13 @@ TASKS = st.lists(
 ).map(tuple)
 
 
-def service(name: str, desired: int, *, deploying: bool = False) -> wk.Service:
+def service(
+    name: str, desired: int, *, deploying: bool = False, since: float = NOW - 9000
+) -> wk.Service:
     """As DescribeServices shows it."""
     state = "IN_PROGRESS" if deploying else "COMPLETED"
-    primary = {"id": "ecs-svc/1", "status": "PRIMARY", "createdAt": DEPLOYED}
+    deployed = datetime.fromtimestamp(since, UTC)
+    primary = {"id": "ecs-svc/1", "status": "PRIMARY", "createdAt": deployed}
     deployments = [{**primary, "rolloutState": state}]
     return {"serviceName": name, "desiredCount": desired, "deployments": deployments}
 
@@ -258,6 +263,46 @@ def test_a_count_that_we_did_not_give_is_never_taken_at_the_deadline(
     decision = decide(replace(seen, memory=memory, services=services, missing=()), signal)
     assert not decision.take
     assert decision.memory is None or decision.memory.phase is not Phase.ASLEEP
+
+
+def towards_sleep(seen: Observation, decision: Decision) -> int:
+    """How far a decision goes: 2 takes the count, 1 puts the wake rule up for it, 0 neither."""
+    phase = decision.memory.phase if decision.memory else seen.memory.phase
+    drowsy = phase is Phase.DROWSY and seen.memory.phase is not Phase.DROWSY
+    return 2 if decision.take else 1 if drowsy else 0
+
+
+REASONS_TO_STAY: dict[str, Callable[[Observation], Observation]] = {
+    "pinned": lambda s: replace(s, memory=replace(s.memory, pinned_until=NOW + 60)),
+    "a beat": lambda s: replace(s, memory=replace(s.memory, beat=NOW)),
+    "woken often": lambda s: replace(s, memory=replace(s.memory, wakes=OFTEN)),
+    "woken just now": lambda s: replace(s, memory=replace(s.memory, ready=NOW)),
+    "deploying": lambda s: replace(s, services=(service("app", s.desired, deploying=True),)),
+    "deployed just now": lambda s: replace(s, services=(service("app", s.desired, since=NOW),)),
+    "protected": lambda s: replace(s, protected=True),
+    "the alarm is OK": lambda s: replace(s, idle=False),
+    "astray": lambda s: replace(s, lost=wk.ASTRAY),
+    "no rule": lambda s: replace(s, rule=Rule.MISSING),
+}
+
+
+@pytest.mark.parametrize("reason", REASONS_TO_STAY)
+@given(seen=observations(), signal=signals())
+def test_one_more_reason_to_stay_awake_never_leads_nearer_to_sleep(
+    reason: str, seen: Observation, signal: Signal
+) -> None:
+    assume(seen.services)
+    held = REASONS_TO_STAY[reason](seen)
+    assert towards_sleep(held, decide(held, signal)) <= towards_sleep(seen, decide(seen, signal))
+
+
+@given(observations(), signals(), st.sampled_from([0.5, 60, 3600, 90000]))
+def test_time_alone_never_leads_away_from_sleep(
+    seen: Observation, signal: Signal, seconds: float
+) -> None:
+    assume(signal.kind is not Kind.PIN)
+    later = wk.decide(seen, signal, CONFIG, NOW + seconds)
+    assert towards_sleep(seen, later) >= towards_sleep(seen, decide(seen, signal))
 
 
 @given(observations(), signals())
