@@ -23,11 +23,18 @@ JUMPS = (0.9, 2.0, 5.0) if THOROUGH else (5.0,)
 # Where tasks are live at once, more can go wrong than in its twin.
 BEGINNINGS = [name for name in SCENES if THOROUGH or name not in ("drowsy", "asleep")]
 SECONDS = ("client 2", "tick 2")  # stand beside their likes alone
-PAIRS = [
-    pair
-    for pair in itertools.combinations(PROGRAMS, 2)
-    if not any(name in SECONDS and f"{name[:-1]}1" not in pair for name in pair)
-]
+
+
+def together(number: int) -> list[tuple[str, ...]]:
+    """All sets of so many processes that differ."""
+    return [
+        names
+        for names in itertools.combinations(PROGRAMS, number)
+        if not any(name in SECONDS and f"{name[:-1]}1" not in names for name in names)
+    ]
+
+
+PAIRS = together(2)
 # Those that give, those that take, and what comes in between from outside.
 RACES = [
     ("client 1", "tick 1"),
@@ -45,6 +52,12 @@ TRIPLES = [
     ("client 1", "tick 1", "deployment begins"),
     ("client 1", "tick 1", "count set to 0"),
     ("client 1", "tick 1", "task dies"),
+]
+# One that gives, one that takes, and whoever else may come.
+EVERY_TRIPLE = [
+    names
+    for names in together(3)
+    if {"client 1", "wake"} & {*names} and {"tick 1", "idle alarm", "sleep"} & {*names}
 ]
 
 
@@ -88,9 +101,12 @@ def test_pairs_that_race_while_time_passes(scene: str) -> None:
 
 @pytest.mark.parametrize("scene", BEGINNINGS)
 def test_triples(scene: str) -> None:
-    clock = 1 if THOROUGH else 0
-    bounds = Bounds(clock=clock, late=1, switches=3 if THOROUGH else 2, jumps=JUMPS)
-    check("triples", scene, TRIPLES, bounds)
+    if THOROUGH:
+        check("triples", scene, EVERY_TRIPLE, Bounds(clock=0, late=1, switches=3))
+        timed = Bounds(clock=1, late=1, switches=3, jumps=JUMPS)
+        check("triples while time passes", scene, TRIPLES, timed)
+    else:
+        check("triples", scene, TRIPLES, Bounds(clock=0, late=1, switches=2))
 
 
 # --- orders that are broken on purpose ---------------------------------------------------------
