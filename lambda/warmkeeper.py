@@ -88,7 +88,10 @@ NOT_STARTED = {  # where no task has stopped: how far it came, and ECS's words a
 
 
 class RefusedError(ValueError):
-    """An event that is not understood or not allowed. Nothing was done."""
+    """An event that is not understood or not allowed. Nothing was done.
+
+    `why` goes to the log: it holds nothing of the event.
+    """
 
     def __init__(self, why: str, status: int = HTTPStatus.BAD_REQUEST) -> None:
         super().__init__(why)
@@ -825,9 +828,9 @@ def parse_command(event: Mapping[str, Any], now: float) -> Signal:
             return Signal(actions[action])
     if command not in COMMANDS:
         allowed = f"{', '.join(COMMANDS)}; or terraform with tf.action {', '.join(actions)}"
-        raise RefusedError(f"command is {command!r} (tf {event.get('tf')!r}), not one of {allowed}")
+        raise RefusedError(f"the command is not one of {allowed}")
     if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes < 1e6:
-        raise RefusedError(f"minutes is {minutes!r}; it must be a number above 0 and below 1000000")
+        raise RefusedError("minutes must be a number above 0 and below 1000000")
     return Signal(Kind(command), pinned_until=now + minutes * 60 if command == Kind.PIN else 0.0)
 
 
@@ -854,8 +857,7 @@ def parse_signal(event: Any, config: Config, now: float) -> Signal:
             services = tuple(f":service/{cluster}/{name}" for name in names)
             if grouped or any(str(arn).endswith(services) for arn in resources):
                 return Signal(Kind.ECS_EVENT, active=detail.get("lastStatus") == "RUNNING")
-    keys = sorted(event) if isinstance(event, dict) else type(event).__name__
-    raise RefusedError(f"no command, tick, alarm or ECS event of ours: {keys}")
+    raise RefusedError("not a command, nor a tick, an alarm or an ECS event of ours")
 
 
 def log(**entry: Any) -> None:
@@ -1090,7 +1092,7 @@ class Warmkeeper:
         counts = {name: beat.get(name, 0) for name in ("in_flight", "requests")}
         for name, count in counts.items():
             if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-                raise RefusedError(f"{name} is {count!r}; it must be a whole number, 0 or more")
+                raise RefusedError(f"{name} must be a whole number, 0 or more")
         active = any(counts.values())
         seen = self.act(Signal(Kind.BEAT, active=active))
         if active:
@@ -1120,11 +1122,14 @@ class Warmkeeper:
                 return self.control(request, arrived)
             raise RefusedError("not from a target group of the warmkeeper", 403)
         except RefusedError as error:
-            log(level="WARNING", message="refused", status=error.status)
+            log(level="WARNING", message="refused", status=error.status, reason=str(error))
             self.metrics(Refused=1)
             return request.answer(error.status, {"error": str(error)})
-        except Exception:  # whatever it is: log and alarm tell of it, and the client may come again
-            log(level="ERROR", message="unforeseen", trace=traceback.format_exc())
+        except Exception as error:  # whatever it is: log and alarm tell, the client may come again
+            # the message of an error may hold what was sent; of AWS's own it does not
+            what = str(error) if isinstance(error, ERRORS) else type(error).__name__
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            log(level="ERROR", message="unforeseen", error=what, trace=frames)
             self.metrics(HandledErrors=1)
             return request.answer(503, {"error": "try again"}, Retry_After="5")
 

@@ -675,8 +675,8 @@ def test_an_unforeseen_error_is_503_with_retry_after_a_trace_and_a_metric(
     output = capsys.readouterr().out
     assert metrics(output)["HandledErrors"] == 1
     (line,) = [line for line in log_lines(output) if line.get("level") == "ERROR"]
-    assert "Traceback" in line["trace"]
-    assert operation in line["trace"]
+    assert "warmkeeper.py" in line["trace"]
+    assert operation in line["error"]
     assert "Traceback" not in answer["body"]
 
 
