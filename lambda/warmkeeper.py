@@ -767,15 +767,22 @@ class Request:
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Request:
-        """Read an ALB event; the module's target groups have multi-value headers on."""
+        """Read an ALB event with multi-value headers on. Raises RefusedError where it is none."""
         # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
-        queries = event.get("multiValueQueryStringParameters") or {}
-        query = "&".join(f"{name}={value}" for name in queries for value in queries[name])
-        multi, text = event.get("multiValueHeaders") or {}, event.get("body") or ""
-        headers = {name.lower(): values[-1] for name, values in multi.items() if values}
-        body = base64.b64decode(text) if event.get("isBase64Encoded") else text.encode()
-        group = event["requestContext"]["elb"]["targetGroupArn"]
-        return cls(event["httpMethod"], event["path"], query, headers, body, group)
+        try:
+            queries = event.get("multiValueQueryStringParameters") or {}
+            query = "&".join(f"{name}={value}" for name in queries for value in queries[name])
+            multi, text = event.get("multiValueHeaders") or {}, event.get("body") or ""
+            headers = {name.lower(): values[-1] for name, values in multi.items() if values}
+            encoded = event.get("isBase64Encoded")
+            body = base64.b64decode(text) if encoded else text.encode(errors="replace")
+            method, path = event["httpMethod"], event["path"]
+            group = event["requestContext"]["elb"]["targetGroupArn"]
+            "".join([method, path, query]).encode()  # what is no text, or has no place in a URL
+            "".join([group, *headers.values()])
+        except (AttributeError, LookupError, TypeError, ValueError):
+            raise RefusedError("not in the form of a load balancer's request") from None
+        return cls(method, path, query, headers, body, group)
 
     @property
     def location(self) -> str:
@@ -798,7 +805,10 @@ class Request:
         return "call" if self.headers.get("sec-fetch-dest", "empty") == "empty" else "part"
 
     def answer(self, status: int, body: object, **headers: str) -> dict[str, Any]:
-        """An ALB response: text as HTML, anything else as JSON; never cached, no body for HEAD."""
+        """An ALB response: text as HTML, anything else as JSON; never cached, no body for HEAD.
+
+        Of what the client sent, a header carries back printable ASCII alone.
+        """
         kind = "text/html; charset=utf-8" if isinstance(body, str) else "application/json"
         named = {"Content-Type": kind, "Cache-Control": "no-store"}
         named |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -807,7 +817,7 @@ class Request:
         text = body if isinstance(body, str) else json.dumps(body)
         line, empty = f"{status} {HTTPStatus(status).phrase}", self.method == "HEAD"
         sent = {"statusCode": status, "statusDescription": line, "isBase64Encoded": False}
-        multi = {name: [value] for name, value in named.items()}
+        multi = {n: ["".join(c for c in v if " " <= c <= "~")] for n, v in named.items()}
         return {**sent, "multiValueHeaders": multi, "body": "" if empty else text}
 
 

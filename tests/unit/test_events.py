@@ -253,6 +253,12 @@ TOKENED = {**ENVIRONMENT, "HEARTBEAT_TOKEN_PARAMETER": "token"}
         (request("POST", headers={"authorization": "secret"}, **BEAT), 401, "the token"),
         (request("POST", headers={"authorization": "bearer secret"}, **BEAT), 401, "the token"),
         (request("POST", headers={"x-token": "Bearer secret"}, **BEAT), 401, "the token"),
+        ({"requestContext": {"elb": None}}, 400, "not in the form"),
+        ({"requestContext": {"elb": {}}}, 400, "not in the form"),
+        ({**request(), "path": None}, 400, "not in the form"),
+        ({**request(), "path": "/\ud800"}, 400, "not in the form"),
+        ({**request(), "multiValueHeaders": {"accept": [1]}}, 400, "not in the form"),
+        ({**request(), "body": "A===", "isBase64Encoded": True}, 400, "not in the form"),
     ],
 )
 @pytest.mark.parametrize("phase", ["asleep", "drowsy"])
