@@ -51,7 +51,7 @@ RESOURCE_KEYS = (
 )  # fmt: skip
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding"}
 CALLS_KEPT = 200_000
-TEXT_KEPT = 2_000
+TEXT_KEPT = 20_000  # a role's policy is 10,240 at most
 
 
 class ApiError(Exception):

@@ -8,6 +8,7 @@ event is refused: with a reason in the log, once in the metric, and with nothing
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import json
 import math
@@ -16,6 +17,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -139,6 +141,12 @@ def mutated(name: str, changes: list[tuple[str, int, Any]]) -> Any:
 
 
 def world(phase: str) -> World:
+    """A world of one's own in this phase."""
+    return copy.deepcopy(prepared(phase))
+
+
+@cache
+def prepared(phase: str) -> World:
     """A world in this phase, of both wake paths, where a wake takes a second and the fence."""
     made = World(boot=1.0, environment={**ENVIRONMENT, "WAKE_ALARM_ARN": WAKE_ALARM})
     if phase == "new":

@@ -1,0 +1,99 @@
+"""The calls that the warmkeeper can make at all, the map of them, and main.tf say the same."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import hcl2
+import pytest
+from botocore.session import Session
+
+from tests.rights.reference import REFERENCE, RIGHTS, UNCALLED, Place, asked
+from tests.unit import world
+
+ROOT = Path(__file__).parents[2]
+PLACE = Place("eu-west-1", "123456789012")
+CLIENTS = {
+    "dynamodb": world.Database,
+    "ecs": world.Ecs,
+    "elbv2": world.LoadBalancing,
+    "cloudwatch": world.CloudWatch,
+    "sns": world.Topic,
+    "ssm": world.Parameters,
+}
+EXAMPLES = {
+    ("ecs", "DescribeServices"): {"cluster": "c", "services": ["a", "b"]},
+    ("ecs", "UpdateService"): {"cluster": "c", "service": "a", "desiredCount": 1},
+    ("ecs", "ListTasks"): {"cluster": "c", "serviceName": "a"},
+    ("ecs", "DescribeTasks"): {"cluster": "c", "tasks": [PLACE.arn("ecs", "task/c/1")]},
+    ("ecs", "GetTaskProtection"): {"cluster": "c", "tasks": [PLACE.arn("ecs", "task/c/1")]},
+    ("elbv2", "DescribeTargetHealth"): {"TargetGroupArn": "arn"},
+    ("elbv2", "DescribeRules"): {"ListenerArn": "arn"},
+    ("elbv2", "SetRulePriorities"): {"RulePriorities": [{"RuleArn": "arn", "Priority": 1}]},
+    ("dynamodb", "GetItem"): {"TableName": "t", "Key": {"id": {"S": "memory"}}},
+    ("dynamodb", "PutItem"): {"TableName": "t", "Item": {"id": {"S": "memory"}}},
+    ("cloudwatch", "DescribeAlarms"): {"AlarmNames": ["idle"]},
+    ("sns", "Publish"): {"TopicArn": "arn"},
+    ("ssm", "GetParameter"): {"Name": "/a/b"},
+}
+
+
+def operations() -> set[tuple[str, str]]:
+    """Every operation of the stand-ins over which all unit tests run: others cannot be called."""
+    session, found = Session(), set()
+    for service, client in CLIENTS.items():
+        model = session.get_service_model(service)
+        named = {re.sub(r"(?<!^)(?=[A-Z])", "_", n).lower(): n for n in model.operation_names}
+        methods = {name for name, _ in inspect.getmembers(client, inspect.isfunction)}
+        methods |= {"describe_rules"} if "paginate" in methods else set()
+        found |= {(service, named[method]) for method in methods & named.keys()}
+    return found
+
+
+def allowed() -> dict[str, set[str]]:
+    """The actions of each statement of the role's policy, as main.tf has them."""
+    options = hcl2.SerializationOptions(with_comments=False, strip_string_quotes=True)
+    written = hcl2.loads((ROOT / "main.tf").read_text(), serialization_options=options)
+    documents = [
+        block["aws_iam_policy_document"]
+        for block in written["data"]
+        if "aws_iam_policy_document" in block
+    ]
+    (document,) = [block["this"] for block in documents if "this" in block]
+    dynamic = [block["statement"]["content"][0] for block in document.get("dynamic", [])]
+    return {s["sid"]: set(s["actions"]) for s in [*document["statement"], *dynamic]}
+
+
+def test_every_call_that_can_be_made_is_in_the_map_and_no_other() -> None:
+    assert operations() == set(RIGHTS) == set(EXAMPLES)
+
+
+def test_the_policy_has_the_actions_of_these_calls_and_no_others() -> None:
+    needed = {
+        ask.action for call, params in EXAMPLES.items() for ask in asked(*call, params, PLACE)
+    }
+    granted = {(sid, action) for sid, actions in allowed().items() for action in actions}
+    assert {action for sid, action in granted if (sid, action) not in UNCALLED} == needed
+    assert set(UNCALLED) <= granted
+    assert all(UNCALLED.values())
+
+
+@pytest.mark.parametrize("call", sorted(RIGHTS))
+def test_every_call_names_its_page(call: tuple[str, str]) -> None:
+    assert re.fullmatch(r"https://\S+/list_[a-z0-9]+\.html", REFERENCE + RIGHTS[call].page)
+    assert all(ask.resource for ask in asked(*call, EXAMPLES[call], PLACE))
+
+
+def test_several_resources_of_a_call_are_asked_for_one_by_one() -> None:
+    asks = asked("ecs", "DescribeServices", EXAMPLES["ecs", "DescribeServices"], PLACE)
+    assert [ask.resource for ask in asks] == [
+        PLACE.arn("ecs", "service/c/a"),
+        PLACE.arn("ecs", "service/c/b"),
+    ]
+
+
+def test_a_call_that_is_not_the_warmkeeper_s_is_no_question_to_the_policy() -> None:
+    with pytest.raises(KeyError):
+        asked("ecs", "DeleteService", {"cluster": "c", "service": "a"}, PLACE)
