@@ -372,6 +372,13 @@ variable "kms_key_arn" {
   }
 }
 
+variable "checks_enabled" {
+  description = "Look at the service rule, its listener and the target group while planning, and warn of what would cost requests or money. False: for a caller that may not `elasticloadbalancing:Describe*`, or an ARN of what is gone."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "tags" {
   description = "Tags of everything that the module makes."
   type        = map(string)

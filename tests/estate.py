@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,6 +78,11 @@ class Workspace:
         """Whether a plan would change anything (`plan -detailed-exitcode`)."""
         flags = {"detailed_exitcode": IsFlagged, **self._with_variables()}
         return self._run("plan", good=(0, 2), **flags) == 2
+
+    def warnings(self) -> str:
+        """What the module's checks said in the last plan, in one line; "" if nothing."""
+        told = re.sub(r"\s+", " ", self._out)
+        return told[told.index("Warning: Check block") :] if "Warning: Check block" in told else ""
 
     def destroy(self, *targets: str) -> None:
         """Destroy everything, or the targets alone."""

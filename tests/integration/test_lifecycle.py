@@ -26,9 +26,12 @@ def test_a_request_right_after_the_count_went_to_zero_is_served(
 
 
 @pytest.mark.parametrize("phase", ["awake", "drowsy", "asleep", "waking"])
-def test_a_plan_is_empty_in_every_phase(estate: Estate, cloud: LocalCloud, phase: str) -> None:
+def test_a_plan_is_empty_and_warns_of_nothing_in_every_phase(
+    estate: Estate, cloud: LocalCloud, phase: str
+) -> None:
     bring_to(phase, estate, cloud)
     assert not estate.workspace.changes()
+    assert estate.workspace.warnings() == ""
     assert estate.phase() in (phase, "awake")
 
 

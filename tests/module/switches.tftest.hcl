@@ -11,6 +11,7 @@ variables {
   target_group_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"
   service_rule_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
   rule_priority    = 10
+  checks_enabled   = false # the mocked service rule has no conditions, whatever is given
 }
 
 run "alarm_path_has_no_rules_and_an_alarm_more" {
@@ -78,6 +79,11 @@ run "alarm_path_has_no_rules_and_an_alarm_more" {
 }
 
 run "listener_path_has_no_wake_alarm" {
+  assert {
+    condition     = length(data.aws_lb_listener_rule.service) + length(data.aws_lb_listener.service) + length(data.aws_lb_target_group.service) == 0
+    error_message = "without checks nothing is looked at, for a caller who may not"
+  }
+
   assert {
     condition     = length(aws_cloudwatch_metric_alarm.wake) == 0 && length(aws_lambda_permission.wake_alarm) == 0
     error_message = "the listener wakes"

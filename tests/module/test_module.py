@@ -1,9 +1,10 @@
-"""`terraform test` with a mocked provider: defaults, switches and every validation."""
+"""`terraform test` with a mocked provider: defaults, switches, checks and every validation."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,19 +12,30 @@ import pytest
 from tools.terraform_env import terraform_environment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+FOLDER = "-test-directory=tests/module"
+
+pytestmark = pytest.mark.terraform
 
 
-@pytest.mark.terraform
-@pytest.mark.parametrize("file", ["defaults", "switches", "validations"])
-def test_terraform_test_passes(file: str, tmp_path: Path) -> None:
-    environment = {**os.environ, **terraform_environment(), "TF_DATA_DIR": str(tmp_path)}
+@pytest.fixture(scope="module")
+def terraform(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Runs Terraform in the module's folder, initialised once; AssertionError with what it said."""
+    data = str(tmp_path_factory.mktemp("terraform"))
+    environment = {**os.environ, **terraform_environment(), "TF_DATA_DIR": data}
     environment |= {"AWS_REGION": "us-east-1"}
-    test = ["terraform", "test", "-no-color", "-test-directory=tests/module"]
-    for command in (
-        ["terraform", "init", "-backend=false", "-no-color", "-test-directory=tests/module"],
-        [*test, f"-filter=tests/module/{file}.tftest.hcl"],
-    ):
-        run = subprocess.run(
+
+    def run(*arguments: str) -> str:
+        command = ["terraform", *arguments]
+        ran = subprocess.run(
             command, cwd=REPOSITORY, env=environment, capture_output=True, text=True
         )
-        assert run.returncode == 0, run.stdout + run.stderr
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    run("init", "-backend=false", "-no-color", FOLDER)
+    return run
+
+
+@pytest.mark.parametrize("file", ["checks", "defaults", "switches", "validations"])
+def test_terraform_test_passes(terraform: Callable[..., str], file: str) -> None:
+    terraform("test", "-no-color", FOLDER, f"-filter=tests/module/{file}.tftest.hcl")

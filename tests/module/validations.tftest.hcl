@@ -12,6 +12,7 @@ variables {
   target_group_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"
   service_rule_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
   rule_priority    = 10
+  checks_enabled   = false # the mocked service rule has no conditions, whatever is given
 }
 
 run "refuses_one_thing_given_for_another" {

@@ -66,3 +66,26 @@ mock_resource "aws_lb_listener_rule" {
     arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/5555555555555555"
   }
 }
+
+# What the checks look at, as they like it. Blocks of a data source (the rule's conditions and actions)
+# cannot be mocked: the rule has none.
+
+mock_data "aws_lb_listener_rule" {
+  defaults = {
+    priority = 100
+  }
+}
+
+mock_data "aws_lb_listener" {
+  defaults = {
+    default_action = [{ type = "fixed-response", target_group_arn = "", forward = [] }]
+  }
+}
+
+mock_data "aws_lb_target_group" {
+  defaults = {
+    target_type          = "ip"
+    deregistration_delay = "15"
+    health_check         = [{ interval = 5, timeout = 3 }]
+  }
+}

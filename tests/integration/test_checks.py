@@ -1,0 +1,56 @@
+"""The module's `check` blocks before a real estate: what is wrong there is a warning, and no more.
+
+tests/module/checks.tftest.hcl has each of them alone, but for what cannot be mocked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.estate import Estate
+
+pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
+
+EVERY_PATH = {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/*"]}}
+
+
+def forward(group: str) -> list[dict[str, Any]]:
+    """As AWS itself tells of an action that forwards."""
+    groups = [{"TargetGroupArn": group, "Weight": 1}]
+    return [{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}]
+
+
+@pytest.fixture
+def by_hand(estate: Estate) -> Iterator[Any]:
+    """A client of the load balancer's API; what was changed is as Terraform made it, afterwards."""
+    yield estate.client("elbv2")
+    estate.workspace.apply()
+
+
+def test_what_somebody_changed_by_hand_is_warned_of_field_by_field(
+    estate: Estate, by_hand: Any
+) -> None:
+    rule, group = estate.outputs["service_rule_arn"], estate.outputs["target_group_arn"]
+    other = by_hand.create_target_group(Name="other", TargetType="lambda")["TargetGroups"][0]
+    hosts = {"Field": "host-header", "HostHeaderConfig": {"Values": ["A.example.com"]}}
+    networks = {"Field": "source-ip", "SourceIpConfig": {"Values": ["10.0.0.0/8"]}}
+    by_hand.modify_rule(
+        RuleArn=rule,
+        Conditions=[hosts, networks],
+        Actions=forward(other["TargetGroupArn"]),
+    )
+    by_hand.modify_target_group(TargetGroupArn=group, HealthCheckIntervalSeconds=30)
+    delay = {"Key": "deregistration_delay.timeout_seconds", "Value": "300"}
+    by_hand.modify_target_group_attributes(TargetGroupArn=group, Attributes=[delay])
+    assert estate.workspace.changes()
+    told = estate.workspace.warnings()
+    assert f'the rule forwards to ["{other["TargetGroupArn"]}"]' in told
+    assert 'conditions.hosts is []; the service rule has ["a.example.com"]' in told
+    assert 'a condition of ["source_ip"]' in told
+    assert "health_check.interval is 30 s" in told
+    assert "deregistration_delay is 300 s" in told
+    assert "conditions.paths" not in told
+    assert "default action" not in told
