@@ -381,6 +381,17 @@ data "aws_iam_policy_document" "this" {
     resources = [local.idle_alarm_arn]
   }
 
+  # An alarm that stays in ALARM does not call again: the tick has to look.
+  dynamic "statement" {
+    for_each = local.listener_path ? [] : [local.wake_alarm_arn]
+
+    content {
+      sid       = "ReadWakeAlarm"
+      actions   = ["cloudwatch:DescribeAlarms"]
+      resources = [statement.value]
+    }
+  }
+
   statement {
     sid       = "TellPeople"
     actions   = ["sns:Publish"]

@@ -56,6 +56,7 @@ TOKEN_SECONDS = 300.0  # how long a heartbeat token that was read is believed
 BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes in a row; then none
 RESTORE_PIN_SECONDS = 3600.0  # on destroy: nothing that is still under way may take the count
 KEPT_WAKES = 10
+ALARM_LATE_SECONDS = 180.0  # so late an alarm can still be in ALARM for what was before
 TICK_JITTER_SECONDS = 2.0  # the minutes of the tick are not exact
 MOST_HOPS = 8  # so many times a held call is sent round; some clients follow 10 redirects
 ERRORS = (BotoCoreError, ClientError, TimeoutError)  # of a call to AWS, or one too late to be made
@@ -285,6 +286,7 @@ class Observation:
     tasks: tuple[Task, ...] = ()  # those that are meant to run
     live: tuple[Task, ...] | None = None  # of these, the ones healthy in a target group
     idle: bool | None = None
+    called: bool = False  # asleep on the alarm path: the wake alarm is in ALARM
     protected: bool | None = None
     lost: str = ""  # what else is not as it was wired: ASTRAY or NO_ALARM
     stopped_reason: str = ""
@@ -436,6 +438,9 @@ class Case:
 
     def asleep(self) -> Decision:
         memory, kind, rule = self.memory, self.signal.kind, self.seen.rule
+        # one that stays in ALARM calls no more: the tick hears it, once its data is of this sleep
+        if self.seen.called and self.now - memory.since >= ALARM_LATE_SECONDS:
+            kind = Kind.WAKE_ALARM
         pause = memory.pause(self.seen.services, self.now)
         up = self.seen.desired > 0 and self.settled()
         if up and self.seen.live and kind in WAKING_KINDS:
@@ -747,9 +752,9 @@ class Aws:
         caller.set_rule_priorities(RulePriorities=moved)
         return True
 
-    def idle_alarm_state(self) -> str:
+    def alarm_state(self, arn: str) -> str:
         """OK, ALARM, INSUFFICIENT_DATA, or MISSING."""
-        names = [self.config.idle_alarm_arn.rpartition(":")[2]]
+        names = [arn.rpartition(":")[2]]
         alarms = self.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
         return str(alarms[0]["StateValue"]) if alarms else "MISSING"
 
@@ -909,10 +914,13 @@ class Warmkeeper:
             return seen
         seen = self.look_closely(seen)
         if signal.kind in SLEEPING_KINDS and (memory.phase in UP_PHASES or memory.untaken):
-            state = aws.idle_alarm_state()
+            state = aws.alarm_state(self.config.idle_alarm_arn)
             lost = seen.lost or (NO_ALARM if state == "MISSING" else "")
             protected = aws.protected(seen.tasks)
             return replace(seen, idle=state == "ALARM", lost=lost, protected=protected)
+        wake_alarm, asleep = self.config.wake_alarm_arn, memory.phase is Phase.ASLEEP
+        if wake_alarm and asleep and signal.kind is Kind.TICK:
+            return replace(seen, called=aws.alarm_state(wake_alarm) == "ALARM")
         late = aws.now() - self.config.wake_deadline_seconds
         if memory.wake and not seen.live and memory.wake.began < late:
             return replace(seen, stopped_reason=self.why_not(services, memory.since))
@@ -1150,7 +1158,8 @@ class Warmkeeper:
         except TableGoneError as error:
             return [{"finding": str(error), "remedy": "apply again; until then it stays awake"}]
         seen = self.look(memory, Signal(Kind.DOCTOR))
-        gone, failure, idle = seen.missing, seen.memory.failure, self.aws.idle_alarm_state()
+        gone, failure = seen.missing, seen.memory.failure
+        idle = self.aws.alarm_state(self.config.idle_alarm_arn)
         stands, rules = self.aws.rules()
         own = (self.config.wake_rule_arn, self.config.service_rule_arn)
         compared = [matches_by(rules[arn]) for arn in own] if stands in (Rule.UP, Rule.DOWN) else []

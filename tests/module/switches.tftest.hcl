@@ -73,6 +73,13 @@ run "alarm_path_has_no_rules_and_an_alarm_more" {
   }
 
   assert {
+    condition = one([
+      for statement in data.aws_iam_policy_document.this.statement : statement.resources if statement.sid == "ReadWakeAlarm"
+    ]) == toset(["arn:aws:cloudwatch:eu-west-1:123456789012:alarm:web-wake"])
+    error_message = "the tick reads the wake alarm, which does not call twice"
+  }
+
+  assert {
     condition     = output.wake_rule_arn == null && output.status_path == null && output.heartbeat_path == null
     error_message = "nothing to ask over HTTP"
   }

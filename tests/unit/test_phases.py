@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -1766,6 +1767,39 @@ def test_on_the_alarm_path_it_sleeps_and_wakes_without_any_rule() -> None:
     assert world.phase() is Phase.AWAKE
     assert world.rules == World().rules
     assert "describe_rules" not in world.reads
+
+
+def test_on_the_alarm_path_an_alarm_that_never_left_alarm_wakes_by_the_tick() -> None:
+    world = asleep(environment=ALARM_PATH, wake_alarm="ALARM")
+    world.minutes(3)
+    assert world.phase() is Phase.WAKING
+    assert world.memory.wake is not None
+    assert world.memory.wake.cause == Kind.WAKE_ALARM
+
+
+def test_on_the_alarm_path_the_503s_of_before_the_sleep_do_not_wake() -> None:
+    world = asleep(environment=ALARM_PATH, wake_alarm="ALARM")
+    world.minutes(2)
+    world.wake_alarm = "OK"  # as late as CloudWatch is
+    world.minutes(30)
+    assert world.phase() is Phase.ASLEEP
+    assert world.calls == []
+
+
+def test_on_the_alarm_path_the_tick_keeps_to_the_pause_after_a_failed_wake() -> None:
+    world = asleep(environment=ALARM_PATH, wake_alarm="ALARM")
+    world.starts = False
+    world.minutes(60)
+    given = [moment for moment, call in world.calls if call == "count 1"]
+    assert [round((later - earlier) / 60) for earlier, later in pairwise(given)] == [9, 9, 11, 21]
+
+
+def test_on_the_listener_path_the_tick_asks_for_no_alarm_while_asleep() -> None:
+    world = asleep(wake_alarm="ALARM")
+    world.reads.clear()
+    world.minutes(10)
+    assert "describe_alarms" not in world.reads
+    assert world.phase() is Phase.ASLEEP
 
 
 def test_on_the_alarm_path_a_destroy_leaves_it_running_too() -> None:

@@ -114,6 +114,7 @@ class World:
     protected: bool = False
     starts: bool = True
     alarm: str | None = "OK"
+    wake_alarm: str = "OK"
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
     rules: dict[str, int] = field(
         default_factory=lambda: {CONTROL_RULE: 10, SERVICE_RULE: 100, WAKE_RULE: 101}
@@ -368,8 +369,10 @@ class LoadBalancing(Client):
 
 
 class CloudWatch(Client):
-    def describe_alarms(self, **_: Any) -> dict[str, Any]:
-        return {"MetricAlarms": [{"StateValue": self.world.alarm}] if self.world.alarm else []}
+    def describe_alarms(self, *, AlarmNames: list[str]) -> dict[str, Any]:
+        states = {"staging-idle": self.world.alarm, "staging-wake": self.world.wake_alarm}
+        found = [states[name] for name in AlarmNames]
+        return {"MetricAlarms": [{"StateValue": state} for state in found if state]}
 
 
 class Topic(Client):
