@@ -50,6 +50,7 @@ FENCE_SECONDS = 5.0  # start + connect + answer, and two more for AWS's reads to
 GIVE_AGAIN_SECONDS = 10.0  # a count that is still not seen so long after it was given
 SETTLE_SECONDS = 1.0  # what a rule change needs at least to reach every node of the balancer
 SLOW_SETTLE_SECONDS = 10.0  # what it has been seen to need, where changes come in batches
+STUCK_SECONDS = 45.0  # a rule that is still up so long after the wake is no matter of redirects
 POLL_SECONDS = 0.5  # between two looks of those who wait; one of them looks for all
 BEAT_WRITE_SECONDS = 15.0  # beats closer together than this are one write
 TOKEN_SECONDS = 300.0  # how long a heartbeat token that was read is believed
@@ -1057,14 +1058,14 @@ class Warmkeeper:
 
     def page(self, request: Request, memory: Memory, wait: str) -> dict[str, Any]:
         """lambda/page.html, filled in."""
-        nonce, waking = secrets.token_urlsafe(16), memory.phase is Phase.WAKING
+        nonce, starts = secrets.token_urlsafe(16), memory.phase is not Phase.ASLEEP
         settings = json.loads(self.aws.item("settings").get("body", {"S": "{}"})["S"])
         title = settings.get("page", {}).get("title", self.config.name)
         status_url = f"{self.config.control_path}/status"
         estimate = round(memory.estimate() or self.config.cold_start_target_seconds)
         values = {"title": title, "status_url": status_url, "nonce": nonce}
-        values |= {"phase_text": "is starting" if waking else "cannot be started right now"}
-        values |= {"refresh_seconds": "5" if waking else wait, "estimate_seconds": f"{estimate}"}
+        values |= {"phase_text": "is starting" if starts else "cannot be started right now"}
+        values |= {"refresh_seconds": "5" if starts else wait, "estimate_seconds": f"{estimate}"}
         page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
         for name, value in values.items():
             page = page.replace("{{" + name + "}}", html.escape(str(value)))
@@ -1084,12 +1085,14 @@ class Warmkeeper:
         if kind == "call" and seen.memory.phase is Phase.WAKING:
             seen = self.wait(arrived + config.hold_seconds)
         memory, wake, now = seen.memory, seen.memory.wake, self.aws.now()
-        if memory.phase is Phase.AWAKE:
+        stuck = seen.rule is Rule.UP and arrived - memory.since > STUCK_SECONDS
+        served = memory.phase is Phase.AWAKE and not stuck
+        if served:
             # a 307 that comes back waits as long again as the rule has been on its way already
-            pace = min(max(SETTLE_SECONDS, arrived - memory.stamp), SLOW_SETTLE_SECONDS)
+            pace = min(max(SETTLE_SECONDS, arrived - memory.since), SLOW_SETTLE_SECONDS)
             self.aws.sleep(max(memory.stamp, arrived) + pace - now)
         patient = wake is not None and now - wake.began < MOST_HOPS * config.hold_seconds
-        if memory.phase is Phase.AWAKE or (kind == "call" and patient):
+        if served or (kind == "call" and patient):
             return request.answer(307, {"phase": memory.phase}, Location=request.location)
         expected = memory.estimate() or config.cold_start_target_seconds
         back_off = min(max(5, memory.pause(seen.services, now)), BACKOFF_SECONDS[-1])

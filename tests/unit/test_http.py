@@ -258,6 +258,28 @@ def test_a_redirect_that_comes_back_is_paced(headers: dict[str, str]) -> None:
         assert world.time - began >= wk.SETTLE_SECONDS
 
 
+@pytest.mark.parametrize(
+    ("headers", "kind"), [(CALL_LIKE[1], "application/json"), (NAVIGATION, "text/html")]
+)
+def test_a_rule_that_cannot_be_taken_down_sends_nobody_round_for_ever(
+    headers: dict[str, str], kind: str
+) -> None:
+    world = drowsy()
+    world.failing.add("set_rule_priorities")
+    began, hops = world.time, 0
+    while (answer := ask(world, headers=headers))["statusCode"] == 307:
+        hops += 1
+        assert hops < 10, "some clients follow ten redirects and no more"
+    assert world.time - began > wk.STUCK_SECONDS
+    assert answer["statusCode"] == 503
+    assert headers_of(answer)["retry-after"] == "5"
+    assert headers_of(answer)["content-type"].startswith(kind)
+    world.failing.clear()
+    world.time += wk.FENCE_SECONDS
+    ask(world, headers=headers)
+    assert not world.rule_up
+
+
 def test_200_simultaneous_first_requests_give_the_count_once() -> None:
     world = asleep()
     answers = [ask(world, headers=NAVIGATION) for _ in range(100)]
