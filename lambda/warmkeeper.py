@@ -270,7 +270,8 @@ class Memory:
 
     def pause(self, services: Iterable[Service], now: float) -> float:
         """Seconds until a request may wake it: 0 if at once, infinite after the last try."""
-        if not self.failures or self.failed_deployment != deployment(services):
+        anew = self.failed_deployment not in ("", deployment(services))
+        if not self.failures or anew:
             return 0.0
         given_up = self.failures > len(BACKOFF_SECONDS)
         return math.inf if given_up else max(0.0, self.retry_at - now)
@@ -492,8 +493,8 @@ class Case:
     def give_up(self, why: str) -> Decision:
         """A wake of ours is past its deadline: asleep, and the next try waits for longer."""
         memory, services, now = self.memory, self.seen.services, self.now
-        same = memory.failed_deployment == deployment(services)
-        tries = memory.failures + 1 if same else 1
+        anew = memory.failed_deployment not in ("", deployment(services))
+        tries = 1 if anew else memory.failures + 1
         pause = BACKOFF_SECONDS[min(tries, len(BACKOFF_SECONDS)) - 1]
         failed = {"failure": why, "failed_deployment": deployment(services)}
         reason = f"no live target in {self.config.wake_deadline_seconds} s: {why}"
