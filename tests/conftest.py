@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 # What breaks soonest and runs fastest comes first.
-ORDER = ("unit", "model", "package", "localcloud", "module", "integration", "browser", "mutants")
+ORDER = ("unit", "rights", "model", "package", "localcloud", "module", "integration", "browser", "mutants")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,6 +15,8 @@ from localstack_client import config
 
 from tests.estate import Estate, staging
 from tests.localcloud.client import LocalCloud, running
+from tests.rights.reference import Place
+from tests.rights.watch import Watch
 
 QUICK_START = {"provisioning_seconds": 0.5, "pull_seconds": 0.5, "start_seconds": 0.2}
 
@@ -38,12 +40,23 @@ def applied(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield estate
 
 
+@pytest.fixture(scope="session")
+def watch(applied: Estate, cloud: LocalCloud) -> Watch:
+    """What the warmkeeper calls, held against the policy of its role."""
+    account, region = applied.outputs["topic_arn"].split(":")[4:2:-1]
+    return Watch(cloud, applied.outputs["function_name"], Place(region, account))
+
+
 @pytest.fixture
-def estate(applied: Estate, cloud: LocalCloud) -> Iterator[Estate]:
-    """The shared estate, awake, with the clock at 1x and nothing broken, before and after."""
+def estate(applied: Estate, cloud: LocalCloud, watch: Watch) -> Iterator[Estate]:
+    """The shared estate, awake, with the clock at 1x and nothing broken, before and after.
+
+    Fails the test in which the warmkeeper called what its role does not allow.
+    """
     applied.wake()
     applied.forget_wakes()
     yield applied
     cloud.set_speed(1)
     cloud.clear_faults()
     cloud.settings(ecs={**QUICK_START, "failure": None})
+    assert watch.violations() == []

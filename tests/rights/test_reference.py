@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import hcl2
 import pytest
@@ -23,7 +24,7 @@ CLIENTS = {
     "sns": world.Topic,
     "ssm": world.Parameters,
 }
-EXAMPLES = {
+EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("ecs", "DescribeServices"): {"cluster": "c", "services": ["a", "b"]},
     ("ecs", "UpdateService"): {"cluster": "c", "service": "a", "desiredCount": 1},
     ("ecs", "ListTasks"): {"cluster": "c", "serviceName": "a"},

@@ -1,0 +1,165 @@
+"""What the warmkeeper is allowed, what it refuses, and what it keeps to itself, on a local cloud.
+
+Every test of the shared estate is watched besides: see `estate` in conftest.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from tests import figures
+from tests.estate import Estate
+from tests.localcloud.client import LocalCloud
+from tests.rights.reference import UNCALLED
+from tests.rights.watch import Watch
+from tests.unit.recorded import recorded, request
+
+pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
+
+TOKEN = "live-token-5e1f"
+CANARY = "live-canary-9a2c"
+
+
+@pytest.fixture
+def tokened(estate: Estate) -> Iterator[Estate]:
+    """The estate with a token for heartbeats, and afterwards without."""
+    parameters = estate.client("ssm")
+    parameters.put_parameter(Name="/staging/token", Value=TOKEN, Type="SecureString")
+    arn = parameters.get_parameter(Name="/staging/token")["Parameter"]["ARN"]
+    estate.workspace.apply(heartbeat_token_parameter_arn=arn)
+    yield estate
+    del estate.workspace.variables["heartbeat_token_parameter_arn"]
+    estate.workspace.apply(wake_path="listener")
+    estate.outputs = estate.workspace.outputs()
+    parameters.delete_parameter(Name="/staging/token")
+    estate.wake()
+
+
+def beat(estate: Estate, authorization: str | None, body: str = '{"in_flight": 1}') -> int:
+    headers = {"Authorization": authorization} if authorization else {}
+    url = estate.outputs["heartbeat_url"]
+    return requests.post(url, data=body, headers=headers, timeout=30).status_code
+
+
+def alarm(arn: str) -> dict[str, Any]:
+    event: dict[str, Any] = recorded("alarm_idle")
+    return event | {"alarmArn": arn}
+
+
+def assert_refused(estate: Estate) -> int:
+    """Sends what is not to be obeyed, in every way: counted, with the reason in the log."""
+
+    def invoked(event: Any) -> str:
+        with pytest.raises(RuntimeError, match="RefusedError"):
+            estate.invoke(event)
+        return "raised"
+
+    ours = estate.outputs["idle_alarm_arn"]
+    before, memory, count = (
+        len(log_lines(estate)),
+        estate.memory(),
+        estate.service()["desiredCount"],
+    )
+    wrong = f'{{"in_flight": "{CANARY}"}}'
+    sent = [
+        (401, "send the token", beat(estate, None)),
+        (401, "send the token", beat(estate, f"Bearer {CANARY}")),
+        (400, "in_flight must be", beat(estate, f"Bearer {TOKEN}", wrong)),
+        (403, "not from a target group", estate.invoke(request())["statusCode"]),
+        (400, "not in the form", estate.invoke({"requestContext": {"elb": CANARY}})["statusCode"]),
+        ("raised", "the command is not one of", invoked({"command": CANARY})),
+        ("raised", "minutes must be", invoked({"command": "pin", "minutes": CANARY})),
+        ("raised", "not a command", invoked(alarm(ours + CANARY))),
+        ("raised", "not a command", invoked([CANARY])),
+    ]
+    assert [came for _, _, came in sent] == [expected for expected, _, _ in sent]
+    lines = entries(log_lines(estate)[before:])
+    reasons = [line["reason"] for line in lines if line.get("message") == "refused"]
+    assert len(reasons) == len(sent)
+    assert [why for _, why, _ in sent if not any(why in reason for reason in reasons)] == []
+    assert sum(line.get("Refused", 0) for line in lines) == len(sent)
+    assert (estate.memory(), estate.service()["desiredCount"]) == (memory, count)
+    return len(sent)
+
+
+def log_lines(estate: Estate) -> list[str]:
+    """Every line of the function's log."""
+    pages = estate.client("logs").get_paginator("filter_log_events")
+    found = pages.paginate(logGroupName=estate.outputs["log_group_name"])
+    return [event["message"] for page in found for event in page["events"]]
+
+
+def entries(lines: list[str]) -> list[dict[str, Any]]:
+    """The warmkeeper's own lines; the others are Lambda's."""
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def kept(estate: Estate) -> dict[str, str]:
+    """Where a secret could come to lie: state, environment, table, log and what people are told."""
+    function, table = estate.outputs["function_name"], estate.outputs["table_name"]
+    states = sorted(estate.workspace.scratch.glob("*.tfstate*"))
+    settings = estate.client("lambda").get_function_configuration(FunctionName=function)
+    items = estate.client("dynamodb").scan(TableName=table)["Items"]
+    return {
+        "state": "".join(file.read_text() for file in states),
+        "environment": json.dumps(settings["Environment"]),
+        "table": json.dumps(items),
+        "log": "\n".join(log_lines(estate)),
+    }
+
+
+def play(estate: Estate, cloud: LocalCloud) -> None:
+    """Everything that it does: every command, a beat, an idle alarm, asleep and awake again."""
+    assert estate.invoke({"command": "doctor"}) == {"findings": []}
+    for command in ("status", "pin", "unpin"):
+        assert estate.invoke({"command": command})["phase"] == "awake"
+    estate.invoke(alarm(estate.outputs["idle_alarm_arn"]))
+    estate.fall_asleep(cloud)
+    if "heartbeat_url" not in estate.outputs:
+        estate.invoke(alarm(estate.outputs["idle_alarm_arn"].replace("-idle", "-wake")))
+        estate.until("awake")
+        return
+    headers = {"Cookie": f"session={CANARY}", "Authorization": f"Basic {CANARY}"}
+    page = requests.get(
+        f"{estate.url}/{CANARY}?q={CANARY}",
+        headers={**headers, "Sec-Fetch-Mode": "navigate", "Accept": "text/html"},
+        timeout=30,
+    )
+    assert page.status_code == 503
+    assert estate.get().status_code == 200
+    assert requests.get(estate.outputs["status_url"], timeout=30).json()["phase"] == "awake"
+    assert beat(estate, f"Bearer {TOKEN}") == 200
+
+
+def assert_kept_to_itself(estate: Estate) -> None:
+    """No secret in any place, and in the log nothing of a request; each place was looked into."""
+    places = kept(estate)
+    for place in ("state", "environment"):
+        assert estate.workspace.variables["heartbeat_token_parameter_arn"] in places[place]
+    assert '"phase"' in places["table"]
+    assert "refused" in places["log"]
+    assert [place for place, text in places.items() if TOKEN in text or CANARY in text] == []
+
+
+def test_the_role_allows_what_is_called_and_no_more_and_what_is_foreign_is_refused(
+    tokened: Estate, cloud: LocalCloud, watch: Watch
+) -> None:
+    estate, found = tokened, dict[str, Any]()
+    for path in ("listener", "alarm"):
+        if path == "alarm":
+            estate.workspace.apply(wake_path="alarm")
+            estate.outputs = estate.workspace.outputs()
+        before = watch.calls
+        play(estate, cloud)
+        if path == "listener":
+            found["refused"] = assert_refused(estate)
+            assert_kept_to_itself(estate)
+        assert watch.violations() == []
+        assert watch.unused() == {right for right in UNCALLED if right[0] == "WriteLog"}
+        found[path] = {"calls": watch.calls - before, "rights": sorted(watch.used)}
+    figures.record("rights", "used", found)
