@@ -747,12 +747,25 @@ class Aws:
             raise RuleStuckError(RULE_MISSING)
         if stands in (to, Rule.NONE):
             return False
+        self.put_rule(rules, to, stamp if to is Rule.DOWN else None)
+        return True
+
+    def put_rule(
+        self, rules: dict[str, ListenerRule], to: Rule, stamp: float | None = None
+    ) -> None:
+        """SetRulePriorities, of the wake rule alone."""
         numbers = {arn: rule["Priority"] for arn, rule in rules.items()}
         number = free_priority(numbers, to, self.config)
         moved = [{"RuleArn": self.config.wake_rule_arn, "Priority": number}]
-        caller = self.caller("elbv2", stamp if to is Rule.DOWN else None)
-        caller.set_rule_priorities(RulePriorities=moved)
-        return True
+        self.caller("elbv2", stamp).set_rule_priorities(RulePriorities=moved)
+
+    def unhide_rules(self) -> None:
+        """Where the wake rule is up, put it behind our others, which Terraform may have moved."""
+        stands, rules = self.rules()
+        numbers = {arn: rule["Priority"] for arn, rule in rules.items()}
+        up = numbers.get(self.config.wake_rule_arn, 0)
+        if stands is Rule.UP and any(numbers.get(own, 0) > up for own in self.config.own_rule_arns):
+            self.put_rule(rules, Rule.UP)
 
     def alarm_state(self, arn: str) -> str:
         """OK, ALARM, INSUFFICIENT_DATA, or MISSING."""
@@ -1189,6 +1202,11 @@ class Warmkeeper:
             return {"reason": "restore_on_destroy is false: left as it is"}
         seen = self.wait(deadline, kind) if kind is Kind.RESTORE else self.act(signal)
         reason = seen.reason
+        if kind is Kind.RECONCILE:
+            try:
+                self.aws.unhide_rules()
+            except RuleStuckError as error:  # as before, then: no reason to fail an apply
+                log(level="WARNING", message="the wake rule hides others", reason=str(error))
         if kind is Kind.RESTORE and not seen.missing:  # Terraform takes the function away next
             self.aws.sleep(seen.memory.stamp + SLOW_SETTLE_SECONDS - self.aws.now())
         if seen.missing and kind in (Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN):

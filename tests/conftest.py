@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 # What breaks soonest and runs fastest comes first.
-ORDER = ("unit", "rights", "model", "package", "localcloud", "module", "integration", "browser", "mutants")
+ORDER = (
+    "unit", "rights", "model", "package", "localcloud", "module", "integration", "browser",
+    "mutants",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

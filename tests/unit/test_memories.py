@@ -14,7 +14,7 @@ import pytest
 from warmkeeper import Kind, Memory, Phase
 
 from tests.unit.recorded import request
-from tests.unit.world import SERVICE_RULE, WAKE_RULE, World
+from tests.unit.world import CONTROL_RULE, SERVICE_RULE, WAKE_RULE, World
 
 FOLDER = Path(__file__).parent / "memories"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.json"))
@@ -143,3 +143,36 @@ def test_what_a_later_version_adds_to_a_memory_is_passed_over(name: str) -> None
         later["wake"]["order"] = ["app"]
     read = Memory.from_json(int(later["version"]), json.dumps(later))
     assert read == Memory.from_json(int(later["version"]), json.dumps(body(name)))
+
+
+@pytest.mark.parametrize("name", ["drowsy", "asleep", "waking"])
+def test_after_another_rule_priority_the_wake_rule_does_not_stand_before_the_control_rule(
+    name: str,
+) -> None:
+    outside = world(name)
+    outside.time -= 9
+    outside.rules[CONTROL_RULE] = 20  # Terraform has moved it, and leaves the wake rule at 12
+    outside.environment |= {"RULE_PRIORITY": "22"}
+    answer = outside.invoke({"command": "terraform", "tf": {"action": "update"}})
+    assert answer["phase"] == PHASES[name]
+    assert outside.rules == {CONTROL_RULE: 20, WAKE_RULE: 22, SERVICE_RULE: 100}
+
+
+def test_an_update_moves_no_rule_that_stands_right() -> None:
+    for name in NAMES:
+        outside = world(name)
+        outside.time -= 9
+        before = dict(outside.rules)
+        outside.invoke({"command": "terraform", "tf": {"action": "update"}})
+        assert outside.rules == before
+        assert [what for _, what in outside.calls if what.startswith("rule")] == []
+
+
+def test_where_the_wake_rule_cannot_make_room_the_update_succeeds_and_the_log_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outside = world("asleep")
+    outside.rules |= {CONTROL_RULE: 20, "somebody-s": 99}
+    outside.invoke({"command": "terraform", "tf": {"action": "update"}})
+    assert outside.rules[WAKE_RULE] == 12
+    assert "hides others" in capsys.readouterr().out
