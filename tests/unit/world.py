@@ -159,7 +159,7 @@ class World:
 
     @property
     def rule_up(self) -> bool:
-        return self.rules[WAKE_RULE] < self.rules[SERVICE_RULE]
+        return self.rules[self.environment["WAKE_RULE_ARN"]] < self.rules[SERVICE_RULE]
 
     def running(self) -> list[SimulatedTask]:
         return [task for task in self.tasks if task.stopped is None]
