@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 CHECKOV_VENV := .venv-checkov
 TOOLS := caddy chromium chromedriver
 TOOL_PACKAGES := caddy chromium chromium-driver
-TERRAFORM_FOLDERS := . examples/staging
+TERRAFORM_FOLDERS := . examples/alarm-path examples/existing-estate examples/minimal examples/staging
 
 # A shim may be there without the Python behind it, so each one is tried.
 define find_python
@@ -136,6 +136,10 @@ package: setup ## Build lambda/warmkeeper.zip from its sources
 .PHONY: docs
 docs: setup ## Write the README's tables of inputs and outputs
 	@$(BIN)/python tools/terraform_docs.py
+
+.PHONY: inventory
+inventory: setup terraform ## Record anew what Terraform makes of each example (tests/module/inventories)
+	@$(BIN)/python -m tests.module.plans --record
 
 .PHONY: cost
 cost: setup terraform ## Price a plan: docs/cost.md and the README's table (MEASURE=1: time the tick again)

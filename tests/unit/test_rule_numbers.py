@@ -50,13 +50,12 @@ HARMLESS: dict[str, Trouble] = {
     "somebody's rules come before ours": lambda w: take(w, 1, 2, 3),
     "the service rule is moved before ours": lambda w: w.rules.update({SERVICE_RULE: 5}),
     "the service rule is moved to the end": lambda w: w.rules.update({SERVICE_RULE: 49_999}),
-    "the wake rule and the service rule change places": lambda w: swap(w, *OURS),
+    "the wake rule and the service rule change places": lambda w: swap(w, WAKE_RULE, SERVICE_RULE),
     "the wake rule is moved to the front": lambda w: w.rules.update({WAKE_RULE: 1}),
     "the wake rule is moved to the end": lambda w: w.rules.update({WAKE_RULE: 50_000}),
     "the control rule is deleted": lambda w: w.rules.pop(CONTROL_RULE),
     "Terraform replaces the wake rule": replace_the_wake_rule,
 }
-OURS = (WAKE_RULE, SERVICE_RULE)
 GRAVE: dict[str, Trouble] = {
     "the wake rule is deleted": lambda w: w.rules.pop(WAKE_RULE),
     "the service rule is deleted": lambda w: w.rules.pop(SERVICE_RULE),

@@ -61,8 +61,23 @@ mock_resource "aws_lb_target_group" {
   }
 }
 
+mock_resource "aws_lb" {
+  defaults = {
+    arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/edge/1111111111111111"
+  }
+}
+
+mock_resource "aws_lb_listener" {
+  defaults = {
+    arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+  }
+}
+
+# Where no priority is asked for, AWS takes the next after the last.
 mock_resource "aws_lb_listener_rule" {
   defaults = {
+    priority = 101
+
     arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/5555555555555555"
   }
 }
@@ -72,20 +87,29 @@ mock_resource "aws_lb_listener_rule" {
 
 mock_data "aws_lb_listener_rule" {
   defaults = {
+    arn      = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
     priority = 100
   }
 }
 
 mock_data "aws_lb_listener" {
   defaults = {
+    arn            = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
     default_action = [{ type = "fixed-response", target_group_arn = "", forward = [] }]
   }
 }
 
 mock_data "aws_lb_target_group" {
   defaults = {
+    arn                  = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"
     target_type          = "ip"
     deregistration_delay = "15"
     health_check         = [{ interval = 5, timeout = 3 }]
+  }
+}
+
+mock_data "aws_lb" {
+  defaults = {
+    arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/edge/1111111111111111"
   }
 }

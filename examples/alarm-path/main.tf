@@ -1,0 +1,50 @@
+# For a listener that nobody may touch: CloudWatch notices the 503s of the sleeping service, and wakes it
+# after one to three minutes. Every request until then is lost to its client, and other services' 503s
+# on the same load balancer wake this one too. What else it costs: docs/technical, "The alarm path".
+
+variable "load_balancer_name" {
+  description = "Name of the Application Load Balancer."
+  type        = string
+}
+
+variable "target_group_name" {
+  description = "Name of the service's target group."
+  type        = string
+}
+
+variable "cluster_name" {
+  description = "Name of the ECS cluster."
+  type        = string
+}
+
+variable "service_name" {
+  description = "Name of the ECS service; where it is made by Terraform, with ignore_changes = [desired_count]."
+  type        = string
+}
+
+data "aws_lb" "this" {
+  name = var.load_balancer_name
+}
+
+data "aws_lb_target_group" "web" {
+  name = var.target_group_name
+}
+
+module "scale_to_zero" {
+  source = "../../"
+
+  name              = var.service_name
+  cluster_name      = var.cluster_name
+  service_name      = var.service_name
+  target_group_arn  = data.aws_lb_target_group.web.arn
+  wake_path         = "alarm"
+  load_balancer_arn = data.aws_lb.this.arn
+
+  # Nobody waits for this wake, and every 503 may begin one: longer spells, fewer of them.
+  idle_minutes = 30
+}
+
+output "function_name" {
+  description = "Name of the warmkeeper, for `aws lambda invoke` with a command."
+  value       = module.scale_to_zero.function_name
+}

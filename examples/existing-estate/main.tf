@@ -1,0 +1,92 @@
+# Another team's estate: load balancer, listener, target group and service rule are looked up, and
+# nothing of theirs is changed. The rule has a host of its own, so the module gets the same conditions.
+#
+# For them to have: a rule of its own for the service, ignore_changes = [desired_count] on it, a health
+# check interval of 5 s with health_check_grace_period_seconds on the service, three free priorities
+# right before the rule. `terraform plan` warns of most of that where it is not so.
+
+variable "load_balancer_name" {
+  description = "Name of the Application Load Balancer."
+  type        = string
+}
+
+variable "listener_port" {
+  description = "Port of the listener that the service rule is on."
+  type        = number
+  default     = 443
+}
+
+variable "service_rule_priority" {
+  description = "Priority of the service rule. The three numbers before it are to be free."
+  type        = number
+}
+
+variable "hosts" {
+  description = "Host headers of the service rule, exactly as they stand there."
+  type        = list(string)
+}
+
+variable "target_group_name" {
+  description = "Name of the service's target group."
+  type        = string
+}
+
+variable "cluster_name" {
+  description = "Name of the ECS cluster."
+  type        = string
+}
+
+variable "service_name" {
+  description = "Name of the ECS service."
+  type        = string
+}
+
+variable "notification_emails" {
+  description = "Who is told."
+  type        = set(string)
+  default     = []
+}
+
+data "aws_lb" "this" {
+  name = var.load_balancer_name
+}
+
+data "aws_lb_listener" "this" {
+  load_balancer_arn = data.aws_lb.this.arn
+  port              = var.listener_port
+}
+
+data "aws_lb_listener_rule" "service" {
+  listener_arn = data.aws_lb_listener.this.arn
+  priority     = var.service_rule_priority
+}
+
+data "aws_lb_target_group" "service" {
+  name = var.target_group_name
+}
+
+module "scale_to_zero" {
+  source = "../../"
+
+  name             = var.service_name
+  cluster_name     = var.cluster_name
+  service_name     = var.service_name
+  target_group_arn = data.aws_lb_target_group.service.arn
+  service_rule_arn = data.aws_lb_listener_rule.service.arn
+  rule_priority    = var.service_rule_priority - 3
+
+  # Not read from the rule: a data source lags one apply behind a change, and the hosts are yours to say.
+  conditions = { hosts = var.hosts }
+
+  notification_emails = var.notification_emails
+}
+
+output "function_name" {
+  description = "Name of the warmkeeper, for `aws lambda invoke` with a command."
+  value       = module.scale_to_zero.function_name
+}
+
+output "status_path" {
+  description = "Path of the status, on the service's own hosts: for an uptime check that wakes nothing."
+  value       = module.scale_to_zero.status_path
+}

@@ -1,0 +1,47 @@
+"""Every example and every block of Terraform code in the documents, with the mocked provider."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.module import plans
+
+pytestmark = pytest.mark.terraform
+
+
+@pytest.fixture(scope="module")
+def states() -> Iterator[dict[str, dict[str, Any]]]:
+    """Of one run of Terraform over all of them; PlansError with what it said of which."""
+    (plans.ROOT / ".cache").mkdir(exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="plans-", dir=plans.ROOT / ".cache"))
+    try:
+        yield plans.states(scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def test_every_example_is_applied_and_inventoried() -> None:
+    folders = {path.parent.name for path in (plans.ROOT / "examples").glob("*/main.tf")}
+    assert set(plans.EXAMPLES) == folders
+    assert {path.stem for path in plans.INVENTORIES.glob("*.txt")} == folders
+
+
+@pytest.mark.parametrize("example", plans.EXAMPLES)
+def test_an_example_makes_what_its_inventory_says(
+    states: dict[str, dict[str, Any]], example: str
+) -> None:
+    recorded = (plans.INVENTORIES / f"{example}.txt").read_text()
+    assert plans.inventory(states[example]) == recorded, "make inventory, and look at the changes"
+
+
+@pytest.mark.parametrize("block", plans.blocks())
+def test_the_code_in_the_documents_is_what_terraform_applies(
+    states: dict[str, dict[str, Any]], block: str
+) -> None:
+    assert list(plans.resources(states[block]))
