@@ -291,6 +291,7 @@ class Observation:
     called: bool = False  # asleep on the alarm path: the wake alarm is in ALARM
     protected: bool | None = None
     lost: str = ""  # what else is not as it was wired: ASTRAY or NO_ALARM
+    crowded: bool = False  # the wake rule is up, and stands before a rule that it must not hide
     stopped_reason: str = ""
     reason: str = ""  # of the decision that followed
 
@@ -605,6 +606,14 @@ def free_priority(rules: Mapping[str, int], to: Rule, config: Config) -> int:
     raise RuleStuckError(f"{NO_NUMBER} next to the service rule's {service} to put our own {to}")
 
 
+def hides_others(rules: Mapping[str, ListenerRule], config: Config) -> bool:
+    """Whether the wake rule, up, stands before one of our other rules or a stranger's."""
+    numbers = {arn: rule["Priority"] for arn, rule in rules.items()}
+    wake, service = numbers.pop(config.wake_rule_arn), numbers.pop(config.service_rule_arn)
+    behind = {arn: number for arn, number in numbers.items() if number > wake}
+    return any(arn in config.own_rule_arns or number < service for arn, number in behind.items())
+
+
 class Aws:
     """The outside: every AWS call, the clock and sleep. The one seam at which tests stand."""
 
@@ -759,12 +768,10 @@ class Aws:
         moved = [{"RuleArn": self.config.wake_rule_arn, "Priority": number}]
         self.caller("elbv2", stamp).set_rule_priorities(RulePriorities=moved)
 
-    def unhide_rules(self) -> None:
-        """Where the wake rule is up, put it behind our others, which Terraform may have moved."""
+    def make_room(self) -> None:
+        """Put a wake rule that is up to where it is before no other's rule. RuleStuckError."""
         stands, rules = self.rules()
-        numbers = {arn: rule["Priority"] for arn, rule in rules.items()}
-        up = numbers.get(self.config.wake_rule_arn, 0)
-        if stands is Rule.UP and any(numbers.get(own, 0) > up for own in self.config.own_rule_arns):
+        if stands is Rule.UP:
             self.put_rule(rules, Rule.UP)
 
     def alarm_state(self, arn: str) -> str:
@@ -950,10 +957,12 @@ class Warmkeeper:
         wired = set(self.config.target_group_arns)
         settled = stands in (Rule.UP, Rule.DOWN)
         astray = settled and not wired & forwards_to(rules[self.config.service_rule_arn])
+        crowded = stands is Rule.UP and hides_others(rules, self.config)
+        seen = replace(seen, rule=stands, tasks=tasks, crowded=crowded)
         if astray or live is None:
             running = tuple(task for task in tasks if task["lastStatus"] == "RUNNING")
-            return replace(seen, rule=stands, tasks=tasks, live=running, lost=ASTRAY)
-        return replace(seen, rule=stands, tasks=tasks, live=live)
+            return replace(seen, live=running, lost=ASTRAY)
+        return replace(seen, live=live)
 
     def why_not(self, services: tuple[Service, ...], since: float) -> str:
         """ECS's reason why nothing has started since then; "" where it says nothing."""
@@ -1032,6 +1041,16 @@ class Warmkeeper:
             if not decision.again:
                 return replace(seen, memory=after, reason=decision.reason)
         raise RuntimeError("somebody else wrote the memory first, ten times in a row")
+
+    def make_room(self, seen: Observation) -> Observation:
+        """Somebody put a rule between the wake rule, up, and the service rule, or moved ours."""
+        try:
+            self.aws.make_room()
+        except RuleStuckError as error:
+            self.tell(f"needs attention: {error}; woken for good")
+            return self.act(Signal(Kind.WAKE))
+        log(level="INFO", message="the wake rule made room for others")
+        return seen
 
     def rescue(self, signal: Signal, error: TableGoneError) -> Observation:
         """Where nothing can be remembered nothing can fall asleep: give, and let through."""
@@ -1202,11 +1221,8 @@ class Warmkeeper:
             return {"reason": "restore_on_destroy is false: left as it is"}
         seen = self.wait(deadline, kind) if kind is Kind.RESTORE else self.act(signal)
         reason = seen.reason
-        if kind is Kind.RECONCILE:
-            try:
-                self.aws.unhide_rules()
-            except RuleStuckError as error:  # as before, then: no reason to fail an apply
-                log(level="WARNING", message="the wake rule hides others", reason=str(error))
+        if seen.crowded and kind in (Kind.TICK, Kind.RECONCILE):
+            seen = self.make_room(seen)
         if kind is Kind.RESTORE and not seen.missing:  # Terraform takes the function away next
             self.aws.sleep(seen.memory.stamp + SLOW_SETTLE_SECONDS - self.aws.now())
         if seen.missing and kind in (Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN):

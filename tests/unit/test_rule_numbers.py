@@ -123,16 +123,32 @@ def test_where_there_is_none_it_is_up_and_served_by_its_own_rule_and_somebody_is
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_rule_that_comes_before_the_service_rule_is_not_overtaken_the_next_time(
+def test_a_rule_that_comes_before_the_service_rule_is_not_overtaken(
     phase: Callable[..., World],
 ) -> None:
     world = begin(phase, lambda w: take(w, 98))
-    world.minutes(30)  # where ours is up already, it stays before the newcomer for this sleep
-    world.signal(Kind.REQUEST)
-    follow(world, 20)
+    world.minutes(1)
+    assert not world.rule_up or overtaken(world) == []
     world.minutes(30)
     assert world.phase() is Phase.ASLEEP
-    assert overtaken(world) == []
+    assert world.rules[WAKE_RULE] == 99
+    world.signal(Kind.REQUEST)
+    follow(world, 20)
+    assert world.phase() is Phase.AWAKE
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_where_a_newcomer_leaves_no_place_it_is_up_and_somebody_is_told(
+    phase: Callable[..., World],
+) -> None:
+    world = begin(phase, lambda w: take(w, 99))
+    world.minutes(30)
+    assert world.desired == 1
+    assert not in_the_way(world)
+    assert any("needs attention: no rule number is free" in notice for notice in world.notices)
+    told = len(world.notices)
+    world.minutes(120)
+    assert len(world.notices) == told
 
 
 @pytest.mark.parametrize("phase", PHASES)
