@@ -26,6 +26,7 @@ CONTROL_GROUP = f"{BALANCING}:targetgroup/staging-control/t2"
 SERVICE_GROUP = f"{BALANCING}:targetgroup/staging/t3"
 IDLE_ALARM = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:staging-idle"
 WAKE_ALARM = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:staging-wake"
+PAGED = {"describe_rules"}
 
 ENVIRONMENT = {
     "NAME": "staging",
@@ -201,6 +202,10 @@ class World:
             raise ReadTimeoutError(endpoint_url="https://aws.example")
         return effect()
 
+    def changed(self, call: str) -> None:
+        """A call that changes something was made."""
+        self.calls.append((self.time, call))
+
     def did(self, what: str) -> int:
         return sum(1 for _, call in self.calls if call == what)
 
@@ -227,7 +232,13 @@ class SimulatedAws(wk.Aws):
             "sns": Topic,
             "ssm": Parameters,
         }[service](self.world)
-        return Stepped(client, taking)
+        return Stepped(self, client, taking)
+
+    def call(
+        self, operation: str, taking: bool, effect: Callable[[], Any], _: dict[str, Any]
+    ) -> Any:
+        """One call with its arguments, the last; `effect` is what it does to the World."""
+        return self.world.step(operation, taking, effect)
 
 
 @dataclass
@@ -238,21 +249,36 @@ class Client:
 
 @dataclass
 class Stepped:
-    """A client, each of whose calls goes through `World.step`."""
+    """A client, each of whose calls goes through `SimulatedAws.call`."""
 
+    aws: SimulatedAws
     client: Client
     taking: bool
 
     def __getattr__(self, operation: str) -> Any:
-        attribute = getattr(self.client, operation)
-        if operation in ("exceptions", "get_paginator"):
-            return attribute
+        if operation == "exceptions":
+            return self.client.exceptions
+        # boto3 asks for the pages only when they are read, which here is at once
+        attribute = getattr(self.client, "paginate" if operation in PAGED else operation)
 
         def call(**arguments: Any) -> Any:
-            world = self.client.world
-            return world.step(operation, self.taking, lambda: attribute(**arguments))
+            return self.aws.call(operation, self.taking, lambda: attribute(**arguments), arguments)
 
         return call
+
+    def get_paginator(self, operation: str) -> Paginator:
+        return Paginator(self, operation)
+
+
+@dataclass
+class Paginator:
+    """As boto3's: `paginate` calls the operation that it was got for."""
+
+    client: Stepped
+    operation: str
+
+    def paginate(self, **arguments: Any) -> Any:
+        return getattr(self.client, self.operation)(**arguments)
 
 
 class Database(Client):
@@ -292,7 +318,7 @@ class Ecs(Client):
 
     def update_service(self, *, service: str, desiredCount: int, **_: Any) -> None:
         assert service == "app"
-        self.world.calls.append((self.world.time, f"count {desiredCount}"))
+        self.world.changed(f"count {desiredCount}")
         self.world.set_desired(desiredCount)
 
     def list_tasks(self, *, desiredStatus: str, **_: Any) -> dict[str, Any]:
@@ -341,10 +367,6 @@ class LoadBalancing(Client):
             ]
         }
 
-    def get_paginator(self, name: str) -> LoadBalancing:
-        assert name == "describe_rules"
-        return self
-
     def paginate(self, *, ListenerArn: str) -> list[dict[str, Any]]:
         assert ListenerArn == f"{BALANCING}:listener/app/staging/a1/l1"
         rules = [self._rule(arn, str(number)) for arn, number in self.world.rules.items()]
@@ -365,7 +387,7 @@ class LoadBalancing(Client):
         others = {n for arn, n in self.world.rules.items() if arn != move["RuleArn"]}
         assert move["Priority"] not in others, "PriorityInUse"
         self.world.rules[move["RuleArn"]] = move["Priority"]
-        self.world.calls.append((self.world.time, "rule up" if self.world.rule_up else "rule down"))
+        self.world.changed("rule up" if self.world.rule_up else "rule down")
 
 
 class CloudWatch(Client):
