@@ -43,7 +43,7 @@ endef
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(VENV)/.installed ## Make .venv with what the demo and the tests need
@@ -97,6 +97,12 @@ test: lint ## Check everything: static checks, then every test (CI=1: a skip is 
 .PHONY: model
 model: setup ## Explore the interleavings of the warmkeeper with wider bounds than make test has
 	@MODEL=1 $(BIN)/python -m pytest tests/model --numprocesses=0 -s
+
+.PHONY: reliability
+reliability: setup terraform ## Try to break it with wide bounds: docs/reliability.md
+	@rm -rf .cache/figures
+	@RELIABILITY=1 MODEL=1 $(BIN)/python -m pytest $$($(BIN)/python tools/reliability.py --tests)
+	@$(BIN)/python tools/reliability.py
 
 .PHONY: lint
 lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, terraform, the README's tables, checkov

@@ -10,8 +10,8 @@ import pytest
 
 # What breaks soonest and runs fastest comes first.
 ORDER = (
-    "unit", "rights", "model", "package", "localcloud", "module", "integration", "browser",
-    "mutants",
+    "unit", "rights", "model", "faults", "fidelity", "package", "localcloud", "module",
+    "integration", "browser", "mutants",
 )  # fmt: skip
 
 

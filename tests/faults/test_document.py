@@ -1,0 +1,48 @@
+"""docs/reliability.md is of its figures, and its figures are of the code that is here."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.faults import matrix
+from tools import reliability
+
+
+def kept() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(reliability.KEPT.read_text())
+    return found
+
+
+def test_the_cells_of_the_document_are_those_that_the_code_has_now() -> None:
+    assert kept()["sections"]["faults"]["sites"] == matrix.census(), "run `make reliability`"
+
+
+def test_the_document_is_made_of_the_figures_that_are_kept() -> None:
+    assert reliability.DOCUMENT.read_text() == reliability.render(kept())
+
+
+def test_the_document_has_every_section_that_tests_record() -> None:
+    sections = reliability.recording()
+    assert sections
+    assert set(sections) <= set(reliability.SECTIONS)
+    assert set(kept()["sections"]) == set(sections), "run `make reliability`"
+
+
+def test_nothing_was_lost_in_the_run_that_the_document_tells_of() -> None:
+    found = kept()["sections"]
+    assert found["faults"]["total"]["lost"] == 0
+    assert found["faults"]["total"]["longest heal"] <= matrix.HEAL_SECONDS
+    assert [run["wrong"] for run in found["long run"].values()] == [0] * len(found["long run"])
+    assert {run["days"] for run in found["long run"].values()} == {30.0}
+
+
+def test_figures_of_half_a_run_are_refused() -> None:
+    half: dict[str, dict[str, Any]] = {
+        "census": {"PutItem": {"faults": {"fails": 2}}},
+        "asleep; tick": {"cells": 1, "plays": 1, "heals": {"0": 1}},
+    }
+    with pytest.raises(reliability.StaleError, match="1 cells of 2"):
+        reliability.faults_together(half)

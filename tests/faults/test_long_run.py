@@ -1,0 +1,77 @@
+"""Days of people, probes, sockets, deployments, deaths and faults: nobody lost, nothing stuck."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import warmkeeper as wk
+from warmkeeper import Phase
+
+from tests import figures
+from tests.faults.long_run import LongRun
+
+THOROUGH = bool(os.environ.get("RELIABILITY"))  # `make reliability`
+DAYS = 30.0 if THOROUGH else 2.0
+SEEDS = range(1, 7 if THOROUGH else 4)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nothing_is_lost_and_nothing_stuck(seed: int) -> None:
+    run = LongRun(seed=seed, days=DAYS)
+    run.play()
+    hours = {str(phase): round(run.hours(phase), 1) for phase in Phase}
+    assert run.tally["requests"] > 50 * DAYS, "nobody came"
+    assert run.tally["calls struck"] > 2 * DAYS, "nothing went wrong"
+    assert hours["asleep"] > 0.3 * 24 * DAYS, "it hardly ever slept"
+    figures.record(
+        "long run",
+        f"seed {seed}",
+        {
+            "days": DAYS,
+            **run.tally,
+            "hours": hours,
+            "task hours": round(run.task_seconds / 3600, 1),
+            "median wait": round(statistics.median(run.waited), 2),
+            "longest wait": round(max(run.waited), 1),
+            "longest out of step": round(max((s for _, s in run.stuck()), default=0.0), 1),
+            "wrong": len(run.wrong),
+        },
+    )
+    assert not run.wrong, "\n".join(run.wrong)
+
+
+# --- what the long run would show --------------------------------------------------------------
+def deaf_to_beats(patch: pytest.MonkeyPatch) -> None:
+    """An open socket is nobody's activity."""
+    act = wk.Warmkeeper.act
+
+    def deaf(keeper: wk.Warmkeeper, signal: wk.Signal) -> wk.Observation:
+        beats = signal.kind is wk.Kind.BEAT
+        return act(keeper, replace(signal, active=False) if beats else signal)
+
+    patch.setattr(wk.Warmkeeper, "act", deaf)
+
+
+def running_taken_for_live(patch: pytest.MonkeyPatch) -> None:
+    """A task that runs is believed to serve."""
+    patch.setattr(wk.Aws, "live", lambda _, tasks: tasks)
+
+
+def no_ticks(patch: pytest.MonkeyPatch) -> None:
+    """Edges alone."""
+    patch.setattr(LongRun, "_tick", lambda _: None)
+
+
+@pytest.mark.parametrize("break_it", [deaf_to_beats, running_taken_for_live, no_ticks])
+def test_a_broken_warmkeeper_is_found(
+    break_it: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_it(monkeypatch)
+    run = LongRun(seed=2, days=1.5)
+    run.play()
+    print(*run.wrong[:5], sep="\n")
+    assert run.wrong

@@ -1,0 +1,279 @@
+"""What the tests found out about reliability, as docs/reliability.md.
+
+`make reliability` runs the tests that record figures (tests/figures.py) with their wide bounds, and
+this keeps what they found in tools/reliability.json and makes the document of it.
+
+    python tools/reliability.py            gathers the figures of the last run, writes both
+    python tools/reliability.py --print    writes the document of the figures that are kept
+    python tools/reliability.py --tests    prints the test files that record figures
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+if __package__ in (None, ""):
+    sys.path[:0] = [str(ROOT), str(ROOT / "lambda")]
+
+from tests import figures  # noqa: E402
+
+KEPT = ROOT / "tools" / "reliability.json"
+DOCUMENT = ROOT / "docs" / "reliability.md"
+RECORDS = re.compile(r"figures\.record\(\s*\"([\w ]+)\"")
+SUMMED = ("cells", "plays", "requests", "lost", "taken by the fault itself")
+HEAD = """\
+# What was tried to break it
+
+Made by `make reliability` on {on}; do not edit. Each figure is of the real \
+`lambda/warmkeeper.py`. A test holds this document against its figures, and against the calls \
+that the code makes now. \
+How it works, and so why it should hold, is in [the architecture]\
+(technical/ecs-scale-to-zero.md).
+
+"""
+
+
+class StaleError(Exception):
+    """The figures are not those of one whole run. The message says what to do."""
+
+
+# --- gathering ---------------------------------------------------------------------------------
+def recording() -> dict[str, list[str]]:
+    """The sections for which tests record figures, each with its test files."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for section in dict.fromkeys(RECORDS.findall(path.read_text())):
+            found.setdefault(section, []).append(str(path.relative_to(ROOT)))
+    return found
+
+
+def gathered(sections: Iterable[str]) -> dict[str, Any]:
+    """What the last run found, by section. StaleError for a section without figures."""
+    found = {}
+    for section in sections:
+        kept = figures.recorded(section)
+        if not kept:
+            raise StaleError(f"no figures of {section!r}: run `make reliability`")
+        found[section] = faults_together(kept) if section == "faults" else kept
+    return found
+
+
+def faults_together(kept: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The cells of all scenes and signals, summed, with the times to heal by the second."""
+    census = kept["census"]
+    total: Counter[str] = Counter()
+    heals: Counter[int] = Counter()
+    scenes: dict[str, Counter[str]] = {}
+    for name, found in kept.items():
+        if name == "census":
+            continue
+        scene, _, _ = name.partition("; ")
+        for key in SUMMED:
+            total[key] += found.get(key, 0)
+            scenes.setdefault(scene, Counter())[key] += found.get(key, 0)
+        heals.update({int(second): count for second, count in found["heals"].items()})
+    cells = sum(sum(row["faults"].values()) for row in census.values())
+    if total["cells"] != cells:
+        raise StaleError(f"{total['cells']} cells of {cells} were played: run `make reliability`")
+    seconds = sorted(heals.elements())
+    times = {"median heal": seconds[len(seconds) // 2], "longest heal": seconds[-1]}
+    return {"total": {**total, **times}, "scenes": scenes, "sites": census}
+
+
+# --- the document ------------------------------------------------------------------------------
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A Markdown table."""
+    lines = [list(map(str, head)), ["---"] * len(list(head)), *(list(map(str, r)) for r in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n\n"
+
+
+def number(value: object) -> str:
+    return f"{value:,g}" if isinstance(value, int | float) else str(value)
+
+
+def plain(found: Mapping[str, Any]) -> str:
+    """Figures by name, those of one name in one line."""
+
+    def words(value: Any) -> str:
+        if isinstance(value, Mapping):
+            return "; ".join(f"{key}: {words(each)}" for key, each in value.items())
+        if isinstance(value, list):
+            return ", ".join(words(each) for each in value)
+        return number(value)
+
+    return table(("what", "found"), ((name, words(each)) for name, each in found.items()))
+
+
+def faults(found: Mapping[str, Any]) -> str:
+    """Totals, sites by fault, and where each site is reached."""
+    total, sites = found["total"], found["sites"]
+    kinds = list(dict.fromkeys(kind for row in sites.values() for kind in row["faults"]))
+    text = (
+        f"**{total['cells']:,} cells**, played {total['plays']:,} times. Requests: "
+        f"{total['requests']:,}, of which **{total['lost']:,} were lost** and "
+        f"{total['taken by the fault itself']:,} answers were taken by the fault itself (the "
+        f"function that held the request was killed; asked again, it was served). Time to heal "
+        f"after the fault's end: median {total['median heal']} s, at most "
+        f"{total['longest heal']} s; two ticks are allowed.\n\n"
+    )
+    text += "Cells by call site and fault; each was played and passed:\n\n"
+    text += table(
+        ("call site", *kinds),
+        (
+            (site, *(row["faults"].get(kind) or "–" for kind in kinds))
+            for site, row in sites.items()
+        ),
+    )
+    text += impossible(sites)
+    text += "Cells by the phase in which the call is made:\n\n"
+    phases = ("awake", "drowsy", "asleep", "waking")
+    text += table(
+        ("call site", *phases, "signals"),
+        (
+            (site, *(row["phases"].get(p) or "–" for p in phases), ", ".join(row["signals"]))
+            for site, row in sites.items()
+        ),
+    )
+    text += "By scene:\n\n"
+    return text + table(
+        ("scene", *SUMMED),
+        ((scene, *(f"{row[key]:,}" for key in SUMMED)) for scene, row in found["scenes"].items()),
+    )
+
+
+def impossible(sites: Iterable[str]) -> str:
+    """Why some cells cannot occur, in the words of the faults themselves."""
+    from tests.faults.faults import FAULTS
+
+    why: dict[str, list[str]] = {}
+    for fault in FAULTS.values():
+        for site in sites:
+            if reason := fault.impossible(site):
+                why.setdefault(f"*{fault.name}*: {reason}", []).append(site)
+    lines = [f"- {reason}: {', '.join(where)}." for reason, where in why.items()]
+    held = [f"*{fault.name}*" for fault in FAULTS.values() if not fault.may_last]
+    lines.append(f"- Once only, and never for a while: {', '.join(held)}.")
+    lines.append("- A phase with – : no signal makes this call in it.")
+    return "A – is a cell that cannot occur:\n\n" + "\n".join(lines) + "\n\n"
+
+
+def wakes(found: Mapping[str, Mapping[str, Any]]) -> str:
+    columns = list(dict.fromkeys(key for row in found.values() for key in row))
+    rows = ((name, *(number(row.get(c, "–")) for c in columns)) for name, row in found.items())
+    return table(("failure", *columns), rows)
+
+
+def long_run(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """A column for each run, a row for each figure."""
+    rows: dict[str, dict[str, str]] = {}
+    for name, run in found.items():
+        flat = {**run, **{f"hours {phase}": h for phase, h in run["hours"].items()}}
+        for key, value in flat.items():
+            if key != "hours":
+                rows.setdefault(key, {})[name] = number(value)
+    return table(
+        ("", *found), ((key, *(row.get(n, "0") for n in found)) for key, row in rows.items())
+    )
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the document: what it is about, and how its figures read."""
+
+    title: str
+    about: str
+    text: Callable[[Mapping[str, Any]], str] = plain
+
+
+SECTIONS = {
+    "model": Section(
+        "Every order of calls",
+        "Two and three warmkeepers, clients and outside events at once, one AWS call at a time, in "
+        "every order within the bounds, with calls that land late, old answers and deaths between.",
+    ),
+    "faults": Section(
+        "Every call, going wrong",
+        "One process, a clock that jumps. For every call that the code makes, by every signal that "
+        "makes it, in every phase: the call fails, hangs, is done without an answer, shows the "
+        "past, or the function is killed before or after it; once, or for three minutes on every "
+        "such call of anybody. The signal is heard with nobody else there, and with somebody who "
+        "comes three seconds later, and the play goes on until the service is asleep again. Each "
+        "time the end must be the one that is reached without the fault, the remembered count must "
+        "be there at every step, AWS must be as the phase says within two ticks of the fault's "
+        "end, and whoever follows a 307, honours Retry-After or is a page that polls must have "
+        "been served by the application.",
+        faults,
+    ),
+    "failed wakes": Section(
+        "Services that cannot start",
+        "Somebody asks twice a minute, day and night. A task that stops is replaced after ten "
+        "seconds: ECS itself paces that, so the task hours are an upper bound.",
+        wakes,
+    ),
+    "long run": Section(
+        "Days on end",
+        "A staging service with its people (sessions in working hours, some of which leave a "
+        "socket open that sends beats), probes, scanners, deployments, counts set by hand, tasks "
+        "that die, and faults on random calls; CloudWatch one to three minutes late. Drawn from a "
+        "seed. `wrong` counts lost requests, sockets cut, counts forgotten, and times out of step "
+        "of more than two ticks.",
+        long_run,
+    ),
+    "events": Section(
+        "What it is told",
+        "Recorded events of every kind, changed at random: a refusal does nothing, and the HTTP "
+        "path always answers.",
+    ),
+    "rights": Section(
+        "What it may do",
+        "The calls that were recorded, held against the policy of the function's role.",
+    ),
+}
+
+
+def render(kept: Mapping[str, Any]) -> str:
+    """The document of these figures."""
+    text = HEAD.format(on=kept["on"])
+    for name, section in SECTIONS.items():
+        if found := kept["sections"].get(name):
+            command = " ".join(kept["commands"][name])
+            text += f"## {section.title}\n\n{section.about}\n\n`{command}`\n\n"
+            text += section.text(found)
+    return text.rstrip() + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--print", action="store_true", help="of the figures that are kept")
+    parser.add_argument("--tests", action="store_true", help="the test files that record figures")
+    arguments = parser.parse_args()
+    sections = recording()
+    if arguments.tests:
+        print(*sorted({test for tests in sections.values() for test in tests}))
+        return 0
+    if not arguments.print:
+        today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        run = "RELIABILITY=1 MODEL=1 .venv/bin/python -m pytest"
+        kept = {
+            "on": f"{today}, Python {platform.python_version()}, {platform.machine()}",
+            "commands": {name: [run, *tests] for name, tests in sections.items()},
+            "sections": gathered(sections),
+        }
+        KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    DOCUMENT.write_text(render(json.loads(KEPT.read_text())))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
