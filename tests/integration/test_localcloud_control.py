@@ -408,28 +408,35 @@ def test_an_event_is_not_retried_where_that_is_switched_off(cloud: LocalCloud) -
     assert len(runs(cloud, name)) == 1
 
 
-def test_reserved_concurrency_throttles(cloud: LocalCloud) -> None:
+@pytest.mark.parametrize(("maximum_age", "seconds"), [(60, 60), (None, 6 * 3600)])
+def test_reserved_concurrency_throttles(
+    cloud: LocalCloud, maximum_age: int | None, seconds: int
+) -> None:
     """Developer Guide, "Configuring reserved concurrency"; API Reference, Invoke: 429. An event
-    that is throttled for longer than its maximum age goes to the failure destination."""
+    that is throttled for longer than its maximum age (six hours unless configured) goes to the
+    failure destination."""
     name = deploy(cloud)
     topic = client(cloud, "sns").create_topic(Name=f"old-{name}")["TopicArn"]
     functions = client(cloud, "lambda")
     functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
     functions.put_function_event_invoke_config(
         FunctionName=name,
-        MaximumEventAgeInSeconds=60,
+        **({"MaximumEventAgeInSeconds": maximum_age} if maximum_age else {}),
         DestinationConfig={"OnFailure": {"Destination": topic}},
     )
     with pytest.raises(ClientError) as caught:
         invoke(cloud, name)
     assert caught.value.response["Error"]["Code"] == "TooManyRequestsException"
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
+    began = cloud.now()
     invoke(cloud, name, InvocationType="Event")
 
     def record() -> Any:
         return [mail for mail in cloud.mailbox() if mail["topic"] == topic]
 
-    assert 60 <= cloud.advance_until(record, minutes=20, speed=200) < 200
+    cloud.advance_until(record, minutes=600, speed=seconds)
+    took = record()[0]["time"] - began
+    assert seconds <= took < seconds + 310  # tried again every five minutes in the end
     context = json.loads(record()[0]["message"])["requestContext"]
     assert (context["condition"], context["approximateInvokeCount"]) == ("EventAgeExceeded", 0)
 
@@ -511,6 +518,19 @@ def test_only_events_that_match_reach_the_target(cloud: LocalCloud) -> None:
     time.sleep(0.5)
     details = [run["event"]["detail"] for run in runs(cloud, name)]
     assert sorted(details, key=str) == sorted([sent[0][1], sent[4][1]], key=str)
+
+
+def test_a_pattern_is_tested_and_refused_as_by_eventbridge(cloud: LocalCloud) -> None:
+    """API Reference, TestEventPattern and PutRule: InvalidEventPatternException."""
+    events = client(cloud, "events")
+    event = json.dumps({"source": "aws.ecs", "detail": {"group": "service:web"}})
+    for wanted, result in (("service:", True), ("family:", False)):
+        pattern = json.dumps({"detail": {"group": [{"prefix": wanted}]}})
+        assert events.test_event_pattern(EventPattern=pattern, Event=event)["Result"] is result
+    with pytest.raises(ClientError) as caught:
+        events.put_rule(Name="odd", EventPattern='{"source": [{"like": "aws.*"}]}')
+    assert caught.value.response["Error"]["Code"] == "InvalidEventPatternException"
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
 def test_sns_delivers_to_functions_and_waits_for_people_to_confirm(cloud: LocalCloud) -> None:
@@ -598,6 +618,55 @@ def test_faults_hit_as_often_as_they_are_told(cloud: LocalCloud) -> None:
     with pytest.raises(ClientError) as caught:
         ecs.list_clusters()
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+
+
+def test_each_kind_of_fault_does_what_it_says(cloud: LocalCloud) -> None:
+    """On any call, by service, action, caller and a part of the resource's name."""
+    sqs = client(cloud, "sqs")
+    sqs.create_queue(QueueName="queue")
+
+    def ask(queue: str = "queue") -> float:
+        began = time.monotonic()
+        sqs.get_queue_attributes(QueueUrl=f"{cloud.endpoint}/123456789012/{queue}")
+        return time.monotonic() - began
+
+    about: dict[str, Any] = {"count": 1, "resource": "queue", "caller": "tester"}
+    cloud.fault("fail", "sqs", "GetQueueAttributes", code="Own", status=503, message="m", **about)
+    with pytest.raises(ClientError) as caught:
+        ask()
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+    assert "m" in str(caught.value)
+    cloud.fault("throttle", "sqs", "GetQueueAttributes", **about)
+    with pytest.raises(ClientError, match="Rate exceeded"):
+        ask()
+    cloud.fault("delay", "sqs", "GetQueueAttributes", seconds=0.5, **about)
+    assert ask() >= 0.5
+    cloud.fault("hang", "sqs", "GetQueueAttributes", seconds=0.5, **about)
+    began = time.monotonic()
+    with pytest.raises(HTTPClientError):
+        ask()
+    assert time.monotonic() - began >= 0.5
+    cloud.fault("fail", "sqs", "GetQueueAttributes", resource="another")
+    assert ask() < 0.5
+    assert [fault["hits"] for fault in cloud.faults()] == [1, 1, 1, 1, 0]
+
+
+def test_faults_are_listed_and_taken_back_one_by_one(cloud: LocalCloud) -> None:
+    ecs = client(cloud, "ecs")
+    first = cloud.fault("fail", "ecs", "ListClusters")
+    second = cloud.fault("fail", "ecs", "ListServices")
+    assert [fault["id"] for fault in cloud.faults()] == [first, second]
+    cloud.clear_fault(first)
+    ecs.list_clusters()
+    with pytest.raises(ClientError):
+        ecs.list_services()
+    assert [(fault["id"], fault["hits"]) for fault in cloud.faults()] == [(second, 1)]
+    with pytest.raises(OSError, match="404"):
+        cloud.clear_fault(first)
+    with pytest.raises(OSError, match="400"):
+        cloud.fault("explode", "ecs", "ListClusters")
+    with pytest.raises(OSError, match="400"):
+        cloud.fault("fail", "ecs", "ListClusters", sevrice="ecs")
 
 
 def test_a_call_whose_answer_is_lost_has_been_done(cloud: LocalCloud) -> None:

@@ -20,6 +20,7 @@ import aiohttp
 import boto3
 import pytest
 import urllib3
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.localcloud.client import LocalCloud, running
@@ -66,7 +67,7 @@ web.run_app(app, host="127.0.0.1", port=int(os.environ["PORT"]), print=None)
 """
 
 FUNCTION = """
-import base64, json
+import base64, json, time
 
 def handler(event, context):
     if "source" in event:  # an alarm
@@ -76,6 +77,8 @@ def handler(event, context):
     how = query.get("how", "echo")
     if how == "fail":
         raise RuntimeError("as asked")
+    if how == "slow":
+        time.sleep(2)
     if how == "malformed":
         return {"body": "no status"}
     if how == "big":
@@ -105,7 +108,7 @@ class Estate:
     security_group: str = ""
     count: int = 0
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, **config: Any) -> Any:
         """A boto3 client of a user."""
         return boto3.client(
             service,  # type: ignore[call-overload]
@@ -113,6 +116,7 @@ class Estate:
             region_name="us-east-1",
             aws_access_key_id="tester",
             aws_secret_access_key="tester",
+            config=Config(**config),
         )
 
     def function(self, **more: Any) -> str:
@@ -338,8 +342,8 @@ class Running:
         return list(self.ecs.describe_tasks(cluster=self.cluster, tasks=arns)["tasks"])
 
 
-def define(estate: Estate, family: str, mark: str = "first") -> str:
-    """Register a task definition of the app; returns its ARN."""
+def define(estate: Estate, family: str, mark: str = "first", **more: Any) -> str:
+    """Register a task definition of the app; `more` is its container's. Returns its ARN."""
     container = {
         "name": "app",
         "image": "example/app:1",
@@ -348,6 +352,7 @@ def define(estate: Estate, family: str, mark: str = "first") -> str:
         "environment": [{"name": "TASK", "value": mark}],
         "portMappings": [{"containerPort": 8080}],
         "stopTimeout": 5,
+        **more,
     }
     reply = estate.client("ecs").register_task_definition(
         family=family,
@@ -469,6 +474,57 @@ def test_a_group_without_targets_gives_503_and_is_not_replaced_by_another(
     answers = [ask(site.url) for _ in range(5)]
     assert {answer.status for answer in answers} == {503}
     assert answers[0].headers["Server"] == "awselb/2.0"
+
+
+def test_weights_choose_the_group_before_anybody_looks_for_targets(
+    service: Running, site: Site
+) -> None:
+    """Forward actions: an empty group does not fail over to the other one, whatever its weight."""
+    site.rule(1, to(site.group(), service.group))
+    assert {ask(site.url).status for _ in range(30)} == {200, 503}
+
+
+def test_a_priority_that_is_taken_is_refused_and_a_free_one_moves_one_rule(site: Site) -> None:
+    """SetRulePriorities: PriorityInUse; the conditions of two rules may be the same."""
+    elbv2 = site.estate.client("elbv2")
+    first, second = site.rule(10, fixed(201)), site.rule(20, fixed(202))
+    with pytest.raises(ClientError, match="PriorityInUse"):
+        site.rule(10, fixed(203))
+    with pytest.raises(ClientError, match="PriorityInUse"):
+        elbv2.set_rule_priorities(RulePriorities=[{"RuleArn": second, "Priority": 10}])
+    elbv2.set_rule_priorities(RulePriorities=[{"RuleArn": second, "Priority": 9}])
+    rules = elbv2.describe_rules(ListenerArn=site.listener)["Rules"]
+    assert {rule["RuleArn"]: rule["Priority"] for rule in rules if not rule["IsDefault"]} == {
+        first: "10",
+        second: "9",
+    }
+
+
+def test_rules_over_a_quota_are_refused(site: Site) -> None:
+    """Quotas for your Application Load Balancers."""
+    with pytest.raises(ClientError, match="A rule can only have '5' condition values"):
+        site.rule(1, fixed(201), path=["/a", "/b", "/c"], host=["a", "b", "c"])
+    rule = site.rule(1, fixed(201))
+    condition = {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/*/*/*/*/*/*"]}}
+    with pytest.raises(ClientError, match="A rule can only have '5' condition wildcards"):
+        site.estate.client("elbv2").modify_rule(RuleArn=rule, Conditions=[condition])
+
+
+def test_a_silent_function_is_cut_by_the_idle_timeout_where_the_setting_says_so(
+    site: Site,
+) -> None:
+    """Nobody has shown which of the two the real one does: both can be had."""
+    cloud, elbv2 = site.estate.cloud, site.estate.client("elbv2")
+    site.rule(1, to(site.function_group(site.estate.function())))
+    attribute = {"Key": "idle_timeout.timeout_seconds", "Value": "1"}
+    elbv2.modify_load_balancer_attributes(LoadBalancerArn=site.arn, Attributes=[attribute])
+    time.sleep(0.5)
+    try:
+        for cuts, status in ((False, 200), (True, 504)):
+            cloud.settings(elb={"idle_timeout_cuts_lambda": cuts})
+            assert ask(site.url + "/?how=slow").status == status
+    finally:
+        cloud.settings(elb={"idle_timeout_cuts_lambda": False})
 
 
 def test_rules_are_taken_by_priority_and_by_all_their_conditions(site: Site) -> None:
@@ -593,6 +649,8 @@ def test_a_target_is_unused_and_unchecked_until_a_rule_uses_its_group(
     began = site.estate.cloud.now()
     site.estate.wait(lambda: site.estate.cloud.now() > began + 20)
     assert (site.states(group), checked.checks) == (["unused"], 0)
+    health = site.estate.client("elbv2").describe_target_health(TargetGroupArn=group)
+    assert health["TargetHealthDescriptions"][0]["TargetHealth"]["Reason"] == "Target.NotInUse"
     site.rule(1, to(group))
     site.estate.wait(lambda: site.states(group) == ["healthy"])
     assert checked.agents == {"ELB-HealthChecker/2.0"}
@@ -610,6 +668,37 @@ def test_the_first_passed_check_makes_a_new_target_healthy_whatever_the_threshol
     assert site.states(group) == ["initial"]
     site.estate.wait(lambda: site.states(group) == ["healthy"], speed=5)
     assert checked.checks == 1
+
+
+def test_a_group_that_says_nothing_is_checked_every_thirty_seconds(
+    site: Site, checked: Checked
+) -> None:
+    """Health checks for target groups: the defaults, and five seconds at least."""
+    elbv2, estate = site.estate.client("elbv2"), site.estate
+    plain = {"Protocol": "HTTP", "Port": 80, "VpcId": estate.vpc, "TargetType": "ip"}
+    [group] = elbv2.create_target_group(
+        Name=estate.name(), HealthCheckPath="/health", **plain
+    )["TargetGroups"]  # fmt: skip
+    assert [
+        group[name]
+        for name in (
+            "HealthCheckIntervalSeconds", "HealthCheckTimeoutSeconds", "HealthyThresholdCount",
+            "UnhealthyThresholdCount",
+        )
+    ] == [30, 5, 5, 2]  # fmt: skip
+    attributes = elbv2.describe_target_group_attributes(TargetGroupArn=group["TargetGroupArn"])
+    delay = {"Key": "deregistration_delay.timeout_seconds", "Value": "300"}
+    assert delay in attributes["Attributes"]
+    unchecked = estate.client("elbv2", parameter_validation=False)
+    with pytest.raises(ClientError, match="HealthCheckIntervalSeconds must be between 5 and 300"):
+        unchecked.create_target_group(Name="soon", HealthCheckIntervalSeconds=4, **plain)
+    site.rule(1, to(group["TargetGroupArn"]))
+    elbv2.register_targets(
+        TargetGroupArn=group["TargetGroupArn"],
+        Targets=[{"Id": "127.0.0.1", "Port": checked.port}],
+    )
+    estate.wait(lambda: checked.checks == 1, speed=5)
+    assert estate.wait(lambda: checked.checks == 2) >= 25
 
 
 def test_thresholds_count_consecutive_checks_and_with_none_healthy_all_are_sent_to(
@@ -856,6 +945,36 @@ def test_the_count_set_again_starts_a_new_task_without_a_deployment(own_service:
     assert [each["id"] for each in service.describe()["deployments"]] == [deployment]
 
 
+def test_a_task_that_ignores_sigterm_is_killed_after_its_stop_timeout(
+    own_service: Running,
+) -> None:
+    """Amazon ECS task lifecycle: SIGTERM, then SIGKILL after `stopTimeout`."""
+    service, estate = own_service, own_service.site.estate
+    stubborn = (
+        "import os, signal, time; from http.server import *;"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "HTTPServer(('127.0.0.1', int(os.environ['PORT'])), BaseHTTPRequestHandler).serve_forever()"
+    )
+    definition = define(estate, service.name, stopTimeout=2, command=["python", "-c", stubborn])
+    service.count(0)
+    estate.wait(lambda: gone(service))
+    service.ecs.update_service(
+        cluster=service.cluster, service=service.name, taskDefinition=definition, desiredCount=1
+    )
+    estate.wait(lambda: facts(service.tasks(), "lastStatus") == [("RUNNING",)])
+    [arn] = [task["taskArn"] for task in service.tasks()]
+    service.count(0)
+
+    def task() -> dict[str, Any]:
+        return next(each for each in service.tasks("STOPPED") if each["taskArn"] == arn)
+
+    estate.wait(lambda: task()["lastStatus"] == "STOPPING")
+    began = estate.cloud.now()
+    estate.wait(lambda: task()["lastStatus"] == "STOPPED", speed=1)
+    assert 1.5 <= estate.cloud.now() - began < 4
+    assert task()["containers"][0]["exitCode"] == 137
+
+
 def test_reads_can_be_stale(own_service: Running) -> None:
     """The Amazon ECS API follows an eventual consistency model."""
     service, estate = own_service, own_service.site.estate
@@ -900,6 +1019,67 @@ def test_a_deployment_to_a_service_at_zero_completes_at_once(own_service: Runnin
     [deployment] = service.describe()["deployments"]
     assert (deployment["rolloutState"], deployment["desiredCount"]) == ("COMPLETED", 0)
     assert service.tasks() == []
+
+
+def test_a_broken_image_deployed_at_zero_fails_at_the_next_wake_and_no_breaker_watches(
+    own_service: Running,
+) -> None:
+    """Deployment circuit breaker: it watches deployments, and this one is complete."""
+    service, estate = own_service, own_service.site.estate
+    service.count(0)
+    service.ecs.update_service(
+        cluster=service.cluster,
+        service=service.name,
+        forceNewDeployment=True,
+        deploymentConfiguration={
+            "deploymentCircuitBreaker": {"enable": True, "rollback": False},
+            "maximumPercent": 200,
+            "minimumHealthyPercent": 100,
+        },
+    )
+    heard = listen(service)
+    estate.cloud.settings(ecs={"failure": "image"})
+    service.count(1)
+    estate.wait(lambda: "SERVICE_TASK_START_IMPAIRED" in named(heard()))
+    [deployment] = service.describe()["deployments"]
+    assert (deployment["rolloutState"], deployment["failedTasks"]) == ("COMPLETED", 3)
+    [impaired] = [event for event in heard() if "IMPAIRED" in str(event["detail"])]
+    assert impaired["detail-type"] == "ECS Service Action"
+    assert impaired["detail"]["eventType"] == "WARN"
+
+
+def listen(service: Running) -> Callable[[], list[dict[str, Any]]]:
+    """Hear the events of a service from now on; what is returned gives them so far."""
+    estate, name = service.site.estate, service.site.estate.name()
+    topic = estate.client("sns").create_topic(Name=name)["TopicArn"]
+    events = estate.client("events")
+    events.put_rule(Name=name, EventPattern=json.dumps({"source": ["aws.ecs"]}))
+    events.put_targets(Rule=name, Targets=[{"Id": "1", "Arn": topic}])
+
+    def heard() -> list[dict[str, Any]]:
+        mails = [mail for mail in estate.cloud.mailbox() if mail["topic"] == topic]
+        everything = [json.loads(mail["message"]) for mail in mails]
+        return [event for event in everything if f"/{service.name}" in str(event["resources"])]
+
+    return heard
+
+
+def named(events: list[dict[str, Any]]) -> set[str]:
+    """The `eventName` of each event that has one."""
+    return {event["detail"]["eventName"] for event in events if "eventName" in event["detail"]}
+
+
+def test_a_count_set_by_hand_sends_no_event_of_its_own(own_service: Running) -> None:
+    """Amazon ECS events: of tasks, of deployments and of the scheduler, none of UpdateService."""
+    service, estate = own_service, own_service.site.estate
+    estate.wait(lambda: service.describe()["deployments"][0]["rolloutState"] == "COMPLETED")
+    heard = listen(service)
+    service.count(2)
+    estate.wait(lambda: targets(service) == ["healthy"] * 2)
+    service.count(0)
+    estate.wait(lambda: gone(service))
+    estate.wait(lambda: len(heard()) > 10)
+    assert named(heard()) <= {"SERVICE_STEADY_STATE"}
 
 
 def test_a_crashed_task_is_replaced_and_says_why(own_service: Running) -> None:
@@ -949,10 +1129,14 @@ def test_without_capacity_no_task_is_placed(own_service: Running) -> None:
     """Service event messages: unable to place a task."""
     service, estate = own_service, own_service.site.estate
     service.count(0)
+    heard = listen(service)
     estate.cloud.settings(ecs={"failure": "capacity"})
     service.count(1)
     assert service.tasks() == []
     assert "was unable to place a task" in service.describe()["events"][0]["message"]
+    estate.wait(lambda: "SERVICE_TASK_PLACEMENT_FAILURE" in named(heard()))
+    detail = next(event["detail"] for event in heard() if "PLACEMENT" in str(event["detail"]))
+    assert (detail["eventType"], detail["reason"]) == ("ERROR", "RESOURCE:FARGATE")
     estate.cloud.settings(ecs={"failure": None})
     estate.wait(lambda: service.describe()["runningCount"] == 1)
 
@@ -974,20 +1158,82 @@ def test_a_task_that_stays_unhealthy_is_replaced_after_the_grace_period(
     assert (task["stoppingAt"] - task["startedAt"]).total_seconds() >= 30
 
 
+def test_without_grace_a_booting_task_has_threshold_times_interval(own_service: Running) -> None:
+    """Health check grace period: none here; interval 5 s, threshold 2."""
+    service, estate = own_service, own_service.site.estate
+    service.count(0)
+    estate.wait(lambda: gone(service))
+    service.ecs.update_service(
+        cluster=service.cluster, service=service.name, healthCheckGracePeriodSeconds=0
+    )
+    estate.cloud.settings(ecs={"failure": "unhealthy"})
+    service.count(1)
+    old = [task["taskArn"] for task in service.tasks("STOPPED")]
+
+    def stopped() -> list[dict[str, Any]]:
+        return [task for task in service.tasks("STOPPED") if task["taskArn"] not in old]
+
+    estate.wait(stopped, speed=5)
+    task = stopped()[0]
+    assert task["stoppedReason"].startswith("Task failed ELB health checks")
+    assert 4 <= (task["stoppingAt"] - task["startedAt"]).total_seconds() < 20
+
+
 def test_registering_a_scalable_target_pulls_the_count_into_its_bounds(
     own_service: Running,
 ) -> None:
-    """RegisterScalableTarget, also if only to suspend."""
+    """RegisterScalableTarget, also if only to suspend; a minimum of 0 is admitted."""
     service = own_service
+    scaling = service.site.estate.client("application-autoscaling")
+
+    def register(**more: Any) -> int:
+        scaling.register_scalable_target(
+            ServiceNamespace="ecs",
+            ResourceId=f"service/{service.cluster}/{service.name}",
+            ScalableDimension="ecs:service:DesiredCount",
+            **more,
+        )
+        return int(service.describe()["desiredCount"])
+
+    suspended = {"DynamicScalingInSuspended": True, "DynamicScalingOutSuspended": True,
+                 "ScheduledScalingSuspended": True}  # fmt: skip
     service.count(0)
-    service.site.estate.client("application-autoscaling").register_scalable_target(
-        ServiceNamespace="ecs",
-        ResourceId=f"service/{service.cluster}/{service.name}",
-        ScalableDimension="ecs:service:DesiredCount",
-        MinCapacity=1,
-        MaxCapacity=3,
+    assert register(MinCapacity=1, MaxCapacity=3) == 1
+    assert register(MinCapacity=2, MaxCapacity=3) == 2
+    assert register(MinCapacity=1, MaxCapacity=1) == 1
+    service.count(0)
+    assert service.describe()["desiredCount"] == 0
+    assert register(SuspendedState=suspended) == 1
+    assert register(MinCapacity=0, SuspendedState=suspended) == 1
+    service.count(0)
+    assert register(SuspendedState=suspended) == 0
+
+
+def test_protection_withstands_a_count_set_by_hand_where_the_setting_says_so(
+    own_service: Running,
+) -> None:
+    """Nobody has shown which of the two the real one does: both can be had."""
+    service, estate = own_service, own_service.site.estate
+    [task] = [each["taskArn"] for each in service.tasks()]
+    service.ecs.update_task_protection(
+        cluster=service.cluster, tasks=[task], protectionEnabled=True, expiresInMinutes=1
     )
-    assert service.describe()["desiredCount"] == 1
+    estate.cloud.settings(ecs={"protection_withstands_count": True})
+    try:
+        service.count(0)
+        assert [each["taskArn"] for each in service.tasks()] == [task]
+        assert 50 < estate.wait(lambda: not service.tasks()) < 75
+    finally:
+        estate.cloud.settings(ecs={"protection_withstands_count": False})
+    service.count(1)
+    estate.wait(lambda: facts(service.tasks(), "lastStatus") == [("RUNNING",)])
+    service.ecs.update_task_protection(
+        cluster=service.cluster,
+        tasks=[each["taskArn"] for each in service.tasks()],
+        protectionEnabled=True,
+    )
+    service.count(0)
+    assert service.tasks() == []
 
 
 def test_task_protection_is_told_and_ends(own_service: Running) -> None:
@@ -1078,6 +1324,73 @@ def test_requests_count_where_a_target_was_chosen_and_503s_only_for_the_load_bal
     assert total("HTTPCode_ELB_503_Count", balancer, group) == 0
 
 
+def points(service: Running, minutes: float, name: str) -> list[float]:
+    """The sums of a metric of the service's target group in the last minutes, oldest first."""
+    estate, now = service.site.estate, service.site.estate.cloud.now()
+    reply = estate.client("cloudwatch").get_metric_statistics(
+        Namespace="AWS/ApplicationELB",
+        MetricName=name,
+        Dimensions=dimensions_of(service),
+        StartTime=datetime.fromtimestamp(now - 60 * minutes, UTC),
+        EndTime=datetime.fromtimestamp(now + 60, UTC),
+        Period=60,
+        Statistics=["Sum"],
+    )
+    sums = sorted((point["Timestamp"], point["Sum"]) for point in reply["Datapoints"])
+    return [value for _, value in sums]
+
+
+def dimensions_of(service: Running) -> list[dict[str, str]]:
+    """The load balancer and the target group, as metrics name them."""
+    return [
+        {"Name": "LoadBalancer", "Value": service.site.arn.split(":loadbalancer/")[1]},
+        {"Name": "TargetGroup", "Value": service.group.rsplit(":", 1)[1]},
+    ]
+
+
+def test_without_traffic_there_is_no_data_and_health_checks_are_not_traffic(
+    own_service: Running,
+) -> None:
+    """CloudWatch metrics for your Application Load Balancer: reported if there is a value.
+
+    Whether an idle group reports zeros nobody has shown: the setting has both.
+    """
+    cloud, estate = own_service.site.estate.cloud, own_service.site.estate
+    began = cloud.now()
+    estate.wait(lambda: cloud.now() > began + 240, speed=60)
+    assert points(own_service, 4, "RequestCount") == []
+    assert set(points(own_service, 4, "HealthyHostCount")) == {1.0}
+    cloud.settings(elb={"zeros_when_idle": True})
+    try:
+        estate.wait(lambda: points(own_service, 10, "RequestCount"), speed=60)
+        assert set(points(own_service, 10, "RequestCount")) == {0.0}
+    finally:
+        cloud.settings(elb={"zeros_when_idle": False})
+
+
+def test_an_alarm_sees_a_first_request_when_its_minute_has_been_published(
+    own_service: Running,
+) -> None:
+    """After a wake the idle alarm still says ALARM until the first late data point."""
+    service, estate = own_service, own_service.site.estate
+    name, cloud = estate.name(), estate.cloud
+    an_alarm(
+        estate,
+        name,
+        [],
+        Namespace="AWS/ApplicationELB",
+        MetricName="RequestCount",
+        Dimensions=dimensions_of(service),
+    )
+    estate.wait(lambda: state(estate, name) == "ALARM", speed=60)
+    estate.wait(lambda: 35 < cloud.now() % 60 < 45)
+    assert ask(service.site.url).status == 200
+    asked = cloud.now()
+    estate.wait(lambda: state(estate, name) == "OK")
+    assert cloud.now() - asked // 60 * 60 >= 60 + 70
+    assert cloud.now() - asked < 180
+
+
 def an_alarm(estate: Estate, name: str, actions: list[str], **more: Any) -> str:
     """An alarm on silence of a metric of its own, over two of two minutes; returns its ARN."""
     cloudwatch = estate.client("cloudwatch")
@@ -1107,6 +1420,29 @@ def state(estate: Estate, name: str) -> str:
     return str(reply["MetricAlarms"][0]["StateValue"])
 
 
+def datum(cloud: LocalCloud, name: str, value: float, age: float = 0) -> dict[str, Any]:
+    """A value of an alarm's own metric, of `age` seconds ago."""
+    return {
+        "MetricName": name,
+        "Dimensions": [{"Name": "Name", "Value": name}],
+        "Value": value,
+        "Timestamp": datetime.fromtimestamp(cloud.now() - age, UTC),
+    }
+
+
+def test_an_alarm_may_not_invoke_a_function_that_does_not_permit_it(estate: Estate) -> None:
+    """Invoke a Lambda function from an alarm: the principal, and the alarm as its source."""
+    cloud, name = estate.cloud, estate.name()
+    topic = estate.client("sns").create_topic(Name=name)["TopicArn"]
+    function = estate.function()
+    alarm = an_alarm(estate, name, [topic, function])
+    estate.permit(function, "lambda.alarms.cloudwatch.amazonaws.com", alarm + "-other")
+    estate.permit(function, "events.amazonaws.com", alarm)
+    estate.wait(lambda: any(mail["topic"] == topic for mail in cloud.mailbox()), speed=60)
+    time.sleep(1)
+    assert estate.lines(function) == []
+
+
 def test_an_alarm_acts_on_changes_only_and_tells_topic_and_function(estate: Estate) -> None:
     """Using Amazon CloudWatch alarms; Invoke a Lambda function from an alarm."""
     cloud, name = estate.cloud, estate.name()
@@ -1124,6 +1460,11 @@ def test_an_alarm_acts_on_changes_only_and_tells_topic_and_function(estate: Esta
     estate.wait(lambda: told() and any("ALARM {" in line for line in estate.lines(function)))
     began = cloud.now()
     estate.wait(lambda: cloud.now() > began + 240, speed=60)
+    estate.client("cloudwatch").put_metric_data(
+        Namespace="Test", MetricData=[datum(cloud, name, 0)]
+    )
+    until = cloud.now() + 240
+    estate.wait(lambda: cloud.now() > until, speed=60)
     [message] = told()
     assert (message["OldStateValue"], message["NewStateValue"]) == ("INSUFFICIENT_DATA", "ALARM")
     assert "no datapoints were received" in message["NewStateReason"]
@@ -1136,20 +1477,28 @@ def test_an_alarm_acts_on_changes_only_and_tells_topic_and_function(estate: Esta
     assert metric == {"namespace": "Test", "name": name, "dimensions": {"Name": name}}
 
     estate.client("cloudwatch").put_metric_data(
-        Namespace="Test",
-        MetricData=[
-            {
-                "MetricName": name,
-                "Dimensions": [{"Name": "Name", "Value": name}],
-                "Value": 5,
-                "Timestamp": datetime.fromtimestamp(cloud.now(), UTC),
-            }
-        ],
+        Namespace="Test", MetricData=[datum(cloud, name, 5)]
     )
     estate.wait(lambda: state(estate, name) == "OK")
     estate.wait(lambda: len(told()) == 2)
     estate.wait(lambda: state(estate, name) == "ALARM", speed=60)
     estate.wait(lambda: len(told()) == 3)
+
+
+def test_late_data_within_the_longer_range_keep_an_alarm_from_firing(estate: Estate) -> None:
+    """Alarms and missing data: of two periods both are late, points before them are there."""
+    cloudwatch, cloud, name = estate.client("cloudwatch"), estate.cloud, estate.name()
+    cloudwatch.put_metric_data(Namespace="Test", MetricData=[datum(cloud, name, 5, age=130)])
+    an_alarm(estate, name, [])
+    began = cloud.now()
+
+    def late_all_along() -> bool:
+        cloudwatch.put_metric_data(Namespace="Test", MetricData=[datum(cloud, name, 5, age=130)])
+        assert state(estate, name) != "ALARM"
+        return cloud.now() > began + 250
+
+    estate.wait(late_all_along, speed=60)
+    assert state(estate, name) == "OK"
 
 
 def test_a_state_set_by_hand_acts_and_is_undone_by_the_next_evaluation(estate: Estate) -> None:

@@ -193,6 +193,49 @@ def redirect_location(config: Mapping[str, str], request: Request, scheme: str, 
     return f"{protocol}://{host}:{target_port}{path}" + (f"?{query}" if query else "")
 
 
+# "Quotas for your Application Load Balancers"; the rules without the listeners' default ones.
+RULES_LIMIT = 100
+GROUPS_LIMIT = 100
+CONDITION_VALUES_LIMIT = 5
+WILDCARDS_LIMIT = 5
+
+
+def refusal(
+    rules: Sequence[Mapping[str, Any]],
+    conditions: Sequence[Mapping[str, Any]],
+    actions: Sequence[Mapping[str, Any]],
+) -> tuple[str, str] | None:
+    """Why a load balancer with `rules` takes no rule of these conditions and actions.
+
+    The error's code and message; None if it does take it.
+    """
+    values = [value for each in conditions for value in _condition_values(each)]
+    texts = [
+        text for each in values for text in (each.values() if isinstance(each, dict) else [each])
+    ]
+    wildcards = sum(part in "*?" for text in texts for part in re.findall(r"\\.|.", text))
+    if len(values) > CONDITION_VALUES_LIMIT:
+        limit = CONDITION_VALUES_LIMIT
+        return "ValidationError", f"A rule can only have '{limit}' condition values"
+    if wildcards > WILDCARDS_LIMIT:
+        return "ValidationError", f"A rule can only have '{WILDCARDS_LIMIT}' condition wildcards"
+    if sum(rule["Priority"] != "default" for rule in rules) >= RULES_LIMIT:
+        return "TooManyRules", "You've reached the limit on the number of rules per load balancer"
+    used = {arn for rule in rules for arn in target_groups_of(rule["Actions"])}
+    if len(used | set(target_groups_of(actions))) > GROUPS_LIMIT:
+        return (
+            "TooManyUniqueTargetGroupsPerLoadBalancer",
+            "You've reached the limit on the number of unique target groups per load balancer",
+        )
+    return None
+
+
+def _condition_values(condition: Mapping[str, Any]) -> list[Any]:
+    """The values that a condition counts with; a pair of a query string is one."""
+    configs = [value for key, value in condition.items() if key.endswith("Config")]
+    return [value for config in configs or [condition] for value in config.get("Values", [])]
+
+
 # --- Lambda targets ------------------------------------------------------------------------------
 
 

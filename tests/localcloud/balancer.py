@@ -35,6 +35,7 @@ CONNECT_SECONDS = 10.0  # how long the load balancer tries to connect to a targe
 CHECKER = "ELB-HealthChecker/2.0"
 PRINCIPAL = "elasticloadbalancing.amazonaws.com"
 NAMESPACE = "AWS/ApplicationELB"
+CHECK_BOUNDS = (("HealthCheckIntervalSeconds", 5, 300), ("HealthCheckTimeoutSeconds", 2, 120))
 NO_HEADERS_OF_ITS_OWN = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 T = TypeVar("T")
@@ -171,6 +172,10 @@ class Balancer:
         gateway.override("elbv2", "DescribeTargetHealth", self._describe_target_health)
         gateway.after("elbv2", "CreateLoadBalancer", self._created)
         gateway.after("elbv2", "DescribeLoadBalancers", self._name)
+        gateway.override("elbv2", "CreateTargetGroup", self._check_group)
+        gateway.override("elbv2", "ModifyTargetGroup", self._check_group)
+        gateway.override("elbv2", "CreateRule", self._check_quotas)
+        gateway.override("elbv2", "ModifyRule", self._check_quotas)
         gateway.after("elbv2", "CreateTargetGroup", self._group_created)
         gateway.after("elbv2", "DescribeTargetGroups", self._unchecked_functions)
         gateway.override("elbv2", "RegisterTargets", self._check_permission)
@@ -226,6 +231,27 @@ class Balancer:
             if balancer := self._balancers.get(config["LoadBalancerArn"]):
                 config["DNSName"] = f"127.0.0.1:{balancer.port}"
         return reply
+
+    async def _check_group(self, call: Call) -> None:
+        """Checks every 5 to 300 seconds, each of 2 to 120 ("Health checks for target groups")."""
+        for name, low, high in CHECK_BOUNDS:
+            if not low <= int(call.params.get(name, low)) <= high:
+                raise ApiError("ValidationError", f"{name} must be between {low} and {high}")
+
+    async def _check_quotas(self, call: Call) -> None:
+        """`CreateRule` and `ModifyRule`: no more than a load balancer's quotas."""
+        [listener] = _listeners_of({"Conditions": [], **call.params})
+        balancer = listener.replace(":listener/", ":loadbalancer/").rsplit("/", 1)[0]
+        pages, rules = self._cloud.control.pages, []
+        for each in await pages(
+            "elbv2", "describe_listeners", "Listeners", LoadBalancerArn=balancer
+        ):
+            arn = each["ListenerArn"]
+            rules += await pages("elbv2", "describe_rules", "Rules", ListenerArn=arn)
+        others = [rule for rule in rules if rule["RuleArn"] != call.params.get("RuleArn")]
+        conditions, actions = call.params.get("Conditions", []), call.params.get("Actions", [])
+        if refused := alb.refusal(others, conditions, actions):
+            raise ApiError(*refused)
 
     async def _group_created(self, call: Call, reply: dict[str, Any]) -> dict[str, Any]:
         """Health checks are off for a function unless asked for ("Lambda functions as targets")."""

@@ -74,14 +74,24 @@ class LocalCloud:
         settings: dict[str, Any] = self._ask("PUT", "settings", themes)
         return settings
 
-    def fault(self, kind: str, service: str, action: str, **more: Any) -> None:
-        """Make calls go wrong from now on.
+    def fault(self, kind: str, service: str, action: str, **more: Any) -> int:
+        """Make calls go wrong from now on; returns the fault's id.
 
         kind: "fail" (500), "throttle", "hang" (no answer for `seconds`, then cut), "lost_answer"
         (done, but the connection is cut) or "delay" (`seconds` virtual). More: caller, resource (a
         part of its name), count (how many calls; else all), code, message, status, seconds.
         """
-        self._ask("POST", "faults", {"kind": kind, "service": service, "action": action, **more})
+        rule = {"kind": kind, "service": service, "action": action, **more}
+        return int(self._ask("POST", "faults", rule)["id"])
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults in force, each as it was given, with its id and its hits so far."""
+        faults: list[dict[str, Any]] = self._ask("GET", "faults")
+        return faults
+
+    def clear_fault(self, identity: int) -> None:
+        """Take one fault back; HTTPError 404 where there is none of that id."""
+        self._ask("DELETE", f"faults/{identity}")
 
     def clear_faults(self) -> None:
         """From now on nothing fails any more."""

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
-from moto.events.models import EventPattern
 
+from tests.localcloud import patterns
 from tests.localcloud.control import ACCOUNT, REGION
 from tests.localcloud.gateway import ApiError, Call, Reply
 
@@ -36,7 +36,7 @@ class Rule:
 
     arn: str
     schedule: str
-    pattern: str
+    pattern: dict[str, Any] | None
     targets: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -54,6 +54,7 @@ class Events:
         gateway.override("events", "PutRule", self._check_rule)
         gateway.override("events", "PutTargets", self._check_targets)
         gateway.override("events", "PutEvents", self._put_events)
+        gateway.override("events", "TestEventPattern", self._test_pattern)
         gateway.subscribe("events", self._changed)
         gateway.override("sns", "Subscribe", self._check_subscription)
         gateway.after("sns", "Subscribe", self._subscribed)
@@ -108,10 +109,8 @@ class Events:
     async def _route(self, event: dict[str, Any]) -> None:
         await self.cloud.clock.sleep(self.cloud.settings["events"]["delivery_seconds"])
         for rule in list(self._rules.values()):
-            if rule.pattern:
-                pattern = json.loads(rule.pattern)
-                if EventPattern(rule.pattern, pattern).matches_event(event):  # type: ignore[arg-type]
-                    await self._to_targets(rule, event)
+            if rule.pattern is not None and patterns.matches(rule.pattern, event):
+                await self._to_targets(rule, event)
 
     async def _to_targets(self, rule: Rule, event: dict[str, Any]) -> None:
         for target in rule.targets:
@@ -170,7 +169,7 @@ class Events:
                 rules[rule["Arn"]] = Rule(
                     rule["Arn"],
                     rule.get("ScheduleExpression", ""),
-                    rule.get("EventPattern", ""),
+                    patterns.read(rule["EventPattern"]) if "EventPattern" in rule else None,
                     targets,
                 )
             self._rules = rules
@@ -183,6 +182,8 @@ class Events:
     async def _check_rule(self, call: Call) -> None:
         if expression := call.params.get("ScheduleExpression"):
             _period(expression)
+        if pattern := call.params.get("EventPattern"):
+            _pattern(pattern)
         if call.params.get("EventBusName", "default") != "default":
             raise ApiError("NotImplemented", "the local cloud has the default bus only")
 
@@ -193,6 +194,10 @@ class Events:
                     raise ApiError("NotImplemented", f"{key} of a target is not in the local cloud")
             if target["Arn"].split(":")[2] not in ("lambda", "sns", "sqs"):
                 raise ApiError("NotImplemented", f"nothing here delivers to {target['Arn']}")
+
+    async def _test_pattern(self, call: Call) -> Reply:
+        pattern = _pattern(call.params["EventPattern"])
+        return {"Result": patterns.matches(pattern, json.loads(call.params["Event"]))}
 
     async def _put_events(self, call: Call) -> Reply:
         ids = []
@@ -335,3 +340,13 @@ def _period(expression: str) -> float:
     if (rate := RATE.fullmatch(expression)) is None:
         raise ApiError("NotImplemented", f"{expression!r} is not in the local cloud: rate() only")
     return int(rate.group(1)) * UNIT_SECONDS[rate.group(2)]
+
+
+def _pattern(text: str) -> dict[str, Any]:
+    """An event pattern, read; `ApiError` for one that EventBridge refuses."""
+    try:
+        return patterns.read(text)
+    except ValueError as error:
+        raise ApiError(
+            "InvalidEventPatternException", f"Event pattern is not valid. Reason: {error}"
+        ) from error

@@ -309,6 +309,7 @@ class Admin:
             web.get(f"{ADMIN}/faults", self._faults),
             web.post(f"{ADMIN}/faults", self._add_fault),
             web.delete(f"{ADMIN}/faults", self._clear_faults),
+            web.delete(f"{ADMIN}/faults/{{id}}", self._remove_fault),
             web.get(f"{ADMIN}/tasks", self._tasks),
             web.post(f"{ADMIN}/tasks/stop", self._stop_task),
         ]
@@ -356,6 +357,14 @@ class Admin:
     async def _clear_faults(self, _: web.Request) -> web.Response:
         self.cloud.gateway.faults.clear()
         return _json([])
+
+    async def _remove_fault(self, request: web.Request) -> web.Response:
+        faults, identity = self.cloud.gateway.faults, request.match_info["id"]
+        kept = [fault for fault in faults if str(fault["id"]) != identity]
+        if len(kept) == len(faults):
+            raise web.HTTPNotFound(text=f"no fault {identity}")
+        faults[:] = kept
+        return _json(faults)
 
     async def _tasks(self, _: web.Request) -> web.Response:
         return _json(self.cloud.tasks.listing())

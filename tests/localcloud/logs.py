@@ -13,6 +13,7 @@ import os
 import sys
 import time
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,21 @@ if TYPE_CHECKING:
     from tests.localcloud.containers import Function
 
 MOTO_TAKES_LOGS_AHEAD_SECONDS = 7_000  # PutLogEvents refuses what is two hours in the future
+# Limits of the embedded metric format: metrics in a directive, names in a dimension set, numbers in
+# a metric's array.
+METRICS_LIMIT, DIMENSIONS_LIMIT, VALUES_LIMIT = 100, 30, 100
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One value of a metric, found in a log event; `timestamp` in epoch seconds."""
+
+    namespace: str
+    name: str
+    dimensions: dict[str, str]
+    value: float
+    unit: str
+    timestamp: float
 
 
 class Log:
@@ -99,21 +115,15 @@ class Log:
 
     def _metrics(self, text: str, moment: float) -> None:
         try:
-            document = json.loads(text)
-            meta = document["_aws"]
-            stamp = meta["Timestamp"] / 1000
-            for directive in meta["CloudWatchMetrics"]:
-                for names in directive["Dimensions"]:
-                    dimensions = {name: str(document[name]) for name in names}
-                    for metric in directive["Metrics"]:
-                        values = document[metric["Name"]]
-                        for value in values if isinstance(values, list) else [values]:
-                            self.cloud.metrics.put(
-                                directive["Namespace"], metric["Name"], dimensions,
-                                float(value), metric.get("Unit", "None"), stamp, moment,
-                            )  # fmt: skip
+            measured = embedded_metrics(json.loads(text))
         except (KeyError, TypeError, ValueError) as error:
             print(f"not in the embedded metric format ({error!r}): {text}", file=sys.stderr)
+            return
+        for each in measured:
+            self.cloud.metrics.put(
+                each.namespace, each.name, each.dimensions, each.value, each.unit,
+                each.timestamp, moment,
+            )  # fmt: skip
 
     def started(self, request_id: str) -> None:
         """START, or platform.start where the log format is JSON."""
@@ -185,6 +195,47 @@ class Log:
                     "logs", "create_log_stream", logGroupName=group, logStreamName=self.stream
                 )
             await call("logs", "put_log_events", **stream)
+
+
+def embedded_metrics(document: dict[str, Any]) -> list[Measured]:
+    """Every value that a log event in the embedded metric format holds.
+
+    One for each directive, dimension set, metric and number; an event that breaks the format
+    anywhere holds none: KeyError, TypeError or ValueError.
+    """
+    meta = document["_aws"]
+    stamp = _number(meta["Timestamp"]) / 1000
+    measured = []
+    for directive in meta["CloudWatchMetrics"]:
+        if len(directive["Metrics"]) > METRICS_LIMIT:
+            raise ValueError(f"a directive has more than {METRICS_LIMIT} metrics")
+        for names in directive["Dimensions"]:
+            dimensions = {name: _word(document[name]) for name in names}
+            if len(names) > DIMENSIONS_LIMIT:
+                raise ValueError(f"a dimension set has more than {DIMENSIONS_LIMIT} names")
+            for metric in directive["Metrics"]:
+                target, unit = document[metric["Name"]], metric.get("Unit", "None")
+                values = target if isinstance(target, list) else [target]
+                if len(values) > VALUES_LIMIT:
+                    raise ValueError(f"{metric['Name']} has more than {VALUES_LIMIT} values")
+                measured += [
+                    Measured(directive["Namespace"], metric["Name"], dimensions,
+                             _number(value), unit, stamp)
+                    for value in values
+                ]  # fmt: skip
+    return measured
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is not a number")
+    return float(value)
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a string, as a dimension has to be")
+    return value
 
 
 def iso(moment: float) -> str:

@@ -21,6 +21,7 @@ from tests.localcloud.alb import (
     matches,
     query_pairs,
     redirect_location,
+    refusal,
     status_matches,
     target_groups_of,
 )
@@ -245,3 +246,69 @@ def test_a_matcher_is_a_list_or_a_range(
 ) -> None:
     assert all(status_matches(matcher, status) for status in passing)
     assert not any(status_matches(matcher, status) for status in failing)
+
+
+# The event's members, their order included, are those of the page's example; `path`, `query` and
+# headers are ours.
+EVENT = (
+    '{"requestContext":{"elb":{"targetGroupArn":"arn:aws:elasticloadbalancing:us-east-2:'
+    '123456789012:targetgroup/lambda-279XGJDqGZ5rsrHC2Fjr/49e9d65c45c6791a"}},"httpMethod":"GET",'
+    '"path":"/lam%20bda","queryStringParameters":{"query":"%201234ABCD","flag":""},"headers":{'
+    '"host":"app.example.com:8080","accept":"b"},"body":"","isBase64Encoded":false}'
+)
+MULTI_VALUE_EVENT = (
+    '{"requestContext":{"elb":{"targetGroupArn":"arn:aws:elasticloadbalancing:us-east-2:'
+    '123456789012:targetgroup/lambda-279XGJDqGZ5rsrHC2Fjr/49e9d65c45c6791a"}},"httpMethod":"GET",'
+    '"path":"/lam%20bda","multiValueQueryStringParameters":{"query":["x","%201234ABCD"],'
+    '"flag":[""]},"multiValueHeaders":{"host":["app.example.com:8080"],"accept":["a","b"]},'
+    '"body":"","isBase64Encoded":false}'
+)
+
+
+@pytest.mark.parametrize(("multi_value", "expected"), [(False, EVENT), (True, MULTI_VALUE_EVENT)])
+def test_the_event_is_the_documented_one_to_the_byte(multi_value: bool, expected: str) -> None:
+    """Using AWS Lambda with an Application Load Balancer; Multi-value headers."""
+    pairs = [("Host", "app.example.com:8080"), ("Accept", "a"), ("accept", "b")]
+    query = "query=x&query=%201234ABCD&flag"
+    request = Request("GET", "/lam%20bda", query, pairs, "203.0.113.7")
+    group = json.loads(EVENT)["requestContext"]["elb"]["targetGroupArn"]
+    event = lambda_event(request, b"", group, multi_value=multi_value)
+    assert json.dumps(event, separators=(",", ":")) == expected
+
+
+def a_rule(priority: str = "1", group: str = "one") -> dict[str, Any]:
+    """A rule that forwards to a group."""
+    return {"Priority": priority, "Actions": [{"Type": "forward", "TargetGroupArn": group}]}
+
+
+def test_a_load_balancer_takes_no_more_than_its_quotas() -> None:
+    """Quotas for your Application Load Balancers; default rules do not count."""
+    rules = [a_rule("default"), *(a_rule(str(number)) for number in range(1, 100))]
+    assert refusal(rules, [], a_rule()["Actions"]) is None
+    assert refusal([*rules, a_rule("100")], [], a_rule()["Actions"]) == (
+        "TooManyRules",
+        "You've reached the limit on the number of rules per load balancer",
+    )
+    groups = [a_rule("default", f"{number}") for number in range(100)]
+    assert refusal(groups, [], a_rule(group="99")["Actions"]) is None
+    code, _ = refusal(groups, [], a_rule(group="100")["Actions"]) or ("", "")
+    assert code == "TooManyUniqueTargetGroupsPerLoadBalancer"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "taken"),
+    [
+        ([on("path-pattern", "PathPatternConfig", *"abcde")], True),
+        ([on("path-pattern", "PathPatternConfig", *"abcdef")], False),
+        ([on("path-pattern", "PathPatternConfig", *"abc"),
+          on("host-header", "HostHeaderConfig", *"abc")], False),
+        ([on("path-pattern", "PathPatternConfig", "/*/?/*", "/*", "/?")], True),
+        ([on("path-pattern", "PathPatternConfig", "/*/?/*", "/*", "/??")], False),
+        ([on("path-pattern", "PathPatternConfig", "/*/?/*", "/*", r"/?\*")], True),
+        ([on("query-string", "QueryStringConfig", {"Key": "?*?", "Value": "***"})], False),
+    ],
+)  # fmt: skip
+def test_a_rule_has_five_values_and_five_wildcards_at_most(
+    conditions: list[dict[str, Any]], taken: bool
+) -> None:
+    assert (refusal([], conditions, []) is None) is taken
