@@ -104,6 +104,10 @@ reliability: setup terraform ## Try to break it with wide bounds: docs/reliabili
 	@RELIABILITY=1 MODEL=1 $(BIN)/python -m pytest $$($(BIN)/python tools/reliability.py --tests)
 	@$(BIN)/python tools/reliability.py
 
+.PHONY: fidelity
+fidelity: setup ## Break the local cloud where it imitates AWS, see who notices: docs/fidelity.md (ARGS=--stale)
+	@$(BIN)/python -m tests.fidelity $(ARGS)
+
 .PHONY: lint
 lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, terraform, the README's tables, checkov
 	@echo "==> ruff"

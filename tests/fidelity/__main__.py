@@ -16,8 +16,9 @@ import sys
 import tempfile
 import time
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 from tests.fidelity import watch
@@ -132,30 +133,24 @@ def run(rows: list[Behaviour], jobs: int) -> tuple[dict[str, dict[str, str]], li
     escaped: list[str] = []
     began = time.monotonic()
 
-    def note(row: Behaviour, failed: dict[str, str] | NotCaughtError) -> None:
-        done = len(caught) + len(escaped) + 1
-        if isinstance(failed, NotCaughtError):
-            escaped.append(f"{row.name}: {failed}")
-        else:
-            caught[row.name] = failed
-        word = "NOT CAUGHT" if isinstance(failed, NotCaughtError) else "caught"
-        seconds = time.monotonic() - began
+    def note(row: Behaviour, seeing: Callable[[], dict[str, str]]) -> None:
+        word = "caught"
+        try:
+            caught[row.name] = seeing()
+        except NotCaughtError as error:
+            word = "NOT CAUGHT"
+            escaped.append(f"{row.name}: {error}")
+        done, seconds = len(caught) + len(escaped), time.monotonic() - began
         print(f"{seconds:6.0f} s  {done:3}/{len(rows)}  {word}  {row.name}", flush=True)
 
     for name in SHARED if pure else ():
         importlib.import_module(name)
     for row in pure:
-        try:
-            note(row, in_a_fork(row))
-        except NotCaughtError as error:
-            note(row, error)
+        note(row, partial(in_a_fork, row))
     with ThreadPoolExecutor(jobs) as pool:
         work = {pool.submit(in_a_copy, row): row for row in live}
         for each in as_completed(work):
-            error = each.exception()
-            if error is not None and not isinstance(error, NotCaughtError):
-                raise error
-            note(work[each], each.result() if error is None else error)
+            note(work[each], each.result)
     return caught, escaped
 
 

@@ -14,6 +14,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +80,14 @@ class Behaviour:
         """
         parts = [f"{edit.file}\n{edit.old}\n{edit.new}" for edit in self.edits]
         for edit in self.edits:
-            source = (REPOSITORY / LOCAL_CLOUD / edit.file).read_text()
-            first = source[: source.index(edit.old)].count("\n") + 1
-            last = first + edit.old.rstrip("\n").count("\n")
-            parts.append(_essence(source, _around(ast.parse(source), first, last)))
+            source, tree = _parsed(str(LOCAL_CLOUD / edit.file))
+            start = source.index(edit.old.strip("\n"))
+            first = source[:start].count("\n") + 1
+            last = first + edit.old.strip("\n").count("\n")
+            parts.append(_essence(source, _around(tree, first, last)))
         for test in self.tests:
-            source = (REPOSITORY / test.partition("::")[0]).read_text()
-            parts.append(_essence(source, _function(ast.parse(source), test)))
+            source, tree = _parsed(test.partition("::")[0])
+            parts.append(_essence(source, _function(tree, test)))
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -178,6 +180,12 @@ def _test(short: str) -> str:
         if (REPOSITORY / path).exists():
             return f"{path}::{name}"
     raise ValueError(f"no file of tests is called {file}")
+
+
+@lru_cache(maxsize=64)
+def _parsed(path: str) -> tuple[str, ast.Module]:
+    source = (REPOSITORY / path).read_text()
+    return source, ast.parse(source)
 
 
 def _function(tree: ast.Module, test: str) -> ast.AST:

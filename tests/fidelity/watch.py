@@ -31,7 +31,7 @@ class Watch:
         test = report.nodeid.partition("[")[0]
         self.ran.add(test)
         if report.failed:
-            self.failures.setdefault(test, Failure(report.when or "", _statement(report)))
+            self.failures.setdefault(test, Failure(str(report.when), _statement(report)))
 
 
 def _statement(report: pytest.TestReport) -> str:
