@@ -667,6 +667,10 @@ def test_faults_are_listed_and_taken_back_one_by_one(cloud: LocalCloud) -> None:
         cloud.fault("explode", "ecs", "ListClusters")
     with pytest.raises(OSError, match="400"):
         cloud.fault("fail", "ecs", "ListClusters", sevrice="ecs")
+    with pytest.raises(OSError, match="400"):
+        cloud.fault("fail", "ecs", "ListClusters", count="once")
+    with pytest.raises(OSError, match="400"):
+        cloud.stop_task("arn:aws:ecs:us-east-1:123456789012:task/none/none")
 
 
 def test_a_call_whose_answer_is_lost_has_been_done(cloud: LocalCloud) -> None:

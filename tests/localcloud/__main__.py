@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import signal
 import sys
 import tempfile
 from pathlib import Path
 
 from tests.localcloud.cloud import Cloud
+
+EXAMPLES = """\
+When it runs, point Terraform, the AWS CLI or boto3 at it:
+  export AWS_ENDPOINT_URL=http://127.0.0.1:4566 AWS_REGION=us-east-1 \\
+    AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local
+Where its load balancers listen, to open in a browser, and what else there is to steer:
+  curl http://127.0.0.1:4566/_localcloud/
+A minute in a second, and back:
+  curl -X PUT -d '{"speed": 60}' http://127.0.0.1:4566/_localcloud/clock
+All of it: tests/localcloud/README.md
+"""
 
 
 async def run(port: int, speed: float, state: Path, *, until_stdin_ends: bool) -> None:
@@ -48,9 +60,14 @@ async def _at_end_of_input(stop: asyncio.Event) -> None:
 
 def main() -> None:
     """Parse the command line and run."""
-    parser = argparse.ArgumentParser(prog="python -m tests.localcloud", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.localcloud",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Run the local cloud, an AWS on 127.0.0.1, until SIGTERM or Ctrl-C.",
+        epilog=EXAMPLES,
+    )
     parser.add_argument("--port", type=int, default=4566, help="0 takes a free one (4566)")
-    parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds per second (1)")
+    parser.add_argument("--speed", type=_speed, default=1.0, help="virtual seconds per second (1)")
     parser.add_argument("--state-dir", type=Path, help="keep logs and code here")
     parser.add_argument(
         "--until-stdin-ends", action="store_true", help="stop when standard input is closed"
@@ -62,7 +79,18 @@ def main() -> None:
         running = run(
             options.port, options.speed, state.resolve(), until_stdin_ends=options.until_stdin_ends
         )
-        asyncio.run(running)
+        try:
+            asyncio.run(running)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            sys.exit(f"Port {options.port} is taken: stop what listens there, or name another.")
+
+
+def _speed(text: str) -> float:
+    if not (speed := float(text)) > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return speed
 
 
 if __name__ == "__main__":

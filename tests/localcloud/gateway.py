@@ -240,6 +240,9 @@ class Gateway:
             raise ValueError(f"a fault has no {sorted(unknown)}; it has {sorted(known)}")
         if rule.get("kind") not in FAULT_KINDS:
             raise ValueError(f"kind is {rule.get('kind')!r}, not one of {sorted(FAULT_KINDS)}")
+        for key in ("count", "seconds", "status"):
+            if not isinstance(rule.get(key, 0), int | float):
+                raise ValueError(f"{key} is {rule[key]!r}, not a number")
         self._fault_count += 1
         fault = {"id": self._fault_count, "hits": 0, "count": None, **rule}
         self.faults.append(fault)
@@ -329,8 +332,10 @@ class Admin:
         return await self._clock(request)
 
     async def _calls(self, request: web.Request) -> web.Response:
-        since = int(request.query.get("since", "0"))
-        return _json([call for call in self.cloud.gateway.calls if call["n"] > since])
+        since = request.query.get("since", "0")
+        if not since.isdigit():
+            raise web.HTTPBadRequest(text=f"since is {since!r}, not the number of a call")
+        return _json([call for call in self.cloud.gateway.calls if call["n"] > int(since)])
 
     async def _mailbox(self, _: web.Request) -> web.Response:
         return _json(self.cloud.events.mailbox)
@@ -370,7 +375,10 @@ class Admin:
         return _json(self.cloud.tasks.listing())
 
     async def _stop_task(self, request: web.Request) -> web.Response:
-        await self.cloud.tasks.crash((await request.json())["task"])
+        try:
+            await self.cloud.tasks.crash((await request.json())["task"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise web.HTTPBadRequest(text=f'want {{"task": ARN of one}}: {error}') from error
         return _json({})
 
 
