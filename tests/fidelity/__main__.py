@@ -16,9 +16,10 @@ import sys
 import tempfile
 import time
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from tests.fidelity import watch
@@ -40,6 +41,9 @@ SHARED = ("hypothesis", "tests.localcloud.cloud")
 
 class NotCaughtError(Exception):
     """A mutant that a test did not see, or that it saw for another reason."""
+
+
+Found = dict[str, str] | NotCaughtError  # where each test failed, or why that does not count
 
 
 def verdict(row: Behaviour, output: str) -> dict[str, str]:
@@ -126,32 +130,30 @@ def unbroken(rows: Iterable[Behaviour], jobs: int) -> None:
             raise NotCaughtError(f"these did not run: {sorted(missing)}")
 
 
-def run(rows: list[Behaviour], jobs: int) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """What was seen of each mutant by name, and a line for each that was not caught."""
+def run(rows: list[Behaviour], jobs: int) -> Iterator[tuple[Behaviour, Found]]:
+    """Each row with what was seen of its mutant, as soon as it was; the progress is printed."""
     pure, live = [row for row in rows if row.pure], [row for row in rows if not row.pure]
-    caught: dict[str, dict[str, str]] = {}
-    escaped: list[str] = []
-    began = time.monotonic()
+    began, done = time.monotonic(), count(1)
 
-    def note(row: Behaviour, seeing: Callable[[], dict[str, str]]) -> None:
+    def told(row: Behaviour, seeing: Callable[[], dict[str, str]]) -> tuple[Behaviour, Found]:
+        found: Found
         word = "caught"
         try:
-            caught[row.name] = seeing()
+            found = seeing()
         except NotCaughtError as error:
-            word = "NOT CAUGHT"
-            escaped.append(f"{row.name}: {error}")
-        done, seconds = len(caught) + len(escaped), time.monotonic() - began
-        print(f"{seconds:6.0f} s  {done:3}/{len(rows)}  {word}  {row.name}", flush=True)
+            found, word = error, "NOT CAUGHT"
+        seconds = time.monotonic() - began
+        print(f"{seconds:6.0f} s  {next(done):3}/{len(rows)}  {word}  {row.name}", flush=True)
+        return row, found
 
     for name in SHARED if pure else ():
         importlib.import_module(name)
     for row in pure:
-        note(row, partial(in_a_fork, row))
+        yield told(row, partial(in_a_fork, row))
     with ThreadPoolExecutor(jobs) as pool:
         work = {pool.submit(in_a_copy, row): row for row in live}
         for each in as_completed(work):
-            note(work[each], each.result)
-    return caught, escaped
+            yield told(work[each], each.result)
 
 
 def main() -> None:
@@ -171,26 +173,30 @@ def main() -> None:
         parser.error(f"no such behaviour: {sorted(unknown)}")
     rows = [row for row in rows if row.name in (options.names or [row.name])]
     rows = [row for row in rows if row.pure or not options.pure]
+    fingerprints = {row.name: row.fingerprint() for row in rows}
     if not options.pure:
         print(f"{len(rows)} mutants; first their tests without them", flush=True)
         unbroken(rows, options.jobs)
-    caught, escaped = run(rows, options.jobs)
+    escaped = []
+    for row, found in run(rows, options.jobs):
+        if isinstance(found, NotCaughtError):
+            escaped.append(f"{row.name}: {found}")
+        if not options.pure:
+            record(row, fingerprints[row.name], found)
     if not options.pure:
-        record(rows, caught)
-    print("\n".join([f"{len(caught)} of {len(rows)} mutants were caught", *escaped]))
+        TABLE.write_text(table())
+    print("\n".join([f"{len(rows) - len(escaped)} of {len(rows)} mutants were caught", *escaped]))
     sys.exit(1 if escaped else 0)
 
 
-def record(rows: list[Behaviour], caught: dict[str, dict[str, str]]) -> None:
-    """Keep what was seen, forget what is not in the catalogue any more, and write the table."""
-    known, names = seen(), {row.name for row in behaviours()}
-    for row in rows:
-        known.pop(row.name, None)
-        if row.name in caught:
-            known[row.name] = {"fingerprint": row.fingerprint(), "failed": caught[row.name]}
+def record(row: Behaviour, fingerprint: str, found: Found) -> None:
+    """Keep what was seen of one row, and forget what is not in the catalogue any more."""
+    known = {**seen(), row.name: {"fingerprint": fingerprint, "failed": found}}
+    names = {each.name for each in behaviours()}
+    if isinstance(found, NotCaughtError):
+        del known[row.name]
     kept = {name: known[name] for name in sorted(known) if name in names}
     SEEN.write_text(json.dumps(kept, indent=2) + "\n")
-    TABLE.write_text(table())
 
 
 if __name__ == "__main__":

@@ -128,8 +128,8 @@ def table() -> str:
     known, rows = seen(), behaviours()
     lines = [HEAD, f"{len(rows)} behaviours."]
     for section in dict.fromkeys(row.section for row in rows):
-        lines += ["", f"## {section}", "", "| AWS | test | mutant, and where it was seen |"]
-        lines.append("|---|---|---|")
+        lines += ["", f"## {section}", "", "| behaviour | AWS page | test | mutant, seen at |"]
+        lines.append("|---|---|---|---|")
         lines += [_line(row, known.get(row.name)) for row in rows if row.section == section]
     lines += ["", "## What is not imitated", "", "| fact | why not |", "|---|---|"]
     lines += [f"| {_cell(each['fact'])} | {_cell(each['reason'])} |" for each in left_out()]
@@ -140,9 +140,8 @@ def _line(row: Behaviour, known: dict[str, Any] | None) -> str:
     tests = "<br>".join(_link(test) for test in row.tests)
     failed = known["failed"].values() if known else ["not seen yet"]
     where = "".join(f"<br>{_code(each)}" for each in dict.fromkeys(failed))
-    page = row.page.rsplit("/", 1)[1]
-    says = f"{_cell(row.says)} [{page}]({row.page})"
-    return f"| {says} | {tests} | {_cell(row.mutant)}{where} |"
+    page = f"[{row.page.rsplit('/', 1)[1].partition('.')[0]}]({row.page})"
+    return f"| {_cell(row.says)} | {page} | {tests} | {_cell(row.mutant)}{where} |"
 
 
 def _link(test: str) -> str:
