@@ -68,7 +68,7 @@ class Failing(Simulation):
                 self.stop(task, self.failure.reason)
                 task.stopped = self.time - self.doomed  # it is gone at once
                 self.timeline.at(self.time + REPLACED_SECONDS, self.start_tasks)
-                self._event("STOPPED")
+                self.task_event("STOPPED")
 
         return event
 

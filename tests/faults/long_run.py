@@ -17,7 +17,7 @@ from warmkeeper import Phase
 from tests.faults.clients import NAVIGATION, Browser, Call, Client
 from tests.faults.faults import FAULTS, LASTING_SECONDS, Kind
 from tests.faults.matrix import BEAT, HEAL_SECONDS
-from tests.faults.simulation import COUNT, Effect, Invocation, Simulation, ecs_event
+from tests.faults.simulation import COUNT, EVENT_SECONDS, Effect, Invocation, Simulation
 
 DAY, HOUR, MINUTE = 86_400.0, 3_600.0, 60.0
 BEGIN = 1_800_000_000.0  # a Friday, 08:00 UTC
@@ -27,8 +27,7 @@ SCANS_A_DAY, DEPLOYMENTS_A_DAY, COUNTS_A_DAY, DEATHS_A_DAY, FAULTS_A_DAY = 4.0, 
 ALL_DIE = 0.3  # of the deaths: every task at once
 SOCKETS = 0.2  # of the sessions end in a socket that stays open
 PROBE_SECONDS, BEAT_SECONDS = 300.0, 30.0
-DEATH_SECONDS = 15.0  # until the load balancer and the warmkeeper have seen that all tasks died
-SETTLED_SECONDS = 600.0
+RATE_SECONDS = 1800.0  # for so long people come as often as now
 
 
 @dataclass
@@ -54,7 +53,7 @@ class LongRun(Simulation):
     windows: list[Window] = field(default_factory=list)
     troubles: list[tuple[float, float]] = field(default_factory=list)  # not of its own doing
     open_sockets: int = 0
-    died: float = 0.0
+    died: float = 0.0  # when all tasks were ended last, by no doing of the warmkeeper's
     task_seconds: float = 0.0
 
     def __post_init__(self) -> None:
@@ -91,15 +90,15 @@ class LongRun(Simulation):
     def _often(self, event: Callable[[], None], a_day: Callable[[], float]) -> None:
         """Let `event` happen so often a day, at random moments, for as long as the run lasts."""
 
-        def again() -> None:
+        def again(happens: bool) -> None:
             if self.time < BEGIN + self.days * DAY:
-                self.timeline.at(self.time + self._gap(a_day()), again)
-                event()
+                gap = self.random.expovariate(a_day() / DAY)
+                soon = gap < RATE_SECONDS  # else the rate may be another one by then
+                self.timeline.at(self.time + min(gap, RATE_SECONDS), lambda: again(soon))
+                if happens:
+                    event()
 
-        self.timeline.at(self.time + self._gap(a_day()), again)
-
-    def _gap(self, a_day: float) -> float:
-        return min(self.random.expovariate(a_day / DAY), 6 * HOUR)
+        self.timeline.at(self.time, lambda: again(False))
 
     def _sessions_an_hour(self) -> float:
         day, hour = int(self.time // DAY + 4) % 7, int(self.time % DAY // HOUR)
@@ -113,8 +112,8 @@ class LongRun(Simulation):
         self.waited.append(client.ended - client.began)
         self.tally["answers that a fault took"] += client.cut
         if client.lost:
-            if "balancer" in client.lost and client.ended < self.died + DEATH_SECONDS:
-                self.tally["requests that a task's death took"] += 1
+            if "balancer" in client.lost and client.ended < self.died + HEAL_SECONDS:
+                self.tally["requests that the tasks' end took"] += 1
                 return
             self.tally["lost"] += 1
             self.wrong.append(f"{client.ended - BEGIN:.0f} s: a request is lost: {client.lost}")
@@ -174,7 +173,6 @@ class LongRun(Simulation):
             self.died = self.time
         self._note()
         self.set_desired(count)
-        self.timeline.sleep(SETTLED_SECONDS)
 
     def _die(self) -> None:
         """A task's process ends, or all of them; ECS starts others."""
@@ -189,7 +187,7 @@ class LongRun(Simulation):
         if alone:
             self.died = self.time
         self._note()
-        self.timeline.at(self.time + 0.5, lambda: self.hear("ecs event", ecs_event("STOPPED")))
+        self.timeline.at(self.time + EVENT_SECONDS, lambda: self.task_event("STOPPED"))
         self.set_desired(self.desired)
 
     def _stop(self, number: int, reason: str) -> None:

@@ -35,6 +35,7 @@ LATENCY_SECONDS = 0.02  # of a call to AWS
 NODE_SECONDS = 0.8  # until the load balancer's slowest node has heard of a rule change
 READ_LAG_SECONDS = 2.0  # for so long a read may show what was before the last change
 FUNCTION_SECONDS = 360.0  # the module's time-out: the wake deadline and a minute
+EVENT_SECONDS = 1.0  # until EventBridge tells of a task
 TICK_SECONDS = 60.0
 TICK = {"source": "aws.events", "detail-type": "Scheduled Event"}
 Effect = Callable[[], Any]
@@ -168,13 +169,17 @@ class Simulation(World):
         self._keep()
 
     def set_desired(self, count: int) -> None:
-        before = len(self.tasks)
+        before, running = len(self.tasks), self.running()
         super().set_desired(count)
         for task in self.tasks[before:] if self.started else ():
-            self.timeline.at(task.created + self.boot * 0.8, lambda: self._event("RUNNING"))
+            self.timeline.at(task.created + self.boot * 0.8, lambda: self.task_event("RUNNING"))
+        for task in running if self.started else ():
+            if task.stopped is not None:
+                self.timeline.at(self.time + EVENT_SECONDS, lambda: self.task_event("STOPPED"))
         self._keep()
 
-    def _event(self, status: str) -> None:
+    def task_event(self, status: str) -> None:
+        """EventBridge tells that a task is in this status."""
         self.hear("ecs event", ecs_event(status))
 
     # --- what reads showed a moment ago --------------------------------------------------------
