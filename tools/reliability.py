@@ -225,7 +225,9 @@ SECTIONS = {
     "failed wakes": Section(
         "Services that cannot start",
         "Somebody asks twice a minute, day and night. A task that stops is replaced after ten "
-        "seconds: ECS itself paces that, so the task hours are an upper bound.",
+        "seconds: ECS itself paces that, so the task hours are an upper bound. A service that is "
+        "healthy for half a minute each time (the crash loop) is awake each time, for people use "
+        "it: it costs what an awake one costs, and the one bound is that of never sleeping.",
         rows,
     ),
     "long run": Section(
