@@ -108,6 +108,14 @@ reliability: setup terraform ## Try to break it with wide bounds: docs/reliabili
 fidelity: setup ## Break the local cloud where it imitates AWS, see who notices: docs/fidelity.md (ARGS=--stale)
 	@$(BIN)/python -m tests.fidelity $(ARGS)
 
+.PHONY: fuzz
+fuzz: setup ## Give the warmkeeper 200,000 mutated events, make test has 10,000 (FUZZ=N: so many)
+	@FUZZ=$(or $(FUZZ),200000) $(BIN)/python -m pytest tests/unit/test_events_mutated.py --numprocesses=0
+
+.PHONY: changing
+changing: setup terraform ## Change the module in every way under a service in every phase
+	@CHANGING=1 $(BIN)/python -m pytest tests/integration/test_changing.py --numprocesses=0
+
 .PHONY: lint
 lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, terraform, the README's tables, checkov
 	@echo "==> ruff"

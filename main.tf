@@ -310,6 +310,12 @@ data "aws_iam_policy_document" "this" {
     sid       = "ReadMemoryAndSettings"
     actions   = ["dynamodb:GetItem"]
     resources = [aws_dynamodb_table.this.arn]
+
+    condition {
+      test     = "ForAllValues:StringEquals"
+      variable = "dynamodb:LeadingKeys"
+      values   = ["memory", "settings"]
+    }
   }
 
   # The settings are Terraform's.
@@ -325,6 +331,9 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
+  # The service's ARN holds the cluster. A condition that ecs:task-definition be absent would keep
+  # UpdateService from a new one, if AWS supplies that key only where a call names it: it does not
+  # say so, and supplied always it would deny every wake.
   statement {
     sid       = "SeeAndScaleService"
     actions   = ["ecs:DescribeServices", "ecs:UpdateService"]

@@ -53,16 +53,17 @@ def operations() -> set[tuple[str, str]]:
     return found
 
 
+def written(kind: str, file: str = "main.tf") -> list[dict[str, Any]]:
+    """The blocks of this kind in a file of the module."""
+    options = hcl2.SerializationOptions(with_comments=False, strip_string_quotes=True)
+    found = hcl2.loads((ROOT / file).read_text(), serialization_options=options)
+    return list(found.get(kind, []))
+
+
 def allowed() -> dict[str, set[str]]:
     """The actions of each statement of the role's policy, as main.tf has them."""
-    options = hcl2.SerializationOptions(with_comments=False, strip_string_quotes=True)
-    written = hcl2.loads((ROOT / "main.tf").read_text(), serialization_options=options)
-    documents = [
-        block["aws_iam_policy_document"]
-        for block in written["data"]
-        if "aws_iam_policy_document" in block
-    ]
-    (document,) = [block["this"] for block in documents if "this" in block]
+    named = [block.get("aws_iam_policy_document", {}) for block in written("data")]
+    (document,) = [block["this"] for block in named if "this" in block]
     dynamic = [block["statement"]["content"][0] for block in document.get("dynamic", [])]
     return {s["sid"]: set(s["actions"]) for s in [*document["statement"], *dynamic]}
 
@@ -98,3 +99,26 @@ def test_several_resources_of_a_call_are_asked_for_one_by_one() -> None:
 def test_a_call_that_is_not_the_warmkeeper_s_is_no_question_to_the_policy() -> None:
     with pytest.raises(KeyError):
         asked("ecs", "DeleteService", {"cluster": "c", "service": "a"}, PLACE)
+
+
+def test_every_permission_to_invoke_names_the_arn_of_its_caller() -> None:
+    files = [file.name for file in ROOT.glob("*.tf")]
+    resources = [block for file in files for block in written("resource", file)]
+    permissions = {
+        name: permission
+        for block in resources
+        for name, permission in block.get("aws_lambda_permission", {}).items()
+    }
+    assert set(permissions) >= {"control", "wake", "tick", "ecs", "idle", "wake_alarm"}
+    open_to_all = [name for name, each in permissions.items() if "source_arn" not in each]
+    assert open_to_all == []
+    assert [
+        each for each in permissions.values() if each["action"] != "lambda:InvokeFunction"
+    ] == []
+
+
+def test_a_resource_policy_that_lets_a_service_in_says_on_whose_account() -> None:
+    documents = [block.get("aws_iam_policy_document", {}) for block in written("data")]
+    (topic,) = [block["topic"] for block in documents if "topic" in block]
+    for statement in topic["statement"]:
+        assert [c["variable"] for c in statement["condition"]] == ["aws:SourceArn"]
