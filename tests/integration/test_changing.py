@@ -1,0 +1,165 @@
+"""The module is changed under a service in every phase, and applies are interrupted.
+
+Each phase with one change by default; CHANGING=1 (`make changing`) takes every change in each
+phase, and interrupts the module's creation as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests import figures
+from tests.estate import REPOSITORY, STAGING, Estate, Workspace
+from tests.integration.test_lifecycle import bring_to
+from tests.localcloud.client import LocalCloud
+from tools.package import build
+from tools.terraform_env import terraform_environment
+
+pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
+
+WIDE = os.environ.get("CHANGING", "") not in ("", "0")
+PHASES = ("awake", "drowsy", "asleep", "waking")
+KEEPS = {"waking": ("waking", "awake")}  # a wake under way may end meanwhile
+SLOW = (
+    0.1  # virtual seconds per second while Terraform works: drowsy is a minute, wherever it is slow
+)
+
+
+@dataclass
+class Copy:
+    """The example and the module, to be changed: applied to the same state as the originals."""
+
+    root: Path
+    workspace: Workspace
+
+    @classmethod
+    def of(cls, workspace: Workspace, root: Path) -> Copy:
+        for part in ("lambda", "examples/staging"):
+            shutil.copytree(REPOSITORY / part, root / part)
+        for file in REPOSITORY.glob("*.tf"):
+            shutil.copy(file, root)
+        folder = root / STAGING.relative_to(REPOSITORY)
+        return cls(root, replace(workspace, folder=folder, variables=dict(workspace.variables)))
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        file = self.root / name
+        text = file.read_text()
+        assert text.count(old) == 1, f"{old!r} in {name}"
+        file.write_text(text.replace(old, new))
+
+    def apply_until(self, cloud: LocalCloud, action: str, stop: signal.Signals) -> None:
+        """Apply, and send Terraform this signal when it makes this call; waits for its end."""
+        settings = {**os.environ, **terraform_environment(), **self.workspace.environment}
+        settings["TF_DATA_DIR"] = str(self.workspace.scratch / "data")
+        state = self.workspace.scratch / "terraform.tfstate"
+        given = [f"-var={name}={value}" for name, value in self.workspace.variables.items()]
+        command = ["terraform", "apply", "-auto-approve", "-input=false", f"-state={state}", *given]
+        since = max((call["n"] for call in cloud.calls()), default=0)
+        process = subprocess.Popen(
+            command,
+            cwd=self.workspace.folder,
+            env=settings,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            while not cloud.calls(since, action=action, caller="local"):
+                assert process.poll() is None, f"it ended without {action}"
+                time.sleep(0.1)
+            process.send_signal(stop)
+            assert process.wait(120) != 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # its providers, which it leaves behind
+
+
+def another_code(copy: Copy) -> None:
+    """As a new version of the module has it."""
+    copy.edit("lambda/warmkeeper.py", "def handler(", "# another version\ndef handler(")
+    (copy.root / "lambda" / "warmkeeper.zip").write_bytes(build(copy.root / "lambda"))
+
+
+def another_idle_time(copy: Copy) -> None:
+    copy.workspace.variables["idle_minutes"] = 7
+
+
+def another_rule_priority(copy: Copy) -> None:
+    copy.edit("examples/staging/main.tf", "first_free_priority   = 10", "first_free_priority = 20")
+
+
+def another_target_group(copy: Copy) -> None:
+    """Blue and green: the rule and the service go to the other group, the first one ends."""
+    main = "examples/staging/main.tf"
+    copy.edit(main, '"${var.name}-app"\n  vpc_id', '"${var.name}-app-2"\n  vpc_id')
+    end = "    healthy_threshold   = 2\n    unhealthy_threshold = 3\n  }\n"
+    copy.edit(main, end, end + "\n  lifecycle {\n    create_before_destroy = true\n  }\n")
+
+
+CHANGES: dict[str, Callable[[Copy], None]] = {
+    "code": another_code,
+    "idle time": another_idle_time,
+    "rule priority": another_rule_priority,
+    "target group": another_target_group,
+}
+# the change, and the call during which Terraform is interrupted, by which signal
+BY_DEFAULT = {
+    "awake": ("code", "UpdateFunctionCode", signal.SIGKILL),
+    "drowsy": ("rule priority", "", None),
+    "asleep": ("target group", "", None),
+    "waking": ("idle time", "UpdateFunctionConfiguration", signal.SIGINT),
+}
+CASES = [
+    pytest.param(phase, change, call, stop, id=f"{phase}, another {change}")
+    for phase in PHASES
+    for change, call, stop in (
+        [(each, "", None) for each in CHANGES] if WIDE else [BY_DEFAULT[phase]]
+    )
+]
+
+
+@pytest.mark.parametrize(("phase", "change", "call", "stop"), CASES)
+def test_a_change_keeps_the_phase_and_requests_are_served_afterwards(
+    estate: Estate,
+    cloud: LocalCloud,
+    tmp_path: Path,
+    phase: str,
+    change: str,
+    call: str,
+    stop: signal.Signals | None,
+) -> None:
+    bring_to(phase, estate, cloud)
+    copy, began = Copy.of(estate.workspace, tmp_path), cloud.now()
+    CHANGES[change](copy)
+    cloud.set_speed(SLOW)
+    try:
+        if stop:
+            copy.apply_until(cloud, call, stop)
+        copy.workspace.apply()
+        cloud.set_speed(1)
+        assert estate.phase() in KEEPS.get(phase, (phase,))
+        assert estate.updates(cloud, began) == []
+        time.sleep(1.0)  # the rules are where they are at every node
+        asked = requests.get(estate.outputs["status_url"], timeout=30)
+        assert asked.json()["phase"] in KEEPS.get(phase, (phase,)), "a question wakes nobody"
+        assert estate.get().status_code == 200
+        estate.until("awake")
+        if stop:
+            assert not copy.workspace.changes()
+    finally:
+        cloud.set_speed(1)
+        if change == "target group":  # a running task stays in the group that it was started for
+            estate.fall_asleep(cloud)
+        estate.workspace.apply()
+    found = {"phase": phase, "change": change, "interrupted by": stop.name if stop else None}
+    figures.record("rights", f"changed-{phase}-{change.replace(' ', '-')}", found)
