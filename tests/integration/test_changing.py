@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,6 +71,7 @@ class Copy:
             cwd=self.workspace.folder,
             env=settings,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
         try:
@@ -98,12 +99,14 @@ def another_rule_priority(copy: Copy) -> None:
     copy.edit("examples/staging/main.tf", "first_free_priority   = 10", "first_free_priority = 20")
 
 
+GROUP = ('name                 = "${var.name}-app"', 'name                 = "${var.name}-app-2"')
+
+
 def another_target_group(copy: Copy) -> None:
-    """Blue and green: the rule and the service go to the other group, the first one ends."""
-    main = "examples/staging/main.tf"
-    copy.edit(main, '"${var.name}-app"\n  vpc_id', '"${var.name}-app-2"\n  vpc_id')
-    end = "    healthy_threshold   = 2\n    unhealthy_threshold = 3\n  }\n"
-    copy.edit(main, end, end + "\n  lifecycle {\n    create_before_destroy = true\n  }\n")
+    """The service and its rule go to the other group, then the first one ends."""
+    main, check = "examples/staging/main.tf", "    unhealthy_threshold = 3\n  }\n"
+    copy.edit(main, *GROUP)
+    copy.edit(main, check, check + "\n  lifecycle {\n    create_before_destroy = true\n  }\n")
 
 
 CHANGES: dict[str, Callable[[Copy], None]] = {
@@ -128,6 +131,15 @@ CASES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def changeable(applied: Estate) -> Iterator[None]:
+    """At the end the shared estate is as it was; each change is made to the original."""
+    yield
+    applied.workspace.apply()
+    applied.outputs = applied.workspace.outputs()
+
+
+@pytest.mark.usefixtures("changeable")
 @pytest.mark.parametrize(("phase", "change", "call", "stop"), CASES)
 def test_a_change_keeps_the_phase_and_requests_are_served_afterwards(
     estate: Estate,
@@ -160,6 +172,8 @@ def test_a_change_keeps_the_phase_and_requests_are_served_afterwards(
         cloud.set_speed(1)
         if change == "target group":  # a running task stays in the group that it was started for
             estate.fall_asleep(cloud)
-        estate.workspace.apply()
+            copy.edit("examples/staging/main.tf", *reversed(GROUP))
+            copy.workspace.apply()
+            estate.outputs = estate.workspace.outputs()
     found = {"phase": phase, "change": change, "interrupted by": stop.name if stop else None}
     figures.record("rights", f"changed-{phase}-{change.replace(' ', '-')}", found)
