@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
-from pathlib import Path
 from typing import Any
 
-import hcl2
 import pytest
-from botocore.session import Session
 
+from tests.rights.module import ROOT, statements, written
 from tests.rights.reference import REFERENCE, RIGHTS, UNCALLED, Place, asked
-from tests.unit import world
+from tests.rights.test_in_process import CLIENTS, methods_of
 
-ROOT = Path(__file__).parents[2]
 PLACE = Place("eu-west-1", "123456789012")
-CLIENTS = {
-    "dynamodb": world.Database,
-    "ecs": world.Ecs,
-    "elbv2": world.LoadBalancing,
-    "cloudwatch": world.CloudWatch,
-    "sns": world.Topic,
-    "ssm": world.Parameters,
-}
 EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("ecs", "DescribeServices"): {"cluster": "c", "services": ["a", "b"]},
     ("ecs", "UpdateService"): {"cluster": "c", "service": "a", "desiredCount": 1},
@@ -43,29 +32,17 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
 
 def operations() -> set[tuple[str, str]]:
     """Every operation of the stand-ins over which all unit tests run: others cannot be called."""
-    session, found = Session(), set()
+    found = set()
     for service, client in CLIENTS.items():
-        model = session.get_service_model(service)
-        named = {re.sub(r"(?<!^)(?=[A-Z])", "_", n).lower(): n for n in model.operation_names}
         methods = {name for name, _ in inspect.getmembers(client, inspect.isfunction)}
-        methods |= {"describe_rules"} if "paginate" in methods else set()
+        named = methods_of(service)
         found |= {(service, named[method]) for method in methods & named.keys()}
     return found
 
 
-def written(kind: str, file: str = "main.tf") -> list[dict[str, Any]]:
-    """The blocks of this kind in a file of the module."""
-    options = hcl2.SerializationOptions(with_comments=False, strip_string_quotes=True)
-    found = hcl2.loads((ROOT / file).read_text(), serialization_options=options)
-    return list(found.get(kind, []))
-
-
 def allowed() -> dict[str, set[str]]:
     """The actions of each statement of the role's policy, as main.tf has them."""
-    named = [block.get("aws_iam_policy_document", {}) for block in written("data")]
-    (document,) = [block["this"] for block in named if "this" in block]
-    dynamic = [block["statement"]["content"][0] for block in document.get("dynamic", [])]
-    return {s["sid"]: set(s["actions"]) for s in [*document["statement"], *dynamic]}
+    return {statement["sid"]: set(statement["actions"]) for statement in statements()}
 
 
 def test_every_call_that_can_be_made_is_in_the_map_and_no_other() -> None:

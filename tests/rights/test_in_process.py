@@ -1,0 +1,124 @@
+"""What the warmkeeper calls over an AWS in memory, whatever it hears, main.tf's policy allows.
+
+The broad half of the check, without a cloud; the policy as Terraform renders it is held against
+the calls of a whole estate by tests/integration/test_rights.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+from functools import cache
+from typing import Any
+
+import pytest
+import warmkeeper as wk
+from botocore.session import Session
+
+from tests.rights.module import rendered
+from tests.rights.policy import Ask, Policy
+from tests.rights.reference import UNCALLED, Place, asked
+from tests.unit import world
+from tests.unit.recorded import recorded, request
+from tests.unit.test_events_mutated import STATES, TEXTS
+from tests.unit.test_events_mutated import world as prepared
+
+PLACE = Place("eu-central-1", "123456789012")
+CLIENTS = {
+    "dynamodb": world.Database,
+    "ecs": world.Ecs,
+    "elbv2": world.LoadBalancing,
+    "cloudwatch": world.CloudWatch,
+    "sns": world.Topic,
+    "ssm": world.Parameters,
+}
+TOKEN = PLACE.arn("ssm", "parameter/staging/token")
+LISTENER_PATH = {
+    "aws_cloudwatch_log_group.this.arn": PLACE.arn("logs", "log-group:/aws/lambda/staging"),
+    "aws_dynamodb_table.this.arn": PLACE.arn("dynamodb", "table/staging"),
+    "aws_sns_topic.this.arn": world.ENVIRONMENT["TOPIC_ARN"],
+    "local.service_arn": PLACE.arn("ecs", "service/estate/app"),
+    "local.cluster_arn": PLACE.arn("ecs", "cluster/estate"),
+    "local.idle_alarm_arn": world.IDLE_ALARM,
+    "local.partition": "aws",
+    "local.region": PLACE.region,
+    "local.account_id": PLACE.account,
+    "var.cluster_name": "estate",
+    "MoveWakeRule": world.WAKE_RULE,
+    "ReadHeartbeatToken": TOKEN,
+    "UseKey": "",
+}
+ALARM_PATH = {**LISTENER_PATH, "SeeRules": "", "MoveWakeRule": "", "ReadHeartbeatToken": ""}
+NO_RULES = dict.fromkeys(
+    ["SERVICE_RULE_ARN", "WAKE_RULE_ARN", "OWN_RULE_ARNS", "WAKE_TARGET_GROUP_ARN",
+     "CONTROL_TARGET_GROUP_ARN", "HEARTBEAT_PATH", "HEARTBEAT_TOKEN_PARAMETER"], ""
+)  # fmt: skip
+BEAT = request(
+    "POST",
+    "/health",
+    headers={"authorization": "Bearer secret"},
+    body='{"in_flight": 1}',
+    group=world.CONTROL_GROUP,
+)
+
+
+@cache
+def methods_of(service: str) -> dict[str, str]:
+    """The operations of a service by the names of boto3's methods."""
+    names = Session().get_service_model(service).operation_names
+    methods = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(): name for name in names}
+    return methods | ({"paginate": "DescribeRules"} if service == "elbv2" else {})
+
+
+@pytest.fixture
+def asks(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Every question to IAM that a call over any world asks, as JSON."""
+    found: set[str] = set()
+
+    def wrapped(service: str, method: str, original: Any) -> Any:
+        def call(self: Any, **params: Any) -> Any:
+            for ask in asked(service, methods_of(service)[method], params, PLACE):
+                found.add(json.dumps([ask.action, ask.resource, dict(ask.context)]))
+            return original(self, **params)
+
+        return call
+
+    for service, client in CLIENTS.items():
+        for method in methods_of(service).keys() & vars(client).keys():
+            monkeypatch.setattr(client, method, wrapped(service, method, getattr(client, method)))
+    return found
+
+
+def hear_everything(environment: dict[str, str]) -> None:
+    """Every recorded event in every phase; and from there on, minutes, failed wakes, a restore."""
+    for phase in STATES:
+        for event in [*map(recorded, TEXTS), BEAT]:
+            outside = prepared(phase)
+            outside.environment |= environment
+            outside.alarm, outside.starts = "ALARM", "elb" not in str(event)
+            with contextlib.suppress(wk.RefusedError, TimeoutError):
+                outside.invoke(event)
+            outside.minutes(12)
+
+
+@pytest.mark.parametrize(
+    ("values", "environment"),
+    [
+        pytest.param(LISTENER_PATH, {"HEARTBEAT_TOKEN_PARAMETER": TOKEN}, id="listener path"),
+        pytest.param(ALARM_PATH, NO_RULES, id="alarm path"),
+    ],
+)
+def test_the_policy_allows_what_is_called_and_nothing_that_never_is(
+    values: dict[str, str], environment: dict[str, str], asks: set[str]
+) -> None:
+    policy, used = Policy.from_json(rendered(values)), set()
+    with contextlib.redirect_stdout(io.StringIO()):
+        hear_everything(environment)
+    for action, resource, context in map(json.loads, asks):
+        ask = Ask(action, resource, {key: tuple(given) for key, given in context.items()})
+        statement = policy.allowing(ask)
+        assert statement, f"not allowed: {ask}"
+        used.add((statement.sid, action))
+    assert policy.granted() - used == {right for right in UNCALLED if right[0] == "WriteLog"}
