@@ -6,6 +6,7 @@ Every test of the shared estate is watched besides: see `estate` in conftest.py.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import requests
 
 from tests import figures
+from tests.caddy import until
 from tests.estate import Estate
 from tests.localcloud.client import LocalCloud
 from tests.rights.reference import UNCALLED
@@ -60,11 +62,8 @@ def assert_refused(estate: Estate) -> int:
         return "raised"
 
     ours = estate.outputs["idle_alarm_arn"]
-    before, memory, count = (
-        len(log_lines(estate)),
-        estate.memory(),
-        estate.service()["desiredCount"],
-    )
+    before, already = refusals(estate), counted(estate)
+    memory, count = estate.memory(), estate.service()["desiredCount"]
     wrong = f'{{"in_flight": "{CANARY}"}}'
     sent = [
         (401, "send the token", beat(estate, None)),
@@ -78,11 +77,11 @@ def assert_refused(estate: Estate) -> int:
         ("raised", "not a command", invoked([CANARY])),
     ]
     assert [came for _, _, came in sent] == [expected for expected, _, _ in sent]
-    lines = entries(log_lines(estate)[before:])
-    reasons = [line["reason"] for line in lines if line.get("message") == "refused"]
-    assert len(reasons) == len(sent)
+    until(lambda: counted(estate) >= already + len(sent), "all of them in the log")
+    reasons = refusals(estate) - before
+    assert reasons.total() == len(sent)
     assert [why for _, why, _ in sent if not any(why in reason for reason in reasons)] == []
-    assert sum(line.get("Refused", 0) for line in lines) == len(sent)
+    assert counted(estate) == already + len(sent)
     assert (estate.memory(), estate.service()["desiredCount"]) == (memory, count)
     return len(sent)
 
@@ -97,6 +96,17 @@ def log_lines(estate: Estate) -> list[str]:
 def entries(lines: list[str]) -> list[dict[str, Any]]:
     """The warmkeeper's own lines; the others are Lambda's."""
     return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def refusals(estate: Estate) -> Counter[str]:
+    """Why it has refused, by the log."""
+    lines = entries(log_lines(estate))
+    return Counter(line["reason"] for line in lines if line.get("message") == "refused")
+
+
+def counted(estate: Estate) -> int:
+    """How many refusals the metric has counted."""
+    return sum(int(line.get("Refused", 0)) for line in entries(log_lines(estate)))
 
 
 def kept(estate: Estate) -> dict[str, str]:
