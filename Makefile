@@ -43,7 +43,7 @@ endef
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(VENV)/.installed ## Make .venv with what the demo and the tests need
@@ -93,6 +93,17 @@ up: setup terraform ## Leave a staging estate running on a local AWS, to open in
 test: lint ## Check everything: static checks, then every test (CI=1: a skip is a failure)
 	@echo "==> pytest"
 	@$(BIN)/python -m pytest
+
+# One worker: another cloud is one, with one estate in it. What it cannot do is skipped, also in CI. The
+# tests of the local cloud itself and of the proxy have nothing to do with it.
+.PHONY: test-integration
+test-integration: setup terraform ## Integration tests on a cloud of yours: LOCALSTACK_HOST=host:port
+	@if [ -z "$(LOCALSTACK_HOST)$(AWS_ENDPOINT_URL)" ]; then \
+	  echo "Name the cloud: make test-integration LOCALSTACK_HOST=127.0.0.1:4566" >&2; \
+	  exit 1; \
+	fi
+	@CI= $(BIN)/python -m pytest tests/integration --numprocesses=0 \
+	  --ignore-glob='*/test_localcloud_*' --ignore=tests/integration/test_caddy_beat.py $(ARGS)
 
 .PHONY: model
 model: setup ## Explore the interleavings of the warmkeeper with wider bounds than make test has

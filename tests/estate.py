@@ -79,6 +79,10 @@ class Workspace:
         flags = {"detailed_exitcode": IsFlagged, **self._with_variables()}
         return self._run("plan", good=(0, 2), **flags) == 2
 
+    def changed(self) -> list[str]:
+        """The addresses of what the last plan would change."""
+        return re.findall(r"(?m)^  # (\S+) (?:will be|must be|is tainted)", self._out)
+
     def warnings(self) -> str:
         """What the module's checks said in the last plan, in one line; "" if nothing."""
         told = re.sub(r"\s+", " ", self._out)

@@ -24,16 +24,16 @@ def forward(group: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def by_hand(estate: Estate) -> Iterator[Any]:
+def by_hand(applied: Estate) -> Iterator[Any]:
     """A client of the load balancer's API; what was changed is as Terraform made it, afterwards."""
-    yield estate.client("elbv2")
-    estate.workspace.apply()
+    yield applied.client("elbv2")
+    applied.workspace.apply()
 
 
 def test_what_somebody_changed_by_hand_is_warned_of_field_by_field(
-    estate: Estate, by_hand: Any
+    applied: Estate, by_hand: Any
 ) -> None:
-    rule, group = estate.outputs["service_rule_arn"], estate.outputs["target_group_arn"]
+    rule, group = applied.outputs["service_rule_arn"], applied.outputs["target_group_arn"]
     other = by_hand.create_target_group(Name="other", TargetType="lambda")["TargetGroups"][0]
     hosts = {"Field": "host-header", "HostHeaderConfig": {"Values": ["A.example.com"]}}
     networks = {"Field": "source-ip", "SourceIpConfig": {"Values": ["10.0.0.0/8"]}}
@@ -45,8 +45,8 @@ def test_what_somebody_changed_by_hand_is_warned_of_field_by_field(
     by_hand.modify_target_group(TargetGroupArn=group, HealthCheckIntervalSeconds=30)
     delay = {"Key": "deregistration_delay.timeout_seconds", "Value": "300"}
     by_hand.modify_target_group_attributes(TargetGroupArn=group, Attributes=[delay])
-    assert estate.workspace.changes()
-    told = estate.workspace.warnings()
+    assert applied.workspace.changes()
+    told = applied.workspace.warnings()
     assert f'the rule forwards to ["{other["TargetGroupArn"]}"]' in told
     assert 'conditions.hosts is []; the service rule has ["a.example.com"]' in told
     assert 'a condition of ["source_ip"]' in told
