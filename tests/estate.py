@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,10 +69,11 @@ class Workspace:
     def init(self) -> None:
         self._run("init", input=False, backend=False)
 
-    def apply(self, **variables: Any) -> None:
-        """Apply; `variables` are kept for what comes later."""
+    def apply(self, *, replace: Sequence[str] = (), **variables: Any) -> None:
+        """Apply; `variables` are kept for what comes later. What is in `replace` is made anew."""
         self.variables |= variables
-        self._run("apply", auto_approve=IsFlagged, **self._with_variables())
+        flags = self._with_variables() | ({"replace": list(replace)} if replace else {})
+        self._run("apply", auto_approve=IsFlagged, **flags)
 
     def changes(self) -> bool:
         """Whether a plan would change anything (`plan -detailed-exitcode`)."""

@@ -274,6 +274,35 @@ run "nothing_that_costs_extra_is_on" {
   }
 }
 
+run "outputs_are_of_what_was_made" {
+  assert {
+    condition = (
+      output.function_name == aws_lambda_function.this.function_name
+      && output.function_arn == aws_lambda_function.this.arn
+      && output.role_name == aws_iam_role.this.name
+      && output.topic_arn == aws_sns_topic.this.arn
+      && output.log_group_name == aws_cloudwatch_log_group.this.name
+      && output.table_name == aws_dynamodb_table.this.name
+    )
+    error_message = "what a caller wires and opens"
+  }
+
+  assert {
+    condition     = output.wake_rule_arn == aws_lb_listener_rule.wake[0].arn && output.status_path == "/.warmkeeper/status" && output.heartbeat_path == "/health"
+    error_message = "what there is on the listener"
+  }
+
+  assert {
+    condition     = output.idle_alarm_arn == aws_cloudwatch_metric_alarm.idle.arn && output.metric_namespace == "Warmkeeper"
+    error_message = "what a caller alarms on"
+  }
+
+  assert {
+    condition     = keys(output.people_alarm_arns) == ["cold_start", "errors", "failed_wake", "handled_errors", "throttles"]
+    error_message = "each alarm for people, by what it watches"
+  }
+}
+
 run "terraform_tells_the_warmkeeper_by_its_input_alone" {
   assert {
     condition     = aws_lambda_invocation.this.lifecycle_scope == "CRUD" && aws_lambda_invocation.this.triggers == null

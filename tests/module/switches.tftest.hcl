@@ -340,12 +340,12 @@ run "longest_name_fits_everything_made_of_it" {
   }
 }
 
-run "other_partitions_are_composed_from_the_arn" {
-  command = plan
-
+run "in_china_no_arn_and_no_host_is_of_another_partition" {
   variables {
-    target_group_arn = "arn:aws-cn:elasticloadbalancing:cn-north-1:123456789012:targetgroup/web/0123456789abcdef"
-    service_rule_arn = "arn:aws-cn:elasticloadbalancing:cn-north-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+    target_group_arn  = "arn:aws-cn:elasticloadbalancing:cn-north-1:123456789012:targetgroup/web/0123456789abcdef"
+    service_rule_arn  = "arn:aws-cn:elasticloadbalancing:cn-north-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+    kms_key_arn       = "arn:aws-cn:kms:cn-north-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+    dashboard_enabled = true
   }
 
   override_data {
@@ -353,8 +353,68 @@ run "other_partitions_are_composed_from_the_arn" {
     values = { partition = "aws-cn", dns_suffix = "amazonaws.com.cn" }
   }
 
+  # The mocks' own ARNs, of what is made, are all of "aws": only those composed here are looked at.
   assert {
-    condition     = local.idle_alarm_arn == "arn:aws-cn:cloudwatch:cn-north-1:123456789012:alarm:web-idle" && local.console_host == "console.amazonaws.cn"
-    error_message = "no literal partition"
+    condition = alltrue([
+      for arn in concat(
+        [local.cluster_arn, local.service_arn, local.listener_arn, local.idle_alarm_arn, local.wake_alarm_arn],
+        flatten([
+          for statement in data.aws_iam_policy_document.this.statement : tolist(statement.resources)
+          if contains(["SeeAndScaleService", "SeeTasks", "ReadIdleAlarm", "UseKey"], statement.sid)
+        ]),
+        flatten([for statement in data.aws_iam_policy_document.topic.statement : statement.condition[*].values]),
+        flatten([for name in ["IDLE_ALARM_ARN", "SERVICE_RULE_ARN", "TARGET_GROUP_ARNS"] : aws_lambda_function.this.environment[0].variables[name]]),
+        jsondecode(aws_cloudwatch_event_rule.ecs["task"].event_pattern).detail.clusterArn,
+        jsondecode(aws_cloudwatch_event_rule.ecs["service"].event_pattern).resources,
+      ) : startswith(arn, "arn:aws-cn:")
+    ])
+    error_message = "every ARN that is composed is of the partition of the target group's"
+  }
+
+  assert {
+    condition = toset(one(one([
+      for statement in data.aws_iam_policy_document.this.statement : statement.condition if statement.sid == "UseKey"
+    ])).values) == toset(["dynamodb.cn-north-1.amazonaws.com.cn", "sns.cn-north-1.amazonaws.com.cn", "ssm.cn-north-1.amazonaws.com.cn"])
+    error_message = "the key is used by way of this partition's services"
+  }
+
+  assert {
+    condition     = output.dashboard_url == "https://cn-north-1.console.amazonaws.cn/cloudwatch/home?region=cn-north-1#dashboards/dashboard/web-warmkeeper"
+    error_message = "the console has another host"
+  }
+}
+
+run "so_it_is_in_gov_cloud" {
+  variables {
+    target_group_arn  = "arn:aws-us-gov:elasticloadbalancing:us-gov-west-1:123456789012:targetgroup/web/0123456789abcdef"
+    wake_path         = "alarm"
+    service_rule_arn  = null
+    rule_priority     = null
+    load_balancer_arn = "arn:aws-us-gov:elasticloadbalancing:us-gov-west-1:123456789012:loadbalancer/app/other/9999999999999999"
+    dashboard_enabled = true
+  }
+
+  override_data {
+    target = data.aws_partition.current
+    values = { partition = "aws-us-gov", dns_suffix = "amazonaws.com" }
+  }
+
+  assert {
+    condition = alltrue([
+      for arn in concat(
+        [local.cluster_arn, local.service_arn],
+        [for name in ["IDLE_ALARM_ARN", "WAKE_ALARM_ARN"] : aws_lambda_function.this.environment[0].variables[name]],
+        flatten([
+          for statement in data.aws_iam_policy_document.this.statement : tolist(statement.resources)
+          if contains(["SeeTasks", "ReadWakeAlarm"], statement.sid)
+        ]),
+      ) : startswith(arn, "arn:aws-us-gov:")
+    ])
+    error_message = "on the alarm path, too"
+  }
+
+  assert {
+    condition     = startswith(output.dashboard_url, "https://us-gov-west-1.console.amazonaws-us-gov.com/")
+    error_message = "the console has another host"
   }
 }

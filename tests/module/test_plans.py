@@ -12,6 +12,18 @@ import pytest
 
 from tests.module import plans
 
+NAMED_BY = {
+    "aws_cloudwatch_dashboard": "dashboard_name",
+    "aws_cloudwatch_event_rule": "name",
+    "aws_cloudwatch_log_group": "name",
+    "aws_cloudwatch_metric_alarm": "alarm_name",
+    "aws_dynamodb_table": "name",
+    "aws_iam_role": "name",
+    "aws_lambda_function": "function_name",
+    "aws_lb_target_group": "name",
+    "aws_sns_topic": "name",
+}
+
 pytestmark = pytest.mark.terraform
 
 
@@ -45,3 +57,13 @@ def test_the_code_in_the_documents_is_what_terraform_applies(
     states: dict[str, dict[str, Any]], block: str
 ) -> None:
     assert list(plans.resources(states[block]))
+
+
+def test_two_instances_on_one_listener_share_no_name_and_no_rule_number(
+    states: dict[str, dict[str, Any]],
+) -> None:
+    found = [r for r in plans.resources(states["several"]) if r["mode"] == "managed"]
+    names = [(r["type"], r["values"][NAMED_BY[r["type"]]]) for r in found if r["type"] in NAMED_BY]
+    assert len(names) == len(set(names)) == 2 * (1 + 3 + 1 + 6 + 1 + 1 + 1 + 2 + 1)
+    rules = [r for r in found if r["type"] == "aws_lb_listener_rule" and r["name"] != "wake"]
+    assert sorted(rule["values"]["priority"] for rule in rules) == [87, 88, 97, 98]
