@@ -170,6 +170,10 @@ docs: setup ## Write the README's tables of inputs and outputs
 inventory: setup terraform ## Record anew what Terraform makes of each example (tests/module/inventories)
 	@$(BIN)/python -m tests.module.plans --record
 
+.PHONY: provoked
+provoked: setup terraform ## Take out each validation and check, and record which run goes red
+	@$(BIN)/python -m tests.module.provoked
+
 .PHONY: cost
 cost: setup terraform ## Price a plan: docs/cost.md and the README's table (MEASURE=1: time the tick again)
 	@if [ -n "$(MEASURE)" ]; then $(BIN)/python -m tests.tick; fi
