@@ -10,7 +10,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -508,6 +508,8 @@ def test_rules_over_a_quota_are_refused(site: Site) -> None:
     condition = {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/*/*/*/*/*/*"]}}
     with pytest.raises(ClientError, match="A rule can only have '5' condition wildcards"):
         site.estate.client("elbv2").modify_rule(RuleArn=rule, Conditions=[condition])
+    with pytest.raises(ClientError, match="NotFound"):
+        replace(site, listener=site.listener.replace("/app/", "/app/x")).rule(2, fixed(201))
 
 
 def test_a_silent_function_is_cut_by_the_idle_timeout_where_the_setting_says_so(

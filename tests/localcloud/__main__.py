@@ -67,7 +67,7 @@ def main() -> None:
         epilog=EXAMPLES,
     )
     parser.add_argument("--port", type=int, default=4566, help="0 takes a free one (4566)")
-    parser.add_argument("--speed", type=_speed, default=1.0, help="virtual seconds per second (1)")
+    parser.add_argument("--speed", type=speed, default=1.0, help="virtual seconds per second (1)")
     parser.add_argument("--state-dir", type=Path, help="keep logs and code here")
     parser.add_argument(
         "--until-stdin-ends", action="store_true", help="stop when standard input is closed"
@@ -87,10 +87,11 @@ def main() -> None:
             sys.exit(f"Port {options.port} is taken: stop what listens there, or name another.")
 
 
-def _speed(text: str) -> float:
-    if not (speed := float(text)) > 0:
+def speed(text: str) -> float:
+    """What `--speed` takes: a number above 0."""
+    if not (number := float(text)) > 0:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return speed
+    return number
 
 
 if __name__ == "__main__":

@@ -243,11 +243,14 @@ class Balancer:
         [listener] = _listeners_of({"Conditions": [], **call.params})
         balancer = listener.replace(":listener/", ":loadbalancer/").rsplit("/", 1)[0]
         pages, rules = self._cloud.control.pages, []
-        for each in await pages(
-            "elbv2", "describe_listeners", "Listeners", LoadBalancerArn=balancer
-        ):
-            arn = each["ListenerArn"]
-            rules += await pages("elbv2", "describe_rules", "Rules", ListenerArn=arn)
+        try:
+            for each in await pages(
+                "elbv2", "describe_listeners", "Listeners", LoadBalancerArn=balancer
+            ):
+                arn = each["ListenerArn"]
+                rules += await pages("elbv2", "describe_rules", "Rules", ListenerArn=arn)
+        except ClientError:  # moto says what is not there
+            return
         others = [rule for rule in rules if rule["RuleArn"] != call.params.get("RuleArn")]
         conditions, actions = call.params.get("Conditions", []), call.params.get("Actions", [])
         if refused := alb.refusal(others, conditions, actions):
