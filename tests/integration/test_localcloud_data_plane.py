@@ -1490,12 +1490,12 @@ def test_an_alarm_acts_on_changes_only_and_tells_topic_and_function(estate: Esta
 def test_late_data_within_the_longer_range_keep_an_alarm_from_firing(estate: Estate) -> None:
     """Alarms and missing data: of two periods both are late, points before them are there."""
     cloudwatch, cloud, name = estate.client("cloudwatch"), estate.cloud, estate.name()
-    cloudwatch.put_metric_data(Namespace="Test", MetricData=[datum(cloud, name, 5, age=130)])
+    cloudwatch.put_metric_data(Namespace="Test", MetricData=[datum(cloud, name, 5, age=185)])
     an_alarm(estate, name, [])
     began = cloud.now()
 
     def late_all_along() -> bool:
-        cloudwatch.put_metric_data(Namespace="Test", MetricData=[datum(cloud, name, 5, age=130)])
+        cloudwatch.put_metric_data(Namespace="Test", MetricData=[datum(cloud, name, 5, age=185)])
         assert state(estate, name) != "ALARM"
         return cloud.now() > began + 250
 
