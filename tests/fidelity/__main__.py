@@ -35,6 +35,7 @@ from tests.fidelity.catalogue import (
 )
 
 JOBS = 3  # live mutants at a time: most of their tests wait for a clock
+TOGETHER = 15  # tests without a mutant that share a local cloud
 # What every child needs; imported once, before the first of them.
 SHARED = ("hypothesis", "tests.localcloud.cloud")
 
@@ -120,9 +121,14 @@ def unbroken(rows: Iterable[Behaviour], jobs: int) -> None:
     files: dict[str, set[str]] = {}
     for test in (test for row in rows for test in row.tests):
         files.setdefault(test.partition("::")[0], set()).add(test)
+    parts = [
+        sorted(tests)[start : start + TOGETHER]
+        for tests in files.values()
+        for start in range(0, len(tests), TOGETHER)
+    ]
     with ThreadPoolExecutor(jobs) as pool:
-        outputs = list(pool.map(lambda tests: _watched(REPOSITORY, sorted(tests)), files.values()))
-    for tests, output in zip(files.values(), outputs, strict=True):
+        outputs = list(pool.map(lambda tests: _watched(REPOSITORY, tests), parts))
+    for tests, output in zip(parts, outputs, strict=True):
         found = json.loads(output.splitlines()[-1])
         if found["failures"]:
             raise NotCaughtError(f"without any mutant these fail: {found['failures']}")
