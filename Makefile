@@ -113,7 +113,7 @@ model: setup ## Explore the interleavings of the warmkeeper with wider bounds th
 reliability: setup terraform ## Try to break it with wide bounds: docs/reliability.md
 	@rm -rf .cache/figures
 	@RELIABILITY=1 MODEL=1 $(BIN)/python -m pytest $$($(BIN)/python tools/reliability.py --tests)
-	@$(BIN)/python tools/reliability.py
+	@RELIABILITY=1 MODEL=1 $(BIN)/python tools/reliability.py
 
 .PHONY: fidelity
 fidelity: setup ## Break the local cloud where it imitates AWS, see who notices: docs/fidelity.md (ARGS=--stale)

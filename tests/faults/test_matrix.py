@@ -60,7 +60,7 @@ def test_every_fault_on_every_call(scene: str, signal: str) -> None:
             if played.client:
                 found["requests"] += 1
                 found["lost"] += bool(played.client.lost)
-                found["taken by the fault itself"] += played.client.cut
+                found["answers taken"] += played.client.cut
     rounded = Counter(f"{heal:.0f}" for heal in heals)
     figures.record("faults", f"{scene}; {signal}", {**found, "heals": rounded})
     assert not wrong, "\n".join(wrong)

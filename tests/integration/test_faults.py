@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 TICK_SECONDS = 60.0
 HEAL_SECONDS = 2 * TICK_SECONDS + 5.0
 HOUR = 3600.0
+HEALING = ("PutItem", "UpdateService", "SetRulePriorities")
 PATIENCE_SECONDS = 180.0  # virtual ones
 PROPAGATION = [0.3, 0.8]  # the local cloud's own
 PACKAGE = REPOSITORY / "lambda" / "warmkeeper.zip"
@@ -72,11 +73,16 @@ class Case:
         }[phase]
 
     def heals(self, ended: float, *phases: str) -> float:
-        """Wait until it is in one of these phases, and AWS so; the virtual seconds since then."""
+        """Wait until it is in one of these phases, and AWS so: virtual seconds since `ended`.
+
+        By the last call that brought it there, and not by when somebody has looked.
+        """
         self.cloud.advance_until(
             lambda: self.estate.phase() in phases and self.fits(), minutes=10, speed=60
         )
-        return self.cloud.now() - ended
+        calls = self.cloud.calls(caller=caller(self.estate))
+        healed = [float(call["time"]) for call in calls if call["action"] in HEALING]
+        return max(healed[-1] - ended, 0.0)
 
     def end(self, name: str, heal: float, phase: str) -> None:
         """What must hold at the end of every one of them."""
@@ -164,8 +170,8 @@ def without_the_idle_alarm(estate: Estate) -> Iterator[None]:
         cloudwatch.put_metric_alarm(**again, Tags=tags)
 
 
-def processes_of(estate: Estate, cloud: LocalCloud) -> list[int]:
-    """The function's own processes, in the cloud that this test drives and in no other."""
+def at_work(estate: Estate, cloud: LocalCloud) -> list[int]:
+    """The function's processes that are not frozen, in this test's cloud and in no other."""
     own = {
         f"AWS_LAMBDA_FUNCTION_NAME={estate.outputs['function_name']}",
         f"AWS_ENDPOINT_URL={cloud.endpoint}",
@@ -174,9 +180,10 @@ def processes_of(estate: Estate, cloud: LocalCloud) -> list[int]:
     for path in Path("/proc").glob("[0-9]*/environ"):
         try:
             variables = set(path.read_bytes().decode(errors="replace").split("\0"))
+            state = path.with_name("stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             continue  # it has ended, or is somebody else's
-        if own <= variables:
+        if own <= variables and state != "T":
             found.append(int(path.parent.name))
     return found
 
@@ -203,7 +210,7 @@ def test_the_function_is_killed_between_rule_and_count(case: Case) -> None:
     function, began = caller(estate), cloud.now()
     cloud.fault("hang", "ecs", "UpdateService", caller=function, count=1, seconds=1)
     cloud.advance_until(lambda: estate.updates(cloud, began), minutes=5, speed=20)
-    for process in processes_of(estate, cloud):
+    for process in at_work(estate, cloud):
         os.kill(process, signal.SIGKILL)
     ended = cloud.now()
     assert estate.phase() == "asleep"
@@ -346,7 +353,6 @@ def test_the_idle_alarm_is_deleted(case: Case) -> None:
         findings = [each["finding"] for each in estate.invoke({"command": "doctor"})["findings"]]
         assert any("no alarm" in finding for finding in findings)
         case.ask()
-    ended = cloud.now()
-    cloud.advance_until(lambda: estate.idle_alarm()["StateValue"] == "ALARM", minutes=15)
-    heal = case.heals(ended, "awake") if estate.phase() == "awake" else 0.0
-    case.end("idle alarm deleted", heal, estate.phase())
+    heal = case.heals(cloud.now(), "awake")
+    cloud.advance_until(lambda: estate.phase() == "asleep" and case.fits(), minutes=20)
+    case.end("idle alarm deleted", heal, "asleep")
