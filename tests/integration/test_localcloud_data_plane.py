@@ -481,7 +481,8 @@ def test_weights_choose_the_group_before_anybody_looks_for_targets(
 ) -> None:
     """Forward actions: an empty group does not fail over to the other one, whatever its weight."""
     site.rule(1, to(site.group(), service.group))
-    assert {ask(site.url).status for _ in range(30)} == {200, 503}
+    statuses = {ask(site.url).status for _ in range(30)}
+    assert statuses - {404} == {200, 503}  # 404 of a node that has not heard of the rule yet
 
 
 def test_a_priority_that_is_taken_is_refused_and_a_free_one_moves_one_rule(site: Site) -> None:
