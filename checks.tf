@@ -19,11 +19,12 @@ locals {
   listener     = one(data.aws_lb_listener.service)
   target_group = one(data.aws_lb_target_group.service)
 
-  # A rule without a path condition matches every path, and host names know no case.
-  service_rule_hosts = local.service_rule == null ? [] : flatten([for condition in local.service_rule.condition : condition.host_header[*].values])
-  service_rule_paths = local.service_rule == null ? [] : flatten([for condition in local.service_rule.condition : condition.path_pattern[*].values])
-  hosts_found        = toset([for host in local.service_rule_hosts : lower(host)])
-  hosts_given        = toset([for host in var.conditions.hosts : lower(host)])
+  # A rule without a path condition matches every path, and so does one for every host. Host names know
+  # no case. Compact, because a condition that matches by regular expressions has no values.
+  service_rule_hosts = local.service_rule == null ? [] : compact(flatten([for condition in local.service_rule.condition : condition.host_header[*].values]))
+  service_rule_paths = local.service_rule == null ? [] : compact(flatten([for condition in local.service_rule.condition : condition.path_pattern[*].values]))
+  hosts_found        = toset(contains(local.service_rule_hosts, "*") ? [] : [for host in local.service_rule_hosts : lower(host)])
+  hosts_given        = toset(contains(var.conditions.hosts, "*") ? [] : [for host in var.conditions.hosts : lower(host)])
   paths_found        = toset(length(local.service_rule_paths) == 0 ? ["/*"] : [for path in local.service_rule_paths : path == "*" ? "/*" : path])
   paths_given        = toset([for path in var.conditions.paths : path == "*" ? "/*" : path])
   other_conditions_found = local.service_rule == null ? [] : compact(flatten([
@@ -36,7 +37,7 @@ locals {
   ]))
 
   service_rule_groups = local.service_rule == null ? [] : flatten([
-    for action in local.service_rule.action : [for forward in action.forward[*] : forward.target_group[*].arn]
+    for action in local.service_rule.action : [for forward in action.forward[*] : [for group in forward.target_group : group.arn if group.weight != 0]]
   ])
   default_groups = local.listener == null ? [] : flatten([
     for action in local.listener.default_action : concat(

@@ -52,6 +52,7 @@ SETTLE_SECONDS = 1.0  # what a rule change needs at least to reach every node of
 SLOW_SETTLE_SECONDS = 10.0  # what it has been seen to need, where changes come in batches
 STUCK_SECONDS = 45.0  # a rule that is still up so long after the wake is no matter of redirects
 POLL_SECONDS = 0.5  # between two looks of those who wait; one of them looks for all
+BLIND_POLL_SECONDS = 3.0  # where there is no memory, and so everybody looks
 BEAT_WRITE_SECONDS = 15.0  # beats closer together than this are one write
 TOKEN_SECONDS = 300.0  # how long a heartbeat token that was read is believed
 BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes in a row; then none
@@ -76,10 +77,12 @@ FAILURES = {
     "CannotPull": "image-not-pulled",
     "ResourceInitializationError": "setup-failed",
     "unable to": "no-capacity",
+    "Capacity is unavailable": "no-capacity",
     "OutOfMemory": "out-of-memory",
     "health checks": "health-check-failed",
     "Essential container": "container-exited",
 }
+SCALED_IN = "Scaling activity"
 SEVERAL = "several tasks stopped"
 NOT_STARTED = {  # where no task has stopped: how far it came, and ECS's words as far as they go
     "asked": "unable to place a task in time",
@@ -189,9 +192,21 @@ SLEEPING_KINDS = frozenset({Kind.TICK, Kind.IDLE_ALARM, Kind.SLEEP})
 COMMANDS = (Kind.STATUS, Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN, Kind.DOCTOR)
 
 
+def rollouts(service: Service) -> list[dict[str, Any]]:
+    """A service's deployments; those of another controller than ECS's own are task sets."""
+    return list(service["deployments"] or service.get("taskSets", ()))
+
+
 def deployed(services: Iterable[Service]) -> list[dict[str, Any]]:
     """The primary deployment of each service."""
-    return [d for s in services for d in s["deployments"] if d.get("status") == "PRIMARY"]
+    return [d for s in services for d in rollouts(s) if d["status"] == "PRIMARY"]
+
+
+def is_deploying(service: Service) -> bool:
+    """Whether a deployment of the service is under way."""
+    found = rollouts(service)
+    states = {d.get("rolloutState") for d in found} | {d.get("stabilityStatus") for d in found}
+    return len(found) > 1 or bool(states & {"IN_PROGRESS", "STABILIZING"})
 
 
 def deployment(services: Iterable[Service]) -> str:
@@ -268,10 +283,14 @@ class Memory:
         """Seconds that a wake takes: the median of the last few, None if there was none."""
         return statistics.median(w["seconds"] for w in self.wakes) if self.wakes else None
 
+    def anew(self, services: Iterable[Service]) -> bool:
+        """Whether something else is deployed than what failed, as far as both are known."""
+        now = deployment(services)
+        return "" not in (now, self.failed_deployment) and now != self.failed_deployment
+
     def pause(self, services: Iterable[Service], now: float) -> float:
         """Seconds until a request may wake it: 0 if at once, infinite after the last try."""
-        anew = self.failed_deployment not in ("", deployment(services))
-        if not self.failures or anew:
+        if not self.failures or self.anew(services):
             return 0.0
         given_up = self.failures > len(BACKOFF_SECONDS)
         return math.inf if given_up else max(0.0, self.retry_at - now)
@@ -314,11 +333,12 @@ class Decision:
     again: bool = False  # the phase followed AWS: decide once more, with the same signal
 
 
-def tell_once(memory: Memory, what: str) -> Decision:
-    """Stay as it is and tell somebody, unless this was the last thing told."""
+def tell_once(memory: Memory, what: str, particulars: str = "") -> Decision:
+    """Stay as it is and tell somebody, unless `what` was the last thing told."""
     if memory.trouble == what:
         return Decision(what)
-    return Decision(what, replace(memory, trouble=what), notice=f"needs attention: {what}")
+    notice = f"needs attention: {what}{': ' * bool(particulars)}{particulars}"
+    return Decision(what, replace(memory, trouble=what), notice=notice)
 
 
 @dataclass(frozen=True)
@@ -361,15 +381,13 @@ class Case:
         stay = config.min_awake_minutes * 60
         fresh = config.idle_minutes * 60 + BEAT_WRITE_SECONDS  # the last beat may be unwritten
         early = memory.phase is Phase.AWAKE and awake < stay
-        states = [[d.get("rolloutState") for d in s["deployments"]] for s in services]
-        deploying = any(len(rollout) > 1 or "IN_PROGRESS" in rollout for rollout in states)
         new = self.now - max((d["createdAt"].timestamp() for d in deployed(services)), default=0)
         recent = self.recent()
         objections = {
             f"pinned until {memory.pinned_until:.0f}": memory.pinned_until > self.now,
             RULE_MISSING: seen.rule is Rule.MISSING,
             seen.lost: bool(seen.lost),
-            "a deployment is in progress": deploying,
+            "a deployment is in progress": any(map(is_deploying, services)),
             f"deployed {new:.0f} s ago": new < stay and not asked,
             f"awake for {awake:.0f} s of {config.min_awake_minutes} min": early and not asked,
             f"woken {recent} times within an hour": recent >= config.wake_budget_per_hour
@@ -451,21 +469,29 @@ class Case:
         if kind in (Kind.REQUEST, Kind.WAKE_ALARM) and pause > 0:  # a person's word is not held off
             return Decision(f"{memory.failures} wakes failed, next try in {pause:.0f} s")
         if kind in WAKING_KINDS:
-            return self.to_waking(kind, self.counts())
+            others = up and not self.ours()  # what somebody else has started we do not stop
+            return self.to_waking(kind, () if others else self.counts())
         if up:
             return self.asleep_but_up()
         # Where nobody would hear a request, and only there, a look wakes.
-        stuck = rule is Rule.DOWN and memory.trouble.startswith(NO_NUMBER)
+        out_of_place = rule is Rule.DOWN or self.seen.crowded
+        stuck = out_of_place and memory.trouble.startswith(NO_NUMBER)
         deaf = memory.trouble if stuck else RULE_MISSING if rule is Rule.MISSING else ""
         if deaf and self.settled() and pause <= 0:
             woken = self.to_waking(deaf, self.counts())
             return replace(woken, rule=None, notice=f"needs attention: {deaf}; woken for good")
         return Decision("asleep", rule=Rule.UP if rule is Rule.DOWN else None)
 
+    def ours(self) -> bool:
+        """Whether a count above 0 is the one that could not be taken, and nobody else's."""
+        remembered, services = self.memory.counts, self.seen.services
+        same = all(remembered.get(s["serviceName"]) == s["desiredCount"] for s in services)
+        return self.memory.untaken and same
+
     def asleep_but_up(self) -> Decision:
         """The count is above 0: it could not be taken, or it was raised from outside."""
         memory, seen = self.memory, self.seen
-        if not memory.untaken or seen.desired != sum(memory.counts.values()):
+        if not self.ours():
             cause = "the count was raised from outside"
             return self.to_awake(cause) if seen.live else self.to_waking(cause)
         if self.signal.kind not in SLEEPING_KINDS:
@@ -487,15 +513,16 @@ class Case:
         awake = self.to_awake("live", wakes=wakes[-KEPT_WAKES:], retry_at=0.0, **mended)
         over = f", over the target of {target} s" if seconds > target else ""
         notice = f"awake after {seconds:.1f} s{over} ({wake.cause})"
-        if (often := self.recent() + 1) >= self.config.wake_budget_per_hour:
+        often, budget = self.recent() + 1, self.config.wake_budget_per_hour
+        if often == budget:
             notice += f". Woken {often} times within an hour: it stays awake until that is past."
-        return replace(awake, notice=notice, metrics={"ColdStartSeconds": seconds})
+        told = "" if often > budget else notice  # of a service that crashes again and again, once
+        return replace(awake, notice=told, metrics={"ColdStartSeconds": seconds})
 
     def give_up(self, why: str) -> Decision:
         """A wake of ours is past its deadline: asleep, and the next try waits for longer."""
         memory, services, now = self.memory, self.seen.services, self.now
-        anew = memory.failed_deployment not in ("", deployment(services))
-        tries = 1 if anew else memory.failures + 1
+        tries = 1 if memory.anew(services) else memory.failures + 1
         pause = BACKOFF_SECONDS[min(tries, len(BACKOFF_SECONDS)) - 1]
         failed = {"failure": why, "failed_deployment": deployment(services)}
         reason = f"no live target in {self.config.wake_deadline_seconds} s: {why}"
@@ -525,7 +552,7 @@ class Case:
         if seen.desired == 0 and now - wake.given >= GIVE_AGAIN_SECONDS:
             return Decision("still 0: given again", given_again, self.counts(), rule=Rule.UP)
         if late and seen.rule is not Rule.DOWN:
-            return tell_once(memory, f"{NOT_LIVE}: {seen.stopped_reason or 'no task stopped'}")
+            return tell_once(memory, NOT_LIVE, seen.stopped_reason or "no task stopped")
         moved = None if stage == wake.stage else replace(memory, wake=replace(wake, stage=stage))
         return Decision(f"waking: {stage}", moved, rule=Rule.UP if seen.rule is Rule.DOWN else None)
 
@@ -558,6 +585,9 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
         case Kind.RESTORE if memory.pinned_until < now + RESTORE_PIN_SECONDS / 2:
             memory = replace(memory, pinned_until=now + RESTORE_PIN_SECONDS)
     case = Case(seen, memory, signal, config, now)
+    if memory.untaken and seen.desired == 0 and case.settled():
+        memory = replace(memory, untaken=False)  # it was taken after all
+        case = replace(case, memory=memory)
     if memory.phase in UP_PHASES and seen.desired == 0 and case.settled():
         return case.follow(Phase.ASLEEP, "asleep: the count was set to 0 from outside")
     decision: Decision = getattr(case, memory.phase)()  # each phase has its method
@@ -569,12 +599,13 @@ def forwards_to(rule: ListenerRule) -> set[str]:
     """The target groups that a rule forwards to."""
     forwards = [action for action in rule["Actions"] if action["Type"] == "forward"]
     groups = [a.get("ForwardConfig", {}).get("TargetGroups") or [a] for a in forwards]
-    return {group["TargetGroupArn"] for found in groups for group in found}
+    weighed = [group for found in groups for group in found if group.get("Weight", 1) > 0]
+    return {group["TargetGroupArn"] for group in weighed}
 
 
 def matches_by(rule: ListenerRule) -> dict[str, list[str]]:
     """The values that a rule matches by, without what matches everything."""
-    found = {c["Field"]: sorted(c.get("Values", ())) for c in rule["Conditions"]}
+    found = {c["Field"]: sorted(map(str.lower, c.get("Values", ()))) for c in rule["Conditions"]}
     return {name: values for name, values in found.items() if values not in (["/*"], ["*"])}
 
 
@@ -584,9 +615,10 @@ def why_stopped(stopped: list[Task]) -> str:
         return ""
     last = max(stopped, key=lambda task: task["stoppedAt"])
     containers = last.get("containers", ())
-    said = [c.get("reason") or f"exit code {c['exitCode']}" for c in containers if "exitCode" in c]
+    codes = [f"exit code {c['exitCode']}" if "exitCode" in c else "" for c in containers]
+    said = [c.get("reason") or code for c, code in zip(containers, codes, strict=True)]
     many = [SEVERAL] if len(stopped) > 1 else []
-    return "; ".join([str(last.get("stoppedReason", "")), *said, *many])
+    return "; ".join(filter(None, [str(last.get("stoppedReason", "")), *said, *many]))
 
 
 # --- how it reaches AWS ------------------------------------------------------------------------
@@ -756,23 +788,19 @@ class Aws:
             raise RuleStuckError(RULE_MISSING)
         if stands in (to, Rule.NONE):
             return False
-        self.put_rule(rules, to, stamp if to is Rule.DOWN else None)
-        return True
+        return self.put_rule(rules, to, stamp if to is Rule.DOWN else None)
 
     def put_rule(
         self, rules: dict[str, ListenerRule], to: Rule, stamp: float | None = None
-    ) -> None:
-        """SetRulePriorities, of the wake rule alone."""
-        numbers = {arn: rule["Priority"] for arn, rule in rules.items()}
+    ) -> bool:
+        """SetRulePriorities, of the wake rule alone; False if it has its number already."""
+        wake, numbers = self.config.wake_rule_arn, {a: r["Priority"] for a, r in rules.items()}
         number = free_priority(numbers, to, self.config)
-        moved = [{"RuleArn": self.config.wake_rule_arn, "Priority": number}]
+        if number == numbers[wake]:
+            return False
+        moved = [{"RuleArn": wake, "Priority": number}]
         self.caller("elbv2", stamp).set_rule_priorities(RulePriorities=moved)
-
-    def make_room(self) -> None:
-        """Put a wake rule that is up to where it is before no other's rule. RuleStuckError."""
-        stands, rules = self.rules()
-        if stands is Rule.UP:
-            self.put_rule(rules, Rule.UP)
+        return True
 
     def alarm_state(self, arn: str) -> str:
         """OK, ALARM, INSUFFICIENT_DATA, or MISSING."""
@@ -935,7 +963,8 @@ class Warmkeeper:
         if missing or (waits and signal.kind in WAKING_KINDS):
             return seen
         seen = self.look_closely(seen)
-        if signal.kind in SLEEPING_KINDS and (memory.phase in UP_PHASES or memory.untaken):
+        untaken = memory.untaken and seen.desired > 0
+        if signal.kind in SLEEPING_KINDS and (memory.phase in UP_PHASES or untaken):
             state = aws.alarm_state(self.config.idle_alarm_arn)
             lost = seen.lost or (NO_ALARM if state == "MISSING" else "")
             protected = aws.protected(seen.tasks)
@@ -967,7 +996,9 @@ class Warmkeeper:
     def why_not(self, services: tuple[Service, ...], since: float) -> str:
         """ECS's reason why nothing has started since then; "" where it says nothing."""
         tasks = [task for task in self.aws.tasks("STOPPED") if "stoppedAt" in task]
-        stopped = [task for task in tasks if task["stoppedAt"].timestamp() >= since]
+        lately = [task for task in tasks if task["stoppedAt"].timestamp() >= since]
+        # what was put to sleep may drain for minutes, into the next wake
+        stopped = [t for t in lately if not t.get("stoppedReason", "").startswith(SCALED_IN)]
         events = [event for service in services for event in service.get("events", ())]
         said = [e["message"] for e in events if e["createdAt"].timestamp() >= since]
         return why_stopped(stopped) or next((text for text in said if "unable to" in text), "")
@@ -1025,6 +1056,8 @@ class Warmkeeper:
                 done, failed = self.perform(decision, after.stamp)
             except RuleStuckError as error:
                 done, stuck = [str(error)], tell_once(after, str(error))
+            if "rule down" in done:
+                seen = replace(seen, rule=Rule.DOWN, crowded=False)
             if failed and decision.take:
                 after = aws.write_memory(replace(after, untaken=True)) or after
             if done or decision.memory or not polls:
@@ -1042,15 +1075,19 @@ class Warmkeeper:
                 return replace(seen, memory=after, reason=decision.reason)
         raise RuntimeError("somebody else wrote the memory first, ten times in a row")
 
-    def make_room(self, seen: Observation) -> Observation:
-        """Somebody put a rule between the wake rule, up, and the service rule, or moved ours."""
+    def make_room(self, memory: Memory) -> None:
+        """Somebody put a rule between the wake rule, up, and the service rule, or moved ours.
+
+        Where there is no place, a service that sleeps is woken by the next tick.
+        """
+        stands, rules = self.aws.rules()
         try:
-            self.aws.make_room()
+            if stands is Rule.UP and self.aws.put_rule(rules, Rule.UP):
+                log(level="INFO", message="the wake rule made room for others")
         except RuleStuckError as error:
-            self.tell(f"needs attention: {error}; woken for good")
-            return self.act(Signal(Kind.WAKE))
-        log(level="INFO", message="the wake rule made room for others")
-        return seen
+            stuck = tell_once(memory, str(error))
+            if stuck.memory and self.aws.write_memory(stuck.memory):
+                self.tell(stuck.notice)
 
     def rescue(self, signal: Signal, error: TableGoneError) -> Observation:
         """Where nothing can be remembered nothing can fall asleep: give, and let through."""
@@ -1076,7 +1113,7 @@ class Warmkeeper:
             waits = phase is Phase.WAKING or (kind is Kind.RESTORE and not restored)
             if not waits or seen.missing or self.aws.now() >= until:
                 return seen
-            self.aws.sleep(POLL_SECONDS)
+            self.aws.sleep(POLL_SECONDS if seen.memory.version else BLIND_POLL_SECONDS)
 
     def status(self, seen: Observation) -> dict[str, Any]:
         """What anybody may know: phase, seconds in it, stage, estimate, the class of a failure."""
@@ -1092,7 +1129,10 @@ class Warmkeeper:
     def page(self, request: Request, memory: Memory, wait: str) -> dict[str, Any]:
         """lambda/page.html, filled in."""
         nonce, starts = secrets.token_urlsafe(16), memory.phase is not Phase.ASLEEP
-        settings = json.loads(self.aws.item("settings").get("body", {"S": "{}"})["S"])
+        try:
+            settings = json.loads(self.aws.item("settings").get("body", {"S": "{}"})["S"])
+        except TableGoneError:
+            settings = {}
         title = settings.get("page", {}).get("title", self.config.name)
         status_url = f"{self.config.control_path}/status"
         estimate = round(memory.estimate() or self.config.cold_start_target_seconds)
@@ -1222,7 +1262,7 @@ class Warmkeeper:
         seen = self.wait(deadline, kind) if kind is Kind.RESTORE else self.act(signal)
         reason = seen.reason
         if seen.crowded and kind in (Kind.TICK, Kind.RECONCILE):
-            seen = self.make_room(seen)
+            self.make_room(seen.memory)
         if kind is Kind.RESTORE and not seen.missing:  # Terraform takes the function away next
             self.aws.sleep(seen.memory.stamp + SLOW_SETTLE_SECONDS - self.aws.now())
         if seen.missing and kind in (Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from warmkeeper import Kind, Phase
 
 from tests.unit.recorded import headers_of, log_lines, metrics, recorded, request, state
-from tests.unit.world import CONTROL_GROUP, ENVIRONMENT, SERVICE_GROUP, World
+from tests.unit.world import CONTROL_GROUP, ENVIRONMENT, SERVICE_GROUP, WAKE_RULE, World
 
 CONTROL = "/.warmkeeper"
 
@@ -205,6 +205,26 @@ def test_a_call_that_comes_late_in_a_wake_is_held_all_the_same() -> None:
     assert ask(world)["statusCode"] == 503
     assert ask(world)["statusCode"] == 307
     assert world.phase() is Phase.AWAKE
+
+
+def test_without_a_table_a_navigation_gets_the_page_all_the_same() -> None:
+    world = asleep()
+    world.gone.add("table")
+    answer = ask(world, headers={"sec-fetch-mode": "navigate"})
+    assert answer["statusCode"] == 503
+    assert headers_of(answer)["content-type"].startswith("text/html")
+    assert world.desired == 1
+
+
+def test_a_request_that_finds_the_rule_put_up_by_hand_is_sent_on() -> None:
+    world = asleep()
+    world.signal(Kind.WAKE)
+    world.time += 20
+    world.signal(Kind.TICK)
+    world.time += 600
+    world.rules[WAKE_RULE] = 12
+    assert ask(world)["statusCode"] == 307
+    assert not world.rule_up
 
 
 def test_past_the_deadline_a_call_gets_503_with_retry_after_and_json() -> None:
@@ -474,6 +494,18 @@ def test_status_tells_why_a_wake_failed() -> None:
     body = json.loads(control(broken(), "GET", f"{CONTROL}/status")["body"])
     assert body["failed"] == "image-not-pulled"
     assert body["given_up"] is False
+
+
+def test_status_tells_that_it_was_given_up() -> None:
+    world = broken()
+    for _ in range(5):
+        world.time = world.memory.retry_at
+        world.signal(Kind.REQUEST)
+        world.time += 301
+        world.signal(Kind.TICK)
+    body = json.loads(control(world, "GET", f"{CONTROL}/status")["body"])
+    assert body["given_up"] is True
+    assert json.loads(ask(world)["body"])["given_up"] is True
 
 
 def test_status_for_anybody_leaves_out_the_particulars_of_a_failure() -> None:

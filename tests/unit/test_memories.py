@@ -172,5 +172,6 @@ def test_where_the_wake_rule_cannot_make_room_the_update_succeeds_awake_and_told
     outside = world("asleep")
     outside.rules |= {CONTROL_RULE: 20, "somebody-s": 99}
     outside.invoke({"command": "terraform", "tf": {"action": "update"}})
-    assert outside.phase() is Phase.WAKING
     assert "needs attention: no rule number is free" in outside.notices[-1]
+    outside.minutes(1)
+    assert outside.phase() is Phase.WAKING

@@ -773,6 +773,42 @@ def test_a_count_that_could_not_be_taken_leaves_the_service_up() -> None:
     assert not world.memory.untaken
 
 
+def untaken_but_at_0(**environment: str) -> World:
+    """Asleep; the call that took the count landed, and its answer did not."""
+    world = drowsy(environment=environment)
+    world.lands_after = 0.5
+    world.minutes(1)
+    world.lands_after = None
+    world.minutes(2)
+    assert (world.phase(), world.desired) == (Phase.ASLEEP, 0)
+    return world
+
+
+def test_a_count_that_was_taken_without_an_answer_is_no_longer_ours_to_take() -> None:
+    world = untaken_but_at_0()
+    assert not world.memory.untaken
+    world.minutes(10)
+    world.calls.clear()
+    world.set_desired(1)
+    world.minutes(2)
+    assert world.phase() is Phase.AWAKE
+    assert world.did("count 0") == 0
+
+
+@pytest.mark.parametrize("boot", [0, 400])
+def test_what_somebody_else_started_is_not_ours_when_a_request_comes_first(boot: float) -> None:
+    world = asleep()
+    world.boot = boot
+    world.time += 60
+    world.set_desired(2)
+    world.time += 10
+    world.signal(Kind.REQUEST)
+    assert world.did("count 1") == 0
+    world.minutes(7 if boot else 1)
+    assert world.desired == 2
+    assert world.phase() is Phase.AWAKE
+
+
 @pytest.mark.parametrize("kind", [Kind.REQUEST, Kind.WAKE])
 def test_a_request_that_finds_a_count_that_could_not_be_taken_is_served_by_its_tasks(
     kind: Kind,
@@ -1194,6 +1230,61 @@ def test_a_failed_wake_has_a_class_that_names_nothing_of_the_account(
     stop(world, reason)
     assert wk.failure_class(world.memory.failure) == expected
     assert reason in world.notices[-1]
+
+
+def test_the_task_of_the_last_sleep_is_no_reason_for_a_failed_wake() -> None:
+    world = waking()
+    world.tasks[0].stopped = world.time + 5  # it drained until now
+    world.starts = False
+    world.time += 301
+    world.signal(Kind.TICK)
+    assert "Scaling activity" not in world.notices[-1]
+    assert wk.failure_class(world.memory.failure) == "image-not-pulled"
+
+
+def test_a_container_that_never_ran_tells_why_without_an_exit_code() -> None:
+    world = waking()
+    world.tasks[-1].containers = ({"reason": "CannotPullContainerError: no such image"},)
+    stop(world, "Task failed to start")
+    assert wk.failure_class(world.memory.failure) == "image-not-pulled"
+
+
+def test_that_a_task_does_not_start_is_told_once_however_the_reason_varies() -> None:
+    world = was_raised_from_outside()
+    world.notices.clear()
+    for number in range(30):
+        world.tasks[-1].stopped = world.time
+        world.tasks[-1].reason = f"ResourceInitializationError: request id: {number}"
+        world.set_desired(1)
+        world.minutes(1)
+    assert len([notice for notice in world.notices if wk.NOT_LIVE in notice]) == 1
+
+
+def test_a_service_that_crashes_again_and_again_is_told_a_few_times_and_no_more() -> None:
+    world = awake(boot=70)
+    for _ in range(40):
+        world.tasks[-1].stopped = world.time - 60
+        world.set_desired(1)
+        world.minutes(2)
+        assert world.phase() is Phase.AWAKE
+    assert len(world.notices) == 4
+    assert "Woken 4 times within an hour" in world.notices[-1]
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        [{"id": "ecs-svc/1", "status": "PRIMARY", "stabilityStatus": "STABILIZING"}],
+        [{"id": "ecs-svc/1", "status": "PRIMARY"}, {"id": "ecs-svc/2", "status": "ACTIVE"}],
+    ],
+)
+def test_task_sets_of_another_controller_are_deployments_too(sets: list[dict[str, str]]) -> None:
+    service = {"serviceName": "app", "deployments": [], "taskSets": sets}
+    assert wk.is_deploying(service)
+    assert wk.deployment([service]) == "ecs-svc/1"
+    assert not wk.is_deploying(
+        {"deployments": [], "taskSets": [{"stabilityStatus": "STEADY_STATE"}]}
+    )
 
 
 def test_no_reason_has_no_class() -> None:
@@ -1636,23 +1727,18 @@ def test_a_service_whose_target_group_is_another_is_not_hidden_when_its_task_die
     assert not world.rule_up
 
 
-@pytest.mark.parametrize("group", [SERVICE_GROUP, "two"])
-def test_a_service_rule_that_forwards_to_several_groups_is_ours_if_one_is(group: str) -> None:
-    rule = {
-        "Actions": [
-            {"Type": "authenticate-oidc"},
-            {
-                "Type": "forward",
-                "ForwardConfig": {
-                    "TargetGroups": [
-                        {"TargetGroupArn": "two", "Weight": 1},
-                        {"TargetGroupArn": SERVICE_GROUP, "Weight": 0},
-                    ]
-                },
-            },
-        ]
-    }
-    assert group in wk.forwards_to(rule)
+@pytest.mark.parametrize(("weight", "ours"), [(1, True), (0, False)])
+def test_of_several_groups_of_the_service_rule_those_count_that_get_requests(
+    weight: int, ours: bool
+) -> None:
+    groups = [
+        {"TargetGroupArn": "two", "Weight": 100},
+        {"TargetGroupArn": SERVICE_GROUP, "Weight": weight},
+    ]
+    forward = {"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}
+    found = wk.forwards_to({"Actions": [{"Type": "authenticate-oidc"}, forward]})
+    assert (SERVICE_GROUP in found) is ours
+    assert "two" in found
 
 
 # --- the table is gone -------------------------------------------------------------------------
@@ -1716,7 +1802,7 @@ def test_the_doctor_names_what_is_gone_or_renamed_with_the_remedy() -> None:
     world = awake()
     world.hosts[SERVICE_RULE] = ["other.example.com"]
     assert found(world) == wk.DIFFER
-    world.hosts[WAKE_RULE] = ["other.example.com"]
+    world.hosts[WAKE_RULE] = ["Other.example.com"]
     assert world.invoke({"command": "doctor"}) == {"findings": []}
 
 
