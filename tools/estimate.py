@@ -282,8 +282,9 @@ class Simulation:
         self.waiting: set[str] = set()
         ready = began - self.config.min_awake_minutes * 60
         self.memory = wk.Memory(version=1, phase=wk.Phase.AWAKE, since=ready, ready=ready)
-        deployed: dict[str, Any] = {"deployments": [{"rolloutState": "COMPLETED"}]}
-        self.service = {"serviceName": "app", "status": "ACTIVE", **deployed}
+        long_ago = datetime.datetime.fromtimestamp(0, datetime.UTC)
+        deployed = {"id": "app", "status": "PRIMARY", "createdAt": long_ago}
+        self.service = {"serviceName": "app", "status": "ACTIVE", "deployments": [deployed]}
 
     @property
     def phase(self) -> wk.Phase:

@@ -193,6 +193,25 @@ def rows(found: Mapping[str, Mapping[str, Any]]) -> str:
     return table(("what", *columns), lines)
 
 
+def model(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """The sums, a row for each exploration, and the orders that are broken on purpose."""
+    broken = {n.partition(", ")[2]: f for n, f in found.items() if n.startswith("broken, ")}
+    explored = {n: f for n, f in found.items() if not n.startswith("broken, ")}
+    columns = ("explorations", "states", "steps", "ends", "violations")
+    sums = {key: sum(row[key] for row in explored.values()) for key in columns}
+    text = (
+        f"**{number(sums['states'])} states**, {number(sums['steps'])} steps between them, "
+        f"{number(sums['ends'])} ends in {number(sums['explorations'])} explorations: "
+        f"**{number(sums['violations'])} violations**.\n\n"
+    )
+    orders = [
+        (f["order"], number(f["states"]), ", ".join(f["found"]) or "**nothing**")
+        for f in broken.values()
+    ]
+    what = "Orders that are broken on purpose, and the violation that was found first:\n\n"
+    return text + rows(explored) + what + table(("order", "states until then", "found"), orders)
+
+
 def long_run(found: Mapping[str, Mapping[str, Any]]) -> str:
     """A column for each run, a row for each figure."""
     rows: dict[str, dict[str, str]] = {}
@@ -219,7 +238,11 @@ SECTIONS = {
     "model": Section(
         "Every order of calls",
         "Two and three warmkeepers, clients and outside events at once, one AWS call at a time, in "
-        "every order within the bounds, with calls that land late, old answers and deaths between.",
+        "every order within the bounds, with calls that land late, old answers, rules that a node "
+        "of the load balancer has not heard of, and deaths between. Pairs are all pairs, with no "
+        "bound on who goes next; triples are one that gives, one that takes, and whoever else may "
+        "come, to three changes of who goes out of turn.",
+        model,
     ),
     "faults": Section(
         "Every call, going wrong",

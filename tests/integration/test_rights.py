@@ -130,6 +130,7 @@ def play(estate: Estate, cloud: LocalCloud) -> None:
         assert estate.invoke({"command": command})["phase"] == "awake"
     estate.invoke(alarm(estate.outputs["idle_alarm_arn"]))
     estate.fall_asleep(cloud)
+    estate.invoke({"source": "aws.events", "detail-type": "Scheduled Event"})
     if "heartbeat_url" not in estate.outputs:
         estate.invoke(alarm(estate.outputs["idle_alarm_arn"].replace("-idle", "-wake")))
         estate.until("awake")

@@ -47,14 +47,17 @@ LISTENER_PATH = {
     "local.account_id": PLACE.account,
     "var.cluster_name": "estate",
     "MoveWakeRule": world.WAKE_RULE,
+    "ReadWakeAlarm": "",
     "ReadHeartbeatToken": TOKEN,
     "UseKey": "",
 }
 ALARM_PATH = {**LISTENER_PATH, "SeeRules": "", "MoveWakeRule": "", "ReadHeartbeatToken": ""}
-NO_RULES = dict.fromkeys(
+ALARM_PATH |= {"ReadWakeAlarm": world.WAKE_ALARM}
+NO_RULES = {"WAKE_ALARM_ARN": world.WAKE_ALARM} | dict.fromkeys(
     ["SERVICE_RULE_ARN", "WAKE_RULE_ARN", "OWN_RULE_ARNS", "WAKE_TARGET_GROUP_ARN",
      "CONTROL_TARGET_GROUP_ARN", "HEARTBEAT_PATH", "HEARTBEAT_TOKEN_PARAMETER"], ""
 )  # fmt: skip
+RULES = {"WAKE_ALARM_ARN": "", "HEARTBEAT_TOKEN_PARAMETER": TOKEN}
 BEAT = request(
     "POST",
     "/health",
@@ -106,7 +109,7 @@ def hear_everything(environment: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("values", "environment"),
     [
-        pytest.param(LISTENER_PATH, {"HEARTBEAT_TOKEN_PARAMETER": TOKEN}, id="listener path"),
+        pytest.param(LISTENER_PATH, RULES, id="listener path"),
         pytest.param(ALARM_PATH, NO_RULES, id="alarm path"),
     ],
 )
