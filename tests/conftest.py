@@ -15,8 +15,18 @@ ORDER = (
 )  # fmt: skip
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sorts by the folder under tests/; within a folder the order stays."""
+# The files that wait for an applied estate, for its clock and its tasks. It takes a worker two minutes
+# to have one and to be rid of it: so they are for three workers, and these begin with them.
+ESTATES = (
+    ("test_staging.py",),
+    ("test_lifecycle.py", "test_waiting_page.py", "test_checks.py", "test_rule_numbers.py"),
+    ("test_changing.py", "test_rights.py", "test_faults.py"),
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Sorts by the folder under tests/; within a folder the order stays. Spreads over workers."""
     here = Path(__file__).parent
 
     def rank(item: pytest.Item) -> int:
@@ -24,6 +34,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return ORDER.index(folder) if folder in ORDER else len(ORDER)
 
     items.sort(key=rank)
+    workers = int(getattr(config, "workerinput", {}).get("workercount", 0))
+    if workers > len(ESTATES):
+        items[:] = spread(items, workers)
+
+
+def spread(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """In such an order that the first workers begin with the estates, the others with what is heavy.
+
+    pytest-xdist's worksteal gives each worker as many at first, in this order, and who is done takes
+    the end of another's: there stands what is quick.
+    """
+    heads = [[i for name in files for i in items if i.path.name == name] for files in ESTATES]
+    waiting = {item for head in heads for item in head}
+    rest = [item for item in reversed(items) if item not in waiting]
+    share = len(items) // workers
+    order: list[pytest.Item] = []
+    for head in heads:
+        quick = max(0, share - len(head))
+        order += head + rest[len(rest) - quick :]
+        del rest[len(rest) - quick :]
+    return order + rest
 
 
 @pytest.hookimpl(wrapper=True)
