@@ -15,8 +15,8 @@ ORDER = (
 )  # fmt: skip
 
 
-# The files that wait for an applied estate, for its clock and its tasks. It takes a worker two minutes
-# to have one and to be rid of it: so they are for three workers, and these begin with them.
+# The files that wait for an applied estate, for its clock and its tasks. It takes a worker two
+# minutes to have one and to be rid of it: so they are for three, and these begin with them.
 ESTATES = (
     ("test_staging.py",),
     ("test_lifecycle.py", "test_waiting_page.py", "test_checks.py", "test_rule_numbers.py"),
@@ -40,10 +40,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def spread(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
-    """In such an order that the first workers begin with the estates, the others with what is heavy.
+    """In such an order that the first workers begin with estates, the others with what is heavy.
 
-    pytest-xdist's worksteal gives each worker as many at first, in this order, and who is done takes
-    the end of another's: there stands what is quick.
+    pytest-xdist's worksteal gives each worker as many at first, in this order, and who is done
+    takes the end of another's: there stands what is quick.
     """
     heads = [[i for name in files for i in items if i.path.name == name] for files in ESTATES]
     waiting = {item for head in heads for item in head}
