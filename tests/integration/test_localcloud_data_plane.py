@@ -1299,6 +1299,7 @@ def test_requests_count_where_a_target_was_chosen_and_503s_only_for_the_load_bal
     site.rule(5, to(site.group()), path=["/nobody"])
     balancer = {"Name": "LoadBalancer", "Value": site.arn.split(":loadbalancer/")[1]}
     group = {"Name": "TargetGroup", "Value": service.group.rsplit(":", 1)[1]}
+    estate.wait(lambda: {ask(site.url + "/nobody").status for _ in range(8)} == {503})
     earlier = estate.cloud.now() // 60
     # a minute of its own: what other tests asked before arrives late, too
     estate.wait(lambda: estate.cloud.now() // 60 > earlier and 1 < estate.cloud.now() % 60 < 30)
