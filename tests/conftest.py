@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -47,7 +48,8 @@ def spread(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
     """
     heads = [[i for name in files for i in items if i.path.name == name] for files in ESTATES]
     waiting = {item for head in heads for item in head}
-    rest = [item for item in reversed(items) if item not in waiting]
+    folders = [list(group) for _, group in itertools.groupby(items, lambda item: item.path.parent)]
+    rest = [item for group in reversed(folders) for item in group if item not in waiting]
     share = len(items) // workers
     order: list[pytest.Item] = []
     for head in heads:

@@ -79,6 +79,8 @@ def methods_of(service: str) -> dict[str, str]:
 def asks(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Every question to IAM that a call over any world asks, as JSON."""
     found: set[str] = set()
+    for phase in STATES:
+        prepared(phase)  # once and for all, on the listener path: not to be held against another
 
     def wrapped(service: str, method: str, original: Any) -> Any:
         def call(self: Any, **params: Any) -> Any:
