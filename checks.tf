@@ -9,7 +9,7 @@
 # checks_enabled = false is for a caller who may not look, or for an ARN of what is gone.
 #
 # Not seen here: desired_count without ignore_changes, which is in the caller's configuration alone, and
-# the service's grace period, which no data source of provider 5 tells.
+# the service's grace period, which no data source of provider 5 tells: the command doctor does.
 
 locals {
   checks_on_listener = var.checks_enabled && local.listener_path

@@ -83,6 +83,7 @@ FAILURES = {
     "Essential container": "container-exited",
 }
 SCALED_IN = "Scaling activity"
+GRACE = "healthCheckGracePeriodSeconds"
 SEVERAL = "several tasks stopped"
 NOT_STARTED = {  # where no task has stopped: how far it came, and ECS's words as far as they go
     "asked": "unable to place a task in time",
@@ -1236,6 +1237,7 @@ class Warmkeeper:
         seen = self.look(memory, Signal(Kind.DOCTOR))
         gone, failure = seen.missing, seen.memory.failure
         idle = self.aws.alarm_state(self.config.idle_alarm_arn)
+        hasty = [s["serviceName"] for s in seen.services if not s.get(GRACE)]
         stands, rules = self.aws.rules()
         own = (self.config.wake_rule_arn, self.config.service_rule_arn)
         compared = [matches_by(rules[arn]) for arn in own] if stands in (Rule.UP, Rule.DOWN) else []
@@ -1243,6 +1245,11 @@ class Warmkeeper:
             (gone, f"no ACTIVE service {gone}", "create it, or correct service_name"),
             (stands is Rule.MISSING, RULE_MISSING, "check service_rule_arn and apply again"),
             (seen.lost == ASTRAY, ASTRAY, "correct target_group_arn or the service rule"),
+            (
+                hasty,
+                f"no health check grace period: {hasty}",
+                "set it to what the app takes to boot",
+            ),
             (compared[:1] != compared[1:], DIFFER, "give conditions as the service rule has them"),
             (idle == "MISSING", f"no alarm {self.config.idle_alarm_arn}", "apply again"),
             (failure, f"the last wake failed: {failure}", "mend the task, then send wake"),

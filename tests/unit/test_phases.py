@@ -1803,6 +1803,9 @@ def test_the_doctor_names_what_is_gone_or_renamed_with_the_remedy() -> None:
     world.hosts[SERVICE_RULE] = ["other.example.com"]
     assert found(world) == wk.DIFFER
     world.hosts[WAKE_RULE] = ["Other.example.com"]
+    world.grace = 0
+    assert "grace period" in found(world)
+    world.grace = 60
     assert world.invoke({"command": "doctor"}) == {"findings": []}
 
 

@@ -108,6 +108,7 @@ class World:
     deploying: bool = False
     deployment: str = "ecs-svc/1"
     deployed: float = 1_700_000_000.0
+    grace: int = 60
     events: list[tuple[float, str]] = field(default_factory=list)
     forwards_to: str = SERVICE_GROUP
     hosts: dict[str, list[str]] = field(default_factory=dict)  # by rule; else any host
@@ -312,6 +313,7 @@ class Ecs(Client):
             "desiredCount": self.world.desired,
             "runningCount": len(self.world.running()),
             "deployments": deployments,
+            "healthCheckGracePeriodSeconds": world.grace,
             "events": [{"createdAt": moment(at), "message": text} for at, text in world.events],
         }
         return {"services": [service] if self.world.exists else []}
