@@ -110,7 +110,9 @@ def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def number(value: object) -> str:
-    return f"{value:,g}" if isinstance(value, int | float) else str(value)
+    if isinstance(value, float):
+        return f"{value:,g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def plain(found: Mapping[str, Any]) -> str:

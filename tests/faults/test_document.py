@@ -33,7 +33,10 @@ def test_the_document_has_the_sections_that_tests_record_and_no_others() -> None
 
 def test_nothing_was_lost_in_the_run_that_the_document_tells_of() -> None:
     total, runs = kept()["faults"]["found"]["total"], kept()["long run"]["found"].values()
+    model = kept()["model"]["found"]
     assert total["lost"] == 0
+    assert sum(explored.get("violations", 0) for explored in model.values()) == 0
+    assert all(order["found"] for order in model.values() if "order" in order)
     assert total["longest heal"] <= matrix.HEAL_SECONDS
     assert {(run["wrong"], run["days"]) for run in runs} == {(0, 30.0)}
     assert len(kept()["live faults"]["found"]) == 10

@@ -37,6 +37,7 @@ STALE = {*READS, "arrive"}  # a node of the load balancer may have the rules of 
 SETTINGS = {**ENVIRONMENT, "HOLD_SECONDS": "0"}  # a held client is one that comes again
 TIMED_OUT = ReadTimeoutError(endpoint_url="https://aws.example")
 TICKS = 3  # of the quiet time at the end
+LONGEST_WAKE = TICKS + 6  # its deadline is five minutes
 
 
 class Old(NamedTuple):
@@ -595,8 +596,9 @@ class Checker:
             if phases[-1] != world.phase():
                 phases.append(str(world.phase()))
 
-        waits, wrong = unserved, []
-        for tick in range(TICKS):
+        waits, wrong, tick = unserved, [], 0
+        # a wake that is under way is followed to its end, and whoever waits for it until served
+        while tick < TICKS or (waits and world.phase() != Phase.ASLEEP and tick < LONGEST_WAKE):
             for _ in range(20):  # 50 seconds
                 world.time += 2.5
                 if waits and not world.rule_up:
@@ -608,9 +610,10 @@ class Checker:
                     now(Signal(Kind.REQUEST))
             world.time += 10
             now(Signal(Kind.TICK))
+            tick += 1
             live = any(world.healthy(task) for task in world.running())
             if not live and not world.rule_up:
-                wrong.append(f"after tick {tick + 1} the rule is down and nobody serves")
+                wrong.append(f"after tick {tick} the rule is down and nobody serves")
         memory, live = world.memory, any(world.healthy(task) for task in world.running())
         if waits and not memory.failure:
             wrong.append(f"a request is lost: {memory.phase}, desired {world.desired}")
