@@ -367,6 +367,10 @@ class Case:
         desired = {s["serviceName"]: s["desiredCount"] for s in self.seen.services}
         return tuple((s, max(count, remembered.get(s, default))) for s, count in desired.items())
 
+    def up(self) -> tuple[str, ...]:
+        """The services with a count above 0, which is what there is to take."""
+        return tuple(s["serviceName"] for s in self.seen.services if s["desiredCount"])
+
     def settled(self) -> bool:
         """Whether the phase is old enough for AWS's reads to contradict it."""
         return self.now - max(self.memory.since, self.memory.stamp) >= FENCE_SECONDS
@@ -414,8 +418,7 @@ class Case:
     def to_asleep(self, reason: str, **changes: Any) -> Decision:
         """The count goes to 0, remembered in the same write that announces it."""
         asleep = self.enter(Phase.ASLEEP, stamp=self.now, **changes)
-        take = tuple(s["serviceName"] for s in self.seen.services if s["desiredCount"])
-        return Decision(reason, asleep, take=take, notice=f"goes to sleep: {reason}")
+        return Decision(reason, asleep, take=self.up(), notice=f"goes to sleep: {reason}")
 
     def follow(self, phase: Phase, why: str) -> Decision:
         """AWS contradicts the memory: the phase follows, and the same signal is heard in it."""
@@ -500,9 +503,8 @@ class Case:
         if against := self.objection(asked=not seen.live):
             up = f"stays awake: {against}"
             return self.to_awake(up) if seen.live else self.to_waking(up)
-        take = tuple(s["serviceName"] for s in seen.services if s["desiredCount"])
         again = replace(memory, stamp=self.now, untaken=False)
-        return Decision("the count could not be taken: once more", again, take=take)
+        return Decision("the count could not be taken: once more", again, take=self.up())
 
     def woken(self, wake: Wake, live: Task) -> Decision:
         """A live target, and nothing taken can be on its way: the rule goes down."""
@@ -1052,11 +1054,12 @@ class Warmkeeper:
             after = aws.write_memory(decision.memory) if decision.memory else claimed
             if after is None:
                 continue
-            stuck, failed = Decision(""), False
+            stuck, failed = "", False
             try:
                 done, failed = self.perform(decision, after.stamp)
             except RuleStuckError as error:
-                done, stuck = [str(error)], tell_once(after, str(error))
+                stuck = str(error)
+                done = [stuck]
             if "rule down" in done:
                 seen = replace(seen, rule=Rule.DOWN, crowded=False)
             if failed and decision.take:
@@ -1069,12 +1072,19 @@ class Warmkeeper:
                 self.metrics(**decision.metrics)
             if decision.notice:
                 self.tell(decision.notice)
-            if stuck.memory and (warned := aws.write_memory(stuck.memory)):
-                self.tell(stuck.notice)
-                after = warned
+            if stuck:
+                after = self.warn(after, stuck)
             if not decision.again:
                 return replace(seen, memory=after, reason=decision.reason)
         raise RuntimeError("somebody else wrote the memory first, ten times in a row")
+
+    def warn(self, memory: Memory, what: str) -> Memory:
+        """Tell of a trouble, once: it is remembered first. Returns the memory as it then is."""
+        told = tell_once(memory, what)
+        written = self.aws.write_memory(told.memory) if told.memory else None
+        if written:
+            self.tell(told.notice)
+        return written or memory
 
     def make_room(self, memory: Memory) -> None:
         """Somebody put a rule between the wake rule, up, and the service rule, or moved ours.
@@ -1086,9 +1096,7 @@ class Warmkeeper:
             if stands is Rule.UP and self.aws.put_rule(rules, Rule.UP):
                 log(level="INFO", message="the wake rule made room for others")
         except RuleStuckError as error:
-            stuck = tell_once(memory, str(error))
-            if stuck.memory and self.aws.write_memory(stuck.memory):
-                self.tell(stuck.notice)
+            self.warn(memory, str(error))
 
     def rescue(self, signal: Signal, error: TableGoneError) -> Observation:
         """Where nothing can be remembered nothing can fall asleep: give, and let through."""

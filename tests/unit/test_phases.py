@@ -82,6 +82,15 @@ def failed() -> World:
     return world
 
 
+def not_taken() -> World:
+    """Asleep, and the call that was to take the count has failed."""
+    world = drowsy()
+    world.failing.add("update_service")
+    world.minutes(1)
+    world.failing.clear()
+    return world
+
+
 def fail_again(world: World) -> None:
     """The next try, as soon as a request may make it, fails too."""
     world.time = world.memory.retry_at
@@ -760,10 +769,7 @@ def test_every_take_starts_within_a_second_of_the_stamp_that_stands_in_the_memor
 
 
 def test_a_count_that_could_not_be_taken_leaves_the_service_up() -> None:
-    world = drowsy()
-    world.failing.add("update_service")
-    world.minutes(1)
-    world.failing.clear()
+    world = not_taken()
     assert not any(notice.startswith("asleep") for notice in world.notices)
     assert world.desired == 1
     assert world.rule_up
@@ -813,10 +819,7 @@ def test_what_somebody_else_started_is_not_ours_when_a_request_comes_first(boot:
 def test_a_request_that_finds_a_count_that_could_not_be_taken_is_served_by_its_tasks(
     kind: Kind,
 ) -> None:
-    world = drowsy()
-    world.failing.add("update_service")
-    world.minutes(1)
-    world.failing.clear()
+    world = not_taken()
     world.time += 10
     world.signal(kind)
     assert world.phase() is Phase.AWAKE
@@ -830,10 +833,7 @@ def test_a_request_that_finds_a_count_that_could_not_be_taken_is_served_by_its_t
 def test_a_count_that_could_not_be_taken_is_left_where_something_speaks_against_it(
     guard: Break,
 ) -> None:
-    world = drowsy()
-    world.failing.add("update_service")
-    world.minutes(1)
-    world.failing.clear()
+    world = not_taken()
     guard(world)
     world.minutes(1)
     assert world.phase() is Phase.AWAKE
@@ -858,10 +858,7 @@ def test_the_count_of_a_failed_wake_that_could_not_be_taken_is_taken_at_the_next
 def test_a_service_whose_count_could_not_be_taken_has_no_cold_start(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    world = drowsy()
-    world.failing.add("update_service")
-    world.minutes(1)
-    world.failing.clear()
+    world = not_taken()
     capsys.readouterr()
     world.minutes(2)
     assert metrics(capsys.readouterr().out) == {}
