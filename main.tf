@@ -261,7 +261,11 @@ locals {
     COLD_START_TARGET_SECONDS = tostring(var.cold_start_target_seconds)
     WAKE_DEADLINE_SECONDS     = tostring(var.wake_deadline_seconds)
     WAKE_BUDGET_PER_HOUR      = tostring(var.wake_budget_per_hour)
+    WAKE_CONFIRMATION         = var.wake_confirmation
     HOLD_SECONDS              = tostring(var.hold_seconds)
+    HOLD_LIMIT                = tostring(var.hold_limit)
+    WAITING_STATUS_CODE       = tostring(var.waiting_status_code)
+    CORS_ALLOWED_ORIGINS      = join(",", var.cors_allowed_origins)
     RESTORE_ON_DESTROY        = tostring(var.restore_on_destroy)
   }
 
@@ -328,6 +332,22 @@ data "aws_iam_policy_document" "this" {
       test     = "ForAllValues:StringEquals"
       variable = "dynamodb:LeadingKeys"
       values   = ["memory"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = local.listener_path ? [1] : []
+
+    content {
+      sid       = "CountHeld"
+      actions   = ["dynamodb:UpdateItem"]
+      resources = [aws_dynamodb_table.this.arn]
+
+      condition {
+        test     = "ForAllValues:StringEquals"
+        variable = "dynamodb:LeadingKeys"
+        values   = ["held"]
+      }
     }
   }
 

@@ -27,6 +27,11 @@ output "status_path" {
   value       = local.listener_path ? "${var.control_path}/status" : null
 }
 
+output "health_path" {
+  description = "Path for monitors, `GET`, on the service's own hosts: 200 also while it sleeps, 503 after a failed wake. Null on the alarm path."
+  value       = local.listener_path ? "${var.control_path}/health" : null
+}
+
 output "heartbeat_path" {
   description = "Path of the heartbeat, `POST`, on the service's own hosts. Null where it is off and on the alarm path."
   value       = local.heartbeat_wanted ? var.heartbeat.path : null

@@ -203,6 +203,67 @@ variable "hold_seconds" {
   }
 }
 
+variable "hold_limit" {
+  description = "How many API requests may begin to be held within `hold_seconds`. Each holds a Lambda; one more gets its 503 with `Retry-After` at once. In an account whose Lambda concurrency is still 10, write 5."
+  type        = number
+  default     = 50
+  nullable    = false
+
+  validation {
+    condition     = var.hold_limit >= 0 && var.hold_limit <= 10000 && floor(var.hold_limit) == var.hold_limit
+    error_message = "hold_limit must be a whole number from 0 (hold nothing) to 10000; got ${var.hold_limit}. Of as many again the hold may not be over yet, so leave the account's concurrency twice this."
+  }
+}
+
+variable "waiting_status_code" {
+  description = <<-EOT
+    Status of the waiting page: 503, or 202 or 200 where a proxy in front does not let a 503 through as
+    it is. CloudFront keeps a 503 for ten seconds for everybody, Cloudflare may show its own page
+    instead. An API answer is 503 in any case: a program must not take it for the application's.
+  EOT
+  type        = number
+  default     = 503
+  nullable    = false
+
+  validation {
+    condition     = contains([503, 202, 200], var.waiting_status_code)
+    error_message = "waiting_status_code must be 503, 202 or 200; got ${var.waiting_status_code}. Write 503 unless a proxy replaces or stores the page."
+  }
+}
+
+variable "wake_confirmation" {
+  description = <<-EOT
+    "request": any request that `wake_policy` does not ignore wakes the service. "browser": only the
+    waiting page does, by its script, or `POST` to the control path's `wake`. What runs no script then
+    wakes nothing: no scanner, but no API client either.
+  EOT
+  type        = string
+  default     = "request"
+  nullable    = false
+
+  validation {
+    condition     = contains(["request", "browser"], var.wake_confirmation)
+    error_message = "wake_confirmation must be \"request\" or \"browser\"; got \"${var.wake_confirmation}\"."
+  }
+
+  validation {
+    condition     = var.wake_confirmation == "browser" ? var.wake_path == "listener" : true
+    error_message = "wake_confirmation = \"browser\" must go with wake_path = \"listener\", whose waiting page does it; got wake_path = \"${var.wake_path}\". Leave wake_confirmation out on the alarm path."
+  }
+}
+
+variable "cors_allowed_origins" {
+  description = "Origins whose pages may read the warmkeeper's own answers (307, 503, status) across origins: `https://app.example.com`, or `*` for any. An origin that is named, and not only covered by `*`, may send credentials. What the application allows is its own."
+  type        = list(string)
+  default     = ["*"]
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for origin in var.cors_allowed_origins : can(regex("^(\\*|https?://[a-z0-9.-]+(:[0-9]+)?)$", origin))])
+    error_message = "cors_allowed_origins must be origins as browsers send them, in lower case and without a path, or \"*\"; got ${jsonencode(var.cors_allowed_origins)}. Write for example [\"https://app.example.com\"]."
+  }
+}
+
 variable "wake_deadline_seconds" {
   description = "How long a wake may take, in seconds, before it is given up and the topic is told why."
   type        = number

@@ -24,9 +24,11 @@ from __future__ import annotations
 import base64
 import hmac
 import html
+import ipaddress
 import json
 import math
 import os
+import re
 import secrets
 import statistics
 import time
@@ -34,6 +36,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -55,6 +58,8 @@ POLL_SECONDS = 0.5  # between two looks of those who wait; one of them looks for
 BLIND_POLL_SECONDS = 3.0  # where there is no memory, and so everybody looks
 BEAT_WRITE_SECONDS = 15.0  # beats closer together than this are one write
 TOKEN_SECONDS = 300.0  # how long a heartbeat token that was read is believed
+SETTINGS_SECONDS = 300.0  # and the settings item
+FIRST_ANSWERS_SECONDS = 60.0  # so long after a wake answers say how long it took
 BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes in a row; then none
 RESTORE_PIN_SECONDS = 3600.0  # on destroy: nothing that is still under way may take the count
 KEPT_WAKES = 10
@@ -141,7 +146,11 @@ class Config:
     cold_start_target_seconds: int
     wake_deadline_seconds: int
     wake_budget_per_hour: int
+    wake_confirmation: str  # "request", or "browser": then only the page's script wakes
     hold_seconds: int
+    hold_limit: int
+    waiting_status_code: int
+    cors_allowed_origins: tuple[str, ...]
     restore_on_destroy: bool
 
     @classmethod
@@ -269,6 +278,7 @@ class Memory:
     failure: str = ""
     failed_deployment: str = ""
     retry_at: float = 0.0
+    visited: bool = False  # somebody has come since the last wake
     untaken: bool = False  # the count was to go to 0, and the call was seen to fail
     trouble: str = ""  # what somebody was told of last, so that it is told once
 
@@ -375,9 +385,13 @@ class Case:
         """Whether the phase is old enough for AWS's reads to contradict it."""
         return self.now - max(self.memory.since, self.memory.stamp) >= FENCE_SECONDS
 
-    def recent(self) -> int:
-        """How often it was woken within the last hour."""
-        return sum(1 for wake in self.memory.wakes if self.now - wake["times"]["live"] < 3600)
+    def lately(self) -> list[dict[str, Any]]:
+        """The wakes within the last hour."""
+        return [wake for wake in self.memory.wakes if self.now - wake["times"]["live"] < 3600]
+
+    def spent(self) -> int:
+        """How much of the hour's budget of wakes is spent: what was for nobody counts double."""
+        return sum(1 if wake.get("followed", True) else 2 for wake in self.lately())
 
     def objection(self, *, asked: bool) -> str:
         """The first reason why the service must stay up; "" if it may sleep, `asked` to or idle."""
@@ -387,7 +401,7 @@ class Case:
         fresh = config.idle_minutes * 60 + BEAT_WRITE_SECONDS  # the last beat may be unwritten
         early = memory.phase is Phase.AWAKE and awake < stay
         new = self.now - max((d["createdAt"].timestamp() for d in deployed(services)), default=0)
-        recent = self.recent()
+        spent, budget = self.spent(), config.wake_budget_per_hour
         objections = {
             f"pinned until {memory.pinned_until:.0f}": memory.pinned_until > self.now,
             RULE_MISSING: seen.rule is Rule.MISSING,
@@ -395,8 +409,7 @@ class Case:
             "a deployment is in progress": any(map(is_deploying, services)),
             f"deployed {new:.0f} s ago": new < stay and not asked,
             f"awake for {awake:.0f} s of {config.min_awake_minutes} min": early and not asked,
-            f"woken {recent} times within an hour": recent >= config.wake_budget_per_hour
-            and not asked,
+            f"the {budget} wakes of an hour are spent": spent >= budget and not asked,
             f"active beat {beat:.0f} s ago": beat < fresh and not asked,
             "a task protects itself from scale-in": seen.protected,
             "the idle alarm is not in ALARM": not seen.idle and not asked,
@@ -451,15 +464,25 @@ class Case:
         against = kind if wakes else self.objection(asked=memory.asked_to_sleep)
         if against and self.seen.live:
             # what CloudWatch tells of is no news: the time that it is given does not begin again
-            ready = {} if wakes else {"ready": memory.ready}
-            return self.to_awake(f"stays awake: {against}", **ready)
+            news = {"visited": True} if wakes else {"ready": memory.ready}
+            return self.to_awake(f"stays awake: {against}", **news)
         if against:
             return self.to_waking(f"no live target, {against}", self.counts() if wakes else ())
         if self.seen.rule is Rule.DOWN:
             return Decision("the rule goes up", replace(memory, since=self.now), rule=Rule.UP)
         if self.now - memory.since < linger - TICK_JITTER_SECONDS:
             return Decision(f"drowsy for {self.now - memory.since:.0f} s of {linger} s")
-        return self.to_asleep(f"idle or asked to, and nobody came in {linger} s")
+        return self.to_asleep(
+            f"idle or asked to, and nobody came in {linger} s", wakes=self.judged()
+        )
+
+    def judged(self) -> tuple[dict[str, Any], ...]:
+        """The wakes, of which the last was for nobody where a request woke it and none followed."""
+        *earlier, last = self.memory.wakes or ({},)
+        by_request = last.get("cause") in (Kind.REQUEST, Kind.WAKE_ALARM)
+        if self.memory.visited or not by_request:
+            return self.memory.wakes
+        return (*earlier, {**last, "followed": False})
 
     def asleep(self) -> Decision:
         memory, kind, rule = self.memory, self.signal.kind, self.seen.rule
@@ -472,6 +495,8 @@ class Case:
             return self.to_awake(kind)
         if kind in (Kind.REQUEST, Kind.WAKE_ALARM) and pause > 0:  # a person's word is not held off
             return Decision(f"{memory.failures} wakes failed, next try in {pause:.0f} s")
+        if kind is Kind.REQUEST and self.config.wake_confirmation == "browser":
+            return Decision("asleep, and a request alone does not wake it")
         if kind in WAKING_KINDS:
             others = up and not self.ours()  # what somebody else has started we do not stop
             return self.to_waking(kind, () if others else self.counts())
@@ -508,18 +533,23 @@ class Case:
 
     def woken(self, wake: Wake, live: Task) -> Decision:
         """A live target, and nothing taken can be on its way: the rule goes down."""
-        seconds, target = round(self.now - wake.began, 3), self.config.cold_start_target_seconds
+        config, seconds = self.config, round(self.now - wake.began, 3)
+        target = config.cold_start_target_seconds
         reached = {key: at.timestamp() for key, at in live.items() if key.endswith("At")}
         times = {"began": wake.began, "given": wake.given, **reached, "live": self.now}
         wakes = (*self.memory.wakes, {"cause": wake.cause, "seconds": seconds, "times": times})
         mended: dict[str, Any] = {"failures": 0, "failure": "", "failed_deployment": ""}
-        awake = self.to_awake("live", wakes=wakes[-KEPT_WAKES:], retry_at=0.0, **mended)
+        mended |= {"retry_at": 0.0, "visited": False}
+        awake = self.to_awake("live", wakes=wakes[-KEPT_WAKES:], **mended)
         over = f", over the target of {target} s" if seconds > target else ""
         notice = f"awake after {seconds:.1f} s{over} ({wake.cause})"
-        often, budget = self.recent() + 1, self.config.wake_budget_per_hour
-        if often == budget:
-            notice += f". Woken {often} times within an hour: it stays awake until that is past."
-        told = "" if often > budget else notice  # of a service that crashes again and again, once
+        before, budget, lately = self.spent(), config.wake_budget_per_hour, self.lately()
+        if before < budget <= before + 1:
+            vain = sum(not w.get("followed", True) for w in lately)
+            which = f" ({vain} for nobody, which counts double: see wake_policy)" if vain else ""
+            notice += f". Woken {len(lately) + 1} times within an hour{which}: "
+            notice += "it stays awake until that is past."
+        told = "" if before >= budget else notice  # of what crashes again and again, once
         return replace(awake, notice=told, metrics={"ColdStartSeconds": seconds})
 
     def give_up(self, why: str) -> Decision:
@@ -578,6 +608,8 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
     mended = memory.trouble in (RULE_MISSING, ASTRAY, NO_ALARM) and looked
     if (mended and memory.trouble != wrong) or memory.trouble.startswith(NO_SERVICE):
         memory = replace(memory, trouble="")  # should it come back, it is told again
+    if memory.phase is Phase.AWAKE and seen.idle is False:
+        memory = replace(memory, visited=True)
     match signal.kind:
         case Kind.BEAT if signal.active and now - memory.beat >= BEAT_WRITE_SECONDS:
             memory = replace(memory, beat=now)
@@ -656,6 +688,7 @@ class Aws:
         self.config = config
         self._clients: dict[tuple[str, bool], Any] = {}
         self._token: tuple[float, str] = (0.0, "")
+        self._settings: tuple[float, dict[str, Any]] = (0.0, {})
 
     def now(self) -> float:
         return time.time()
@@ -712,6 +745,39 @@ class Aws:
         except database.exceptions.ConditionalCheckFailedException:
             return None
         return written
+
+    def settings(self) -> dict[str, Any]:
+        """Terraform's item, believed for SETTINGS_SECONDS. What cannot be read keeps nobody out."""
+        if self.now() - self._settings[0] > SETTINGS_SECONDS:
+            try:
+                body = self.item("settings").get("body", {"S": "{}"})["S"]
+                self._settings = (self.now(), json.loads(body))
+            except (*ERRORS, TableGoneError) as error:
+                log(level="WARNING", message="the settings cannot be read", error=str(error))
+        return self._settings[1]
+
+    def may_hold(self) -> bool:
+        """Whether one more call may be held: of those that begin in `hold_seconds`, `hold_limit`.
+
+        Counted in an item of its own. What cannot be counted is held.
+        """
+        config, database = self.config, self.client("dynamodb")
+        begun = {":window": {"N": str(int(self.now() // config.hold_seconds))}, ":one": {"N": "1"}}
+        count: dict[str, Any] = {"TableName": config.table_name, "Key": {"id": {"S": "held"}}}
+        count |= {"ExpressionAttributeValues": begun, "ReturnValues": "UPDATED_NEW"}
+        add = ("ADD held :one", "since = :window")
+        first = ("SET since = :window, held = :one", "NOT since = :window")  # or none was there
+        try:
+            for change, holds in (add, first, add):
+                update = {"UpdateExpression": change, "ConditionExpression": holds}
+                try:
+                    counted = database.update_item(**count, **update)
+                except database.exceptions.ConditionalCheckFailedException:
+                    continue
+                return int(counted["Attributes"]["held"]["N"]) <= config.hold_limit
+        except ERRORS as error:
+            log(level="WARNING", message="what is held is not counted", error=str(error))
+        return True
 
     def token(self) -> str:
         """The heartbeat's secret, from SSM, believed for TOKEN_SECONDS."""
@@ -850,17 +916,22 @@ class Request:
         return quote(path, safe) + ("?" + quote(self.query, safe) if self.query else "")
 
     @property
-    def wanted(self) -> str:
-        """What the client can use while it waits: page, call (it is held), part or preflight."""
-        # https://developer.mozilla.org/docs/Web/HTTP/Headers/Sec-Fetch-Mode
-        mode, accept = self.headers.get("sec-fetch-mode"), self.headers.get("accept", "")
-        if self.method == "OPTIONS" and "access-control-request-method" in self.headers:
-            return "preflight"
-        if mode == "navigate" or (mode is None and "text/html" in accept):
-            return "page" if self.method in ("GET", "HEAD") else "call"
-        if mode is None and accept.startswith(("image/", "text/css", "font/")):
-            return "part"
-        return "call" if self.headers.get("sec-fetch-dest", "empty") == "empty" else "part"
+    def client_address(self) -> str:
+        """Who speaks to the load balancer, which adds it to what was sent; "" where it did not."""
+        # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/x-forwarded-headers.html
+        last = self.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+        return last.partition(":")[0] if "." in last else last  # an IPv4 one may have its port
+
+    @property
+    def wants(self) -> Wants:
+        return wanted(self.method, self.path, self.headers)
+
+    def preflight(self) -> dict[str, Any]:
+        """The answer to a CORS preflight: whatever was asked for may be sent."""
+        method = self.headers["access-control-request-method"]
+        allow = self.headers.get("access-control-request-headers", "*")
+        named = {"Access_Control_Allow_Methods": method, "Access_Control_Allow_Headers": allow}
+        return self.answer(204, "", **named)
 
     def answer(self, status: int, body: object, **headers: str) -> dict[str, Any]:
         """An ALB response: text as HTML, anything else as JSON; never cached, no body for HEAD.
@@ -870,13 +941,102 @@ class Request:
         kind = "text/html; charset=utf-8" if isinstance(body, str) else "application/json"
         named = {"Content-Type": kind, "Cache-Control": "no-store"}
         named |= {name.replace("_", "-"): value for name, value in headers.items()}
-        if "origin" in self.headers:
-            named |= {"Access-Control-Allow-Origin": self.headers["origin"], "Vary": "Origin"}
         text = body if isinstance(body, str) else json.dumps(body)
         line, empty = f"{status} {HTTPStatus(status).phrase}", self.method == "HEAD"
         sent = {"statusCode": status, "statusDescription": line, "isBase64Encoded": False}
         multi = {n: ["".join(c for c in v if " " <= c <= "~")] for n, v in named.items()}
         return {**sent, "multiValueHeaders": multi, "body": "" if empty else text}
+
+    def problem(
+        self, status: int, detail: str, facts: Mapping[str, Any] | None = None, **headers: str
+    ) -> dict[str, Any]:
+        """The same for what went wrong: a problem document, `facts` its further members."""
+        # https://www.rfc-editor.org/rfc/rfc9457
+        phrase, headers["Content_Type"] = HTTPStatus(status).phrase, "application/problem+json"
+        told = {"type": "about:blank", "title": phrase, "status": status, "detail": detail}
+        return self.answer(status, told | {**(facts or {})}, **headers)
+
+
+class Wants(StrEnum):
+    """What a client can use while it waits."""
+
+    PAGE = "page"  # a person looks at it
+    CALL = "call"  # it can be held and sent on
+    PART = "part"  # of a page: neither HTML nor waiting is of use to it
+    PREFLIGHT, PREFETCH = "preflight", "prefetch"
+
+
+# Of a browser's requests without Sec-Fetch headers (by plain HTTP there are none) these are parts.
+PART_TYPES = ("image/", "text/css", "font/", "audio/", "video/")
+PART_NAMES = re.compile(
+    r"\.(js|mjs|css|map|png|jpe?g|gif|svg|webp|avif|ico|woff2?|ttf|otf|mp[34]|webm|wasm|webmanifest)$"
+)
+
+
+def wanted(method: str, path: str, headers: Mapping[str, str]) -> Wants:
+    """What this client can use while it waits. Pure; header names are in lower case."""
+    # https://developer.mozilla.org/docs/Glossary/Fetch_metadata_request_header
+    mode, accept = headers.get("sec-fetch-mode"), headers.get("accept", "")
+    if method == "OPTIONS" and "access-control-request-method" in headers:
+        return Wants.PREFLIGHT
+    purposes = [headers.get(name, "") for name in ("sec-purpose", "purpose", "x-moz", "x-purpose")]
+    if any(word in purpose for purpose in purposes for word in ("prefetch", "preview")):
+        return Wants.PREFETCH  # nobody has asked for it yet
+    if mode is None:
+        scripted = "x-requested-with" in headers
+        navigates = "text/html" in accept and not scripted
+        named = headers.get("user-agent", "").startswith("Mozilla/") and not navigates
+        part = accept.startswith(PART_TYPES) or (named and PART_NAMES.search(path.lower()))
+        part = part and not scripted and method in ("GET", "HEAD")
+    else:
+        navigates = mode == "navigate"
+        part = headers.get("sec-fetch-dest", "empty") != "empty"
+    if navigates:
+        return Wants.PAGE if method in ("GET", "HEAD") else Wants.CALL
+    return Wants.PART if part else Wants.CALL
+
+
+PREFETCHED = {"class": "prefetch", "answer": "unavailable"}
+
+
+def cors(headers: Mapping[str, str], allowed: Iterable[str]) -> dict[str, list[str]]:
+    """The headers by which a page of another origin may read an answer; {} for any other."""
+    # https://developer.mozilla.org/docs/Web/HTTP/Guides/CORS
+    origin, allowed = headers.get("origin"), set(allowed)
+    if origin is None or not {origin, "*"} & allowed or not origin.isprintable():
+        return {}
+    readable = "Retry-After, X-Warmkeeper-Phase, X-Warmkeeper-Cold-Start-Seconds"
+    named = {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": readable}
+    if origin in allowed:
+        named["Access-Control-Allow-Credentials"] = "true"
+    return {name: [value] for name, value in named.items()}
+
+
+def ignored_as(request: Request, rules: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The rule of the wake policy by which a request wakes nothing; None if it may wake.
+
+    A rule matches as a listener's does: by each of its kinds, of which any value will do. The first
+    that matches decides.
+    """
+    path, agent = request.path.lower(), request.headers.get("user-agent", "").lower()
+    for rule in rules:
+        by_kind = (
+            (rule["methods"], lambda method: method == request.method),
+            (rule["paths"], lambda glob: fnmatchcase(path, glob.lower().replace("[", "[[]"))),
+            (rule["user_agents"], lambda part: part.lower() in agent),
+            (rule["source_ranges"], lambda cidr: comes_from(request.client_address, cidr)),
+        )
+        if all(not values or any(map(matches, values)) for values, matches in by_kind):
+            return None if rule["answer"] == "wake" else rule
+    return None
+
+
+def comes_from(address: str, cidr: str) -> bool:
+    """Whether an address is within a range; what is no address is within none."""
+    try:
+        return ipaddress.ip_address(address) in ipaddress.ip_network(cidr, strict=False)
+    except ValueError:
+        return False
 
 
 def from_json(text: str | bytes) -> Any:
@@ -1135,53 +1295,77 @@ class Warmkeeper:
         told = {"phase": phase, "seconds": round(seconds, 1), "live": awake, "stage": stage}
         return told | {"estimate_seconds": memory.estimate(), **failed}
 
-    def page(self, request: Request, memory: Memory, wait: str) -> dict[str, Any]:
-        """lambda/page.html, filled in."""
+    def page(self, request: Request, memory: Memory, told: dict[str, str]) -> dict[str, Any]:
+        """lambda/page.html, filled in, with the headers `told`."""
         nonce, starts = secrets.token_urlsafe(16), memory.phase is not Phase.ASLEEP
-        try:
-            settings = json.loads(self.aws.item("settings").get("body", {"S": "{}"})["S"])
-        except TableGoneError:
-            settings = {}
-        title = settings.get("page", {}).get("title", self.config.name)
+        title = self.aws.settings().get("page", {}).get("title", self.config.name)
         status_url = f"{self.config.control_path}/status"
         estimate = round(memory.estimate() or self.config.cold_start_target_seconds)
         values = {"title": title, "status_url": status_url, "nonce": nonce}
         values |= {"phase_text": "is starting" if starts else "cannot be started right now"}
-        values |= {"refresh_seconds": "5" if starts else wait, "estimate_seconds": f"{estimate}"}
+        values |= {
+            "refresh_seconds": "5" if starts else told["Retry_After"],
+            "estimate_seconds": f"{estimate}",
+        }
         page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
         for name, value in values.items():
             page = page.replace("{{" + name + "}}", html.escape(str(value)))
         policy = f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; "
         policy += "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
-        return request.answer(503, page, Retry_After=wait, Content_Security_Policy=policy)
+        told |= {"Content_Security_Policy": policy, "X_Robots_Tag": "noindex"}
+        return request.answer(self.config.waiting_status_code, page, **told)
 
     def request(self, request: Request, arrived: float) -> dict[str, Any]:
         """A request for a service that is not awake, or just was not: wake it and wait well."""
-        config, kind = self.config, request.wanted
+        config, wants = self.config, request.wants
+        rule = ignored_as(request, self.aws.settings().get("wake_policy", ()))
+        if wants is Wants.PREFETCH or rule:
+            return self.ignore(request, rule or PREFETCHED)
         seen = self.act(Signal(Kind.REQUEST, arrived=arrived))
-        if kind == "preflight":
-            method = request.headers["access-control-request-method"]
-            allow = request.headers.get("access-control-request-headers", "*")
-            named = {"Access_Control_Allow_Methods": method, "Access_Control_Allow_Headers": allow}
-            return request.answer(204, "", **named)
-        if kind == "call" and seen.memory.phase is Phase.WAKING:
+        if wants is Wants.PREFLIGHT:
+            return request.preflight()
+        waits, full = wants is Wants.CALL and seen.memory.phase is Phase.WAKING, False
+        if waits and not (full := not self.aws.may_hold()):
             seen = self.wait(arrived + config.hold_seconds)
         memory, wake, now = seen.memory, seen.memory.wake, self.aws.now()
+        told = {"X_Warmkeeper_Phase": str(memory.phase)}
         stuck = seen.rule is Rule.UP and arrived - memory.since > STUCK_SECONDS
         served = memory.phase is Phase.AWAKE and not stuck
         if served:
             # a 307 that comes back waits as long again as the rule has been on its way already
             pace = min(max(SETTLE_SECONDS, arrived - memory.since), SLOW_SETTLE_SECONDS)
             self.aws.sleep(max(memory.stamp, arrived) + pace - now)
+            if memory.wakes and now - memory.wakes[-1]["times"]["live"] < FIRST_ANSWERS_SECONDS:
+                told["X_Warmkeeper_Cold_Start_Seconds"] = f"{memory.wakes[-1]['seconds']:.1f}"
         patient = wake is not None and now - wake.began < MOST_HOPS * config.hold_seconds
-        if served or (kind == "call" and patient):
-            return request.answer(307, {"phase": memory.phase}, Location=request.location)
+        if served or (wants is Wants.CALL and patient and not full):
+            return request.answer(307, {"phase": memory.phase}, Location=request.location, **told)
         expected = memory.estimate() or config.cold_start_target_seconds
         back_off = min(max(5, memory.pause(seen.services, now)), BACKOFF_SECONDS[-1])
         pause = max(1, wake.began + expected - now) if wake else back_off
-        if kind == "page":
-            return self.page(request, memory, str(math.ceil(pause)))
-        return request.answer(503, self.status(seen), Retry_After=str(math.ceil(pause)))
+        told["Retry_After"] = str(math.ceil(pause))
+        if wants is Wants.PAGE:
+            return self.page(request, memory, told)
+        detail = f"The service is {memory.phase}. Try again in {told['Retry_After']} s."
+        if memory.phase is Phase.ASLEEP and config.wake_confirmation == "browser":
+            detail = f"It is asleep. Open it in a browser, or POST {config.control_path}/wake."
+        return request.problem(503, detail, self.status(seen), **told)
+
+    def ignore(self, request: Request, rule: Mapping[str, Any]) -> dict[str, Any]:
+        """The canned answer to a request that is to wake nothing."""
+        agent = "".join(c for c in request.headers.get("user-agent", "") if " " <= c <= "~")[:120]
+        named = {"ignored": rule["class"], "method": request.method, "user_agent": agent}
+        log(level="INFO", **named, answer=rule["answer"])
+        match rule["answer"]:
+            case "asleep":
+                try:
+                    phase = str(self.aws.read_memory().phase)
+                except TableGoneError:
+                    phase = "unknown"
+                return request.answer(200, {"state": phase}, X_Warmkeeper_Phase=phase)
+            case "not-found":
+                return request.problem(404, "There is no such path.")
+        return request.problem(503, "It is asleep, and this does not wake it.", Retry_After="3600")
 
     def beat(self, request: Request) -> dict[str, Any]:
         """A heartbeat: active with a count above 0, else it does nothing; none wakes."""
@@ -1203,38 +1387,63 @@ class Warmkeeper:
         return request.answer(200, {"phase": seen.memory.phase, "counted": active})
 
     def control(self, request: Request, arrived: float) -> dict[str, Any]:
-        """The control path: GET status, POST wake, POST heartbeat."""
+        """The control path: GET status, GET health, POST wake, POST heartbeat."""
         control, beats = self.config.control_path, self.config.heartbeat_path
         post = request.method == "POST"
+        if request.wants is Wants.PREFLIGHT:
+            return request.preflight()
         if post and beats and request.path in (beats, f"{control}/heartbeat"):
             return self.beat(request)
         if post and request.path == f"{control}/wake":
             return request.answer(202, self.status(self.act(Signal(Kind.WAKE, arrived=arrived))))
         if not post and request.path == f"{control}/status":
             return request.answer(200, self.status(self.act(Signal(Kind.POLL))))
-        return request.answer(404, {"error": "here are GET status, POST wake and POST heartbeat"})
+        if not post and request.path == f"{control}/health":
+            return self.health(request)
+        here = "Here are GET status, GET health, POST wake and POST heartbeat."
+        return request.problem(404, here)
+
+    def health(self, request: Request) -> dict[str, Any]:
+        """For monitors: 200 also while it sleeps, which is no outage; 503 after a failed wake."""
+        status = self.status(self.act(Signal(Kind.POLL)))
+        phase, failed = status["phase"], status["failed"]
+        if phase == Phase.ASLEEP and failed:
+            return request.problem(
+                503, "The last wake failed.", {"state": "failed", "failed": failed}
+            )
+        states = {Phase.ASLEEP: "dormant", Phase.DROWSY: "awake"}
+        return request.answer(200, {"state": states.get(phase, str(phase))})
 
     def serve(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Answer an ALB event. Does not raise: the load balancer would make a 502 of it."""
         request, arrived = Request(), self.aws.now()
         try:
             request = Request.of(event)
-            if request.target_group_arn == self.config.wake_target_group_arn:
-                return self.request(request, arrived)
-            if request.target_group_arn == self.config.control_target_group_arn:
-                return self.control(request, arrived)
-            raise RefusedError("not from a target group of the warmkeeper", 403)
+            answer = self.routed(request, arrived)
         except RefusedError as error:
             log(level="WARNING", message="refused", status=error.status, reason=str(error))
             self.metrics(Refused=1)
-            return request.answer(error.status, {"error": str(error)})
+            answer = request.problem(error.status, str(error))
         except Exception as error:  # whatever it is: log and alarm tell, the client may come again
             # the message of an error may hold what was sent; of AWS's own it does not
             what = str(error) if isinstance(error, ERRORS) else type(error).__name__
             frames = "".join(traceback.format_tb(error.__traceback__))
             log(level="ERROR", message="unforeseen", error=what, trace=frames)
             self.metrics(HandledErrors=1)
-            return request.answer(503, {"error": "try again"}, Retry_After="5")
+            answer = request.problem(503, "Try again.", Retry_After="5")
+        vary = {"Vary": ["Accept, Accept-Language, Origin, Sec-Fetch-Mode"]}
+        answer["multiValueHeaders"] |= vary | cors(
+            request.headers, self.config.cors_allowed_origins
+        )
+        return answer
+
+    def routed(self, request: Request, arrived: float) -> dict[str, Any]:
+        """The answer of the rule by which the request came. Raises RefusedError for any other."""
+        if request.target_group_arn == self.config.wake_target_group_arn:
+            return self.request(request, arrived)
+        if request.target_group_arn == self.config.control_target_group_arn:
+            return self.control(request, arrived)
+        raise RefusedError("not from a target group of the warmkeeper", 403)
 
     def doctor(self) -> list[dict[str, str]]:
         """What is not as it should be, each with its remedy; an empty list is good news."""

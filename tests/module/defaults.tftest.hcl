@@ -212,7 +212,7 @@ run "every_permission_names_its_caller" {
 run "policy_has_one_statement_for_each_purpose" {
   assert {
     condition = data.aws_iam_policy_document.this.statement[*].sid == tolist([
-      "WriteLog", "ReadMemoryAndSettings", "WriteMemory", "SeeAndScaleService", "ListTasks", "SeeTasks",
+      "WriteLog", "ReadMemoryAndSettings", "WriteMemory", "CountHeld", "SeeAndScaleService", "ListTasks", "SeeTasks",
       "SeeTargets", "SeeRules", "MoveWakeRule", "ReadIdleAlarm", "TellPeople",
     ])
     error_message = "nothing more than what is used"
@@ -225,6 +225,7 @@ run "policy_has_one_statement_for_each_purpose" {
       WriteLog              = toset(["logs:CreateLogStream", "logs:PutLogEvents"])
       ReadMemoryAndSettings = toset(["dynamodb:GetItem"])
       WriteMemory           = toset(["dynamodb:PutItem"])
+      CountHeld             = toset(["dynamodb:UpdateItem"])
       SeeAndScaleService    = toset(["ecs:DescribeServices", "ecs:UpdateService"])
       ListTasks             = toset(["ecs:ListTasks"])
       SeeTasks              = toset(["ecs:DescribeTasks", "ecs:GetTaskProtection"])

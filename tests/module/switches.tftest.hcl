@@ -257,6 +257,10 @@ run "numbers_reach_the_function" {
     cold_start_target_seconds = 45
     wake_deadline_seconds     = 800
     hold_seconds              = 15
+    hold_limit                = 5
+    waiting_status_code       = 202
+    wake_confirmation         = "browser"
+    cors_allowed_origins      = ["https://app.example.com", "*"]
     restore_on_destroy        = false
     control_path              = "/-/keeper"
     memory_size               = 1024
@@ -266,7 +270,7 @@ run "numbers_reach_the_function" {
   assert {
     condition = {
       for key, value in aws_lambda_function.this.environment[0].variables : key => value
-      if contains(["IDLE_MINUTES", "LINGER_SECONDS", "MIN_AWAKE_MINUTES", "AWAKE_COUNT", "COLD_START_TARGET_SECONDS", "WAKE_DEADLINE_SECONDS", "HOLD_SECONDS", "RESTORE_ON_DESTROY", "CONTROL_PATH"], key)
+      if contains(["IDLE_MINUTES", "LINGER_SECONDS", "MIN_AWAKE_MINUTES", "AWAKE_COUNT", "COLD_START_TARGET_SECONDS", "WAKE_DEADLINE_SECONDS", "HOLD_SECONDS", "HOLD_LIMIT", "WAITING_STATUS_CODE", "WAKE_CONFIRMATION", "CORS_ALLOWED_ORIGINS", "RESTORE_ON_DESTROY", "CONTROL_PATH"], key)
       } == {
       IDLE_MINUTES              = "10"
       LINGER_SECONDS            = "90"
@@ -275,6 +279,10 @@ run "numbers_reach_the_function" {
       COLD_START_TARGET_SECONDS = "45"
       WAKE_DEADLINE_SECONDS     = "800"
       HOLD_SECONDS              = "15"
+      HOLD_LIMIT                = "5"
+      WAITING_STATUS_CODE       = "202"
+      WAKE_CONFIRMATION         = "browser"
+      CORS_ALLOWED_ORIGINS      = "https://app.example.com,*"
       RESTORE_ON_DESTROY        = "false"
       CONTROL_PATH              = "/-/keeper"
     }
@@ -292,7 +300,7 @@ run "numbers_reach_the_function" {
   }
 
   assert {
-    condition     = output.status_path == "/-/keeper/status" && aws_cloudwatch_log_group.this.retention_in_days == 30
+    condition     = output.status_path == "/-/keeper/status" && output.health_path == "/-/keeper/health" && aws_cloudwatch_log_group.this.retention_in_days == 30
     error_message = "the path and the log follow"
   }
 }

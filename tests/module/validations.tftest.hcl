@@ -94,6 +94,70 @@ run "refuses_fractions" {
   expect_failures = [var.rule_priority, var.awake_count, var.hold_seconds, var.wake_deadline_seconds, var.idle_minutes, var.linger_seconds, var.memory_size]
 }
 
+run "refuses_a_hold_limit_below_0" {
+  command = plan
+
+  variables {
+    hold_limit = -1
+  }
+
+  expect_failures = [var.hold_limit]
+}
+
+run "refuses_a_hold_limit_above_what_an_account_has" {
+  command = plan
+
+  variables {
+    hold_limit = 10001
+  }
+
+  expect_failures = [var.hold_limit]
+}
+
+run "refuses_a_status_that_is_not_for_a_waiting_page" {
+  command = plan
+
+  variables {
+    waiting_status_code = 404
+  }
+
+  expect_failures = [var.waiting_status_code]
+}
+
+run "refuses_another_wake_confirmation" {
+  command = plan
+
+  variables {
+    wake_confirmation = "captcha"
+  }
+
+  expect_failures = [var.wake_confirmation]
+}
+
+run "refuses_to_confirm_in_a_browser_where_there_is_no_page" {
+  command = plan
+
+  variables {
+    wake_path         = "alarm"
+    service_rule_arn  = null
+    rule_priority     = null
+    load_balancer_arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/app/staging/50dc6c495c0c9188"
+    wake_confirmation = "browser"
+  }
+
+  expect_failures = [var.wake_confirmation]
+}
+
+run "refuses_origins_with_a_path" {
+  command = plan
+
+  variables {
+    cors_allowed_origins = ["https://app.example.com/"]
+  }
+
+  expect_failures = [var.cors_allowed_origins]
+}
+
 run "refuses_a_wake_budget_of_nothing" {
   command = plan
 

@@ -114,6 +114,10 @@ RIGHTS: dict[tuple[str, str], Right] = {
         # table*; dynamodb:Attributes, LeadingKeys, ReturnConsumedCapacity, ReturnValues
         "amazondynamodb.html", items("dynamodb:PutItem", lambda params: params["Item"]["id"]["S"])
     ),
+    ("dynamodb", "UpdateItem"): Right(
+        # table*; dynamodb:Attributes, LeadingKeys, ReturnConsumedCapacity, ReturnValues
+        "amazondynamodb.html", items("dynamodb:UpdateItem", lambda params: params["Key"]["id"]["S"])
+    ),
     ("cloudwatch", "DescribeAlarms"): Right(
         # alarm*, the ones that are named
         "amazoncloudwatch.html",

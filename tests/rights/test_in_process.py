@@ -46,12 +46,19 @@ LISTENER_PATH = {
     "local.region": PLACE.region,
     "local.account_id": PLACE.account,
     "var.cluster_name": "estate",
+    "CountHeld": "1",
     "MoveWakeRule": world.WAKE_RULE,
     "ReadWakeAlarm": "",
     "ReadHeartbeatToken": TOKEN,
     "UseKey": "",
 }
-ALARM_PATH = {**LISTENER_PATH, "SeeRules": "", "MoveWakeRule": "", "ReadHeartbeatToken": ""}
+ALARM_PATH = {
+    **LISTENER_PATH,
+    "CountHeld": "",
+    "SeeRules": "",
+    "MoveWakeRule": "",
+    "ReadHeartbeatToken": "",
+}
 ALARM_PATH |= {"ReadWakeAlarm": world.WAKE_ALARM}
 NO_RULES = {"WAKE_ALARM_ARN": world.WAKE_ALARM} | dict.fromkeys(
     ["SERVICE_RULE_ARN", "WAKE_RULE_ARN", "OWN_RULE_ARNS", "WAKE_TARGET_GROUP_ARN",

@@ -24,6 +24,7 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("elbv2", "SetRulePriorities"): {"RulePriorities": [{"RuleArn": "arn", "Priority": 1}]},
     ("dynamodb", "GetItem"): {"TableName": "t", "Key": {"id": {"S": "memory"}}},
     ("dynamodb", "PutItem"): {"TableName": "t", "Item": {"id": {"S": "memory"}}},
+    ("dynamodb", "UpdateItem"): {"TableName": "t", "Key": {"id": {"S": "held"}}},
     ("cloudwatch", "DescribeAlarms"): {"AlarmNames": ["idle"]},
     ("sns", "Publish"): {"TopicArn": "arn"},
     ("ssm", "GetParameter"): {"Name": "/a/b"},

@@ -205,7 +205,7 @@ def hear(phase: str, event: Any) -> str:
             assert_the_load_balancer_takes(answer)
             outcome = f"HTTP {answer['statusCode']}"
             refused = answer["statusCode"] in (400, 401, 403)
-            why = json.loads(answer["body"] or "{}").get("error", "") if refused else ""
+            why = json.loads(answer["body"] or "{}").get("detail", "") if refused else ""
         else:
             why = ""
     if why:

@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 from warmkeeper import Kind, Phase
 
 from tests.unit.recorded import headers_of, log_lines, metrics, recorded, request, state
-from tests.unit.world import CONTROL_GROUP, ENVIRONMENT, SERVICE_GROUP, WAKE_RULE, World
+from tests.unit.world import (
+    CONTROL_GROUP,
+    ENVIRONMENT,
+    SERVICE_GROUP,
+    WAKE_GROUP,
+    WAKE_RULE,
+    World,
+)
 
 CONTROL = "/.warmkeeper"
 
@@ -111,8 +118,33 @@ def test_a_part_of_a_page_gets_its_503_at_once(headers: dict[str, str]) -> None:
     answer = ask(world, path="/logo.png", headers=headers)
     assert answer["statusCode"] == 503
     assert int(headers_of(answer)["retry-after"]) > 0
-    assert headers_of(answer)["content-type"] == "application/json"
+    assert headers_of(answer)["content-type"] == "application/problem+json"
     assert world.time == began
+
+
+@pytest.mark.parametrize("accept", ["*/*", ""])
+@pytest.mark.parametrize("name", ["app.js", "APP.MJS", "a/b.css", "font.woff2", "x.webmanifest"])
+def test_a_browser_s_script_by_plain_http_is_known_by_its_name(accept: str, name: str) -> None:
+    browser = {"user-agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0", "accept": accept}
+    assert ask(asleep(), path=f"/{name}", headers=browser)["statusCode"] == 503
+    assert ask(asleep(), path=f"/{name}", headers={"accept": accept})["statusCode"] == 307
+
+
+def test_a_script_that_asks_for_html_or_with_xmlhttprequest_is_a_call() -> None:
+    old = {"user-agent": "Mozilla/5.0", "x-requested-with": "XMLHttpRequest"}
+    assert ask(asleep(), path="/part.js", headers=old)["statusCode"] == 307
+    assert ask(asleep(), headers={**old, "accept": "text/html"})["statusCode"] == 307
+
+
+@pytest.mark.parametrize(
+    "purpose",
+    [{"sec-purpose": "prefetch;prerender"}, {"purpose": "prefetch"}, {"x-purpose": "preview"}],
+)
+def test_what_a_browser_fetches_ahead_wakes_nothing(purpose: dict[str, str]) -> None:
+    world = asleep()
+    answer = ask(world, headers={**NAVIGATION, **purpose})
+    assert answer["statusCode"] == 503
+    assert world.phase() is Phase.ASLEEP
 
 
 def test_a_form_that_is_sent_to_a_sleeping_service_is_held_and_sent_on() -> None:
@@ -129,7 +161,7 @@ def test_a_preflight_is_answered_and_wakes() -> None:
     assert headers["access-control-allow-origin"] == "https://spa.example.com"
     assert headers["access-control-allow-methods"] == "PUT"
     assert headers["access-control-allow-headers"] == "authorization,content-type"
-    assert headers["vary"] == "Origin"
+    assert "Origin" in headers["vary"]
     assert world.phase() is Phase.WAKING
 
 
@@ -159,10 +191,216 @@ def test_nothing_of_the_control_path_may_be_stored(path: str, method: str) -> No
     assert headers_of(control(asleep(), method, path))["cache-control"] == "no-store"
 
 
-def test_an_answer_to_another_origin_can_be_read_there() -> None:
-    answer = ask(broken(), headers={"origin": "https://spa.example.com"})
-    assert headers_of(answer)["access-control-allow-origin"] == "https://spa.example.com"
-    assert "access-control-allow-origin" not in headers_of(ask(broken()))
+SPA, OTHER = "https://spa.example.com", "https://other.example.com"
+
+
+@pytest.mark.parametrize("world", [asleep, drowsy, broken])
+def test_an_answer_to_another_origin_can_be_read_there(world: Any) -> None:
+    headers = headers_of(ask(world(), headers={"origin": SPA}))
+    assert headers["access-control-allow-origin"] == SPA
+    assert "Retry-After" in headers["access-control-expose-headers"]
+    assert "access-control-allow-credentials" not in headers
+    assert "access-control-allow-origin" not in headers_of(ask(world()))
+
+
+def test_an_origin_that_is_named_may_send_credentials_and_no_other_may_read() -> None:
+    world = drowsy()
+    world.environment = {**world.environment, "CORS_ALLOWED_ORIGINS": SPA}
+    for path in ("/api/things", f"{CONTROL}/status"):
+        group = CONTROL_GROUP if path.startswith(CONTROL) else WAKE_GROUP
+        headers = headers_of(ask(world, path=path, headers={"origin": SPA}, group=group))
+        assert headers["access-control-allow-origin"] == SPA
+        assert headers["access-control-allow-credentials"] == "true"
+        headers = headers_of(ask(world, path=path, headers={"origin": OTHER}, group=group))
+        assert not [name for name in headers if name.startswith("access-control")]
+
+
+def test_a_preflight_for_the_control_path_is_answered_and_wakes_nothing() -> None:
+    world, wants = asleep(), {"access-control-request-method": "POST", "origin": SPA}
+    answer = control(world, "OPTIONS", f"{CONTROL}/heartbeat", headers=wants)
+    assert answer["statusCode"] == 204
+    assert headers_of(answer)["access-control-allow-methods"] == "POST"
+    assert world.phase() is Phase.ASLEEP
+
+
+@pytest.mark.parametrize("status", ["503", "202", "200"])
+def test_the_page_has_the_status_that_was_chosen_and_an_api_answer_503(status: str) -> None:
+    world = asleep(WAITING_STATUS_CODE=status)
+    assert ask(world, headers=NAVIGATION)["statusCode"] == int(status)
+    assert ask(world, headers=PART_LIKE[0])["statusCode"] == 503
+
+
+def test_a_503_is_a_problem_document_with_the_phase_in_it_and_in_a_header() -> None:
+    world = asleep()
+    answer = ask(world, headers=PART_LIKE[0])
+    body = json.loads(answer["body"])
+    assert body["type"] == "about:blank"
+    assert (body["title"], body["status"]) == ("Service Unavailable", 503)
+    assert "Try again in" in body["detail"]
+    assert body["phase"] == headers_of(answer)["x-warmkeeper-phase"] == "waking"
+
+
+def test_the_first_answers_say_what_the_cold_start_took_and_later_ones_do_not() -> None:
+    world, name = asleep(), "x-warmkeeper-cold-start-seconds"
+    first = headers_of(ask(world))
+    assert float(first[name]) == pytest.approx(10, abs=1)
+    world.time += 30
+    assert name in headers_of(ask(world))
+    world.time += 60
+    assert name not in headers_of(ask(world))
+
+
+# --- who may wake it ---------------------------------------------------------------------------
+
+
+def policy(world: World, *rules: dict[str, Any]) -> World:
+    """The World with these rules as its wake policy."""
+    whole = [{**ANYBODY, **rule} for rule in rules]
+    body = json.dumps({"wake_policy": whole})
+    world.items["settings"] = {"id": {"S": "settings"}, "body": {"S": body}}
+    return world
+
+
+ANYBODY: dict[str, Any] = {
+    "class": "some",
+    "methods": [],
+    "paths": [],
+    "user_agents": [],
+    "source_ranges": [],
+    "answer": "asleep",
+}
+CHECKER = {"user-agent": "Mozilla/5.0+(compatible; UptimeRobot/2.0)"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "asked", "ignored"),
+    [
+        ({"user_agents": ["uptimerobot"]}, {"headers": CHECKER}, True),
+        ({"user_agents": ["pingdom", "UptimeRobot"]}, {"headers": CHECKER}, True),
+        ({"user_agents": ["pingdom"]}, {"headers": CHECKER}, False),
+        ({"paths": ["/wp-*"]}, {"path": "/WP-login.php"}, True),
+        ({"paths": ["/wp-*"]}, {"path": "/blog/wp-login.php"}, False),
+        ({"paths": ["/a[b]?"]}, {"path": "/a[b]c"}, True),
+        ({"paths": ["/a[b]?"]}, {"path": "/abc"}, False),
+        ({"methods": ["HEAD"]}, {"method": "HEAD"}, True),
+        ({"methods": ["HEAD"]}, {"method": "GET"}, False),
+        ({"methods": ["GET"], "paths": ["/healthz"]}, {"path": "/healthz"}, True),
+        ({"methods": ["GET"], "paths": ["/healthz"]}, {"path": "/"}, False),
+        ({"source_ranges": ["203.0.113.0/24"]}, {"came": "203.0.113.9"}, True),
+        ({"source_ranges": ["203.0.113.0/24"]}, {"came": "203.0.113.9:4711"}, True),
+        ({"source_ranges": ["2001:db8::/32"]}, {"came": "2001:db8::1"}, True),
+        ({"source_ranges": ["203.0.113.0/24"]}, {"came": "198.51.100.7, 203.0.113.9"}, True),
+        ({"source_ranges": ["203.0.113.0/24"]}, {"came": "203.0.113.9, 198.51.100.7"}, False),
+        ({"source_ranges": ["0.0.0.0/0"]}, {"came": "no address"}, False),
+    ],
+)
+def test_a_rule_matches_by_each_of_its_kinds_and_any_value_of_a_kind(
+    rule: dict[str, Any], asked: dict[str, Any], ignored: bool
+) -> None:
+    world, headers = policy(asleep(), rule), dict(asked.pop("headers", {}))
+    if came := asked.pop("came", ""):
+        headers["x-forwarded-for"] = came
+    answer = ask(world, headers=headers, **asked)
+    assert (world.phase() is Phase.ASLEEP) is ignored
+    assert (answer["statusCode"] == 200) is ignored
+
+
+def test_of_two_rules_the_first_decides_and_one_may_be_let_in() -> None:
+    world = policy(
+        asleep(),
+        {"user_agents": ["UptimeRobot"], "paths": ["/wake"], "answer": "wake"},
+        {"user_agents": ["UptimeRobot"], "answer": "not-found"},
+    )
+    assert ask(world, path="/", headers=CHECKER)["statusCode"] == 404
+    assert world.phase() is Phase.ASLEEP
+    ask(world, path="/wake", headers=CHECKER)
+    assert world.phase() is not Phase.ASLEEP
+
+
+@pytest.mark.parametrize(
+    ("canned", "status", "member"),
+    [
+        ("asleep", 200, ("state", "asleep")),
+        ("not-found", 404, ("title", "Not Found")),
+        ("unavailable", 503, ("title", "Service Unavailable")),
+    ],
+)
+def test_what_is_ignored_gets_its_canned_answer_a_log_line_and_changes_nothing(
+    canned: str, status: int, member: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = policy(asleep(), {"class": "robots", "answer": canned})
+    before, agent = state(world), "Robot\r\n\x1b[31m" + "x" * 500
+    capsys.readouterr()
+    answer = ask(world, path="/private-1", headers={"user-agent": agent, "cookie": "private-2"})
+    assert answer["statusCode"] == status
+    assert member in json.loads(answer["body"]).items()
+    assert state(world) == before
+    output = capsys.readouterr().out
+    (line,) = log_lines(output)
+    assert (line["ignored"], line["answer"], line["method"]) == ("robots", canned, "GET")
+    assert line["user_agent"].isprintable()
+    assert len(line["user_agent"]) <= 120
+    assert "private" not in output
+    assert metrics(output) == {}
+
+
+def test_what_is_ignored_does_not_call_back_a_drowsy_service_and_is_told_the_phase() -> None:
+    world = policy(drowsy(), {"user_agents": ["uptimerobot"]})
+    assert json.loads(ask(world, headers=CHECKER)["body"]) == {"state": "drowsy"}
+    assert world.phase() is Phase.DROWSY
+
+
+def test_the_settings_are_read_once_in_five_minutes_and_what_cannot_be_read_keeps_nobody_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = policy(asleep(), {"user_agents": ["uptimerobot"]})
+    keeper = wk.Warmkeeper(world.aws())
+    event = request(headers=CHECKER)
+
+    def reads() -> int:
+        world.reads.clear()
+        keeper.dispatch(event)
+        return world.reads.count("get_item")
+
+    assert [reads(), reads()] == [2, 1]
+    world.time += wk.SETTINGS_SECONDS + 1
+    assert reads() == 2
+    policy(world)
+    assert keeper.dispatch(event)["statusCode"] == 200
+    world.time += wk.SETTINGS_SECONDS + 1
+    world.gone.add("table")
+    assert json.loads(keeper.dispatch(event)["body"])["state"] == "unknown"
+    assert "the settings cannot be read" in capsys.readouterr().out
+    world.gone.clear()
+    keeper.dispatch(event)
+    assert world.phase() is not Phase.ASLEEP
+
+
+def test_with_browser_confirmation_an_api_client_is_told_what_wakes_it() -> None:
+    world = asleep(WAKE_CONFIRMATION="browser")
+    answer = ask(world)
+    assert answer["statusCode"] == 503
+    assert f"POST {CONTROL}/wake" in json.loads(answer["body"])["detail"]
+    assert ask(world, headers=NAVIGATION)["statusCode"] == 503
+    assert world.phase() is Phase.ASLEEP
+    control(world, "POST", f"{CONTROL}/wake")
+    assert world.phase() is Phase.WAKING
+
+
+def test_a_monitor_is_green_while_it_sleeps_and_red_after_a_failed_wake() -> None:
+    def health(world: World) -> tuple[int, str]:
+        answer = control(world, "GET", f"{CONTROL}/health")
+        return answer["statusCode"], json.loads(answer["body"])["state"]
+
+    world = asleep()
+    assert health(world) == (200, "dormant")
+    assert world.phase() is Phase.ASLEEP
+    control(world, "POST", f"{CONTROL}/wake")
+    assert health(world) == (200, "waking")
+    assert health(drowsy()) == (200, "awake")
+    assert health(World(exists=False)) == (200, "unknown")
+    assert health(broken()) == (503, "failed")
+    assert control(asleep(), "HEAD", f"{CONTROL}/health")["statusCode"] == 200
 
 
 # --- holding and sending on --------------------------------------------------------------------
@@ -195,6 +433,47 @@ def test_a_call_is_sent_round_a_few_times_then_gets_503_with_retry_after_and_jso
     assert 200 <= world.time - began < 202
     assert int(headers_of(answer)["retry-after"]) > 0
     assert json.loads(answer["body"])["phase"] == "waking"
+
+
+def test_past_hold_limit_a_call_gets_its_503_at_once_and_is_served_when_it_comes_again() -> None:
+    world = asleep(HOLD_LIMIT="2")
+    world.boot = 90
+    assert [ask(world)["statusCode"] for _ in range(2)] == [307, 307]
+    world.time -= world.time % 25  # a new time to count in
+    statuses, began = [], world.time
+    for _ in range(5):
+        world.time = began + 1
+        statuses.append(ask(world)["statusCode"])
+    assert statuses == [307, 307, 503, 503, 503]
+    assert world.time == began + 1
+    world.time += int(headers_of(ask(world))["retry-after"]) + 90
+    assert ask(world)["statusCode"] == 307
+    assert world.phase() is Phase.AWAKE
+
+
+def test_with_a_hold_limit_of_0_nothing_is_held() -> None:
+    world = asleep(HOLD_LIMIT="0")
+    began = world.time
+    assert ask(world)["statusCode"] == 503
+    assert world.time == began
+
+
+def test_of_those_who_begin_a_new_time_at_once_none_is_miscounted() -> None:
+    world = asleep(HOLD_LIMIT="3")
+    aws = world.aws()
+    assert aws.may_hold()
+    world.time += 25
+    world.between("update_item", lambda: None)
+    world.between("update_item", lambda: wk.Aws.may_hold(world.aws()))
+    assert aws.may_hold()
+    assert world.items["held"]["held"]["N"] == "2"
+
+
+def test_what_cannot_be_counted_is_held(capsys: pytest.CaptureFixture[str]) -> None:
+    world = asleep(HOLD_LIMIT="0")
+    world.failing.add("update_item")
+    assert ask(world)["statusCode"] == 307
+    assert "what is held is not counted" in capsys.readouterr().out
 
 
 def test_a_call_that_comes_late_in_a_wake_is_held_all_the_same() -> None:
@@ -279,7 +558,7 @@ def test_a_redirect_that_comes_back_is_paced(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "kind"), [(CALL_LIKE[1], "application/json"), (NAVIGATION, "text/html")]
+    ("headers", "kind"), [(CALL_LIKE[1], "application/problem+json"), (NAVIGATION, "text/html")]
 )
 def test_a_rule_that_cannot_be_taken_down_sends_nobody_round_for_ever(
     headers: dict[str, str], kind: str
@@ -631,7 +910,7 @@ def test_a_bad_beat_is_400_names_what_is_wrong_and_does_nothing(
     capsys.readouterr()
     answer = beat(world, body)
     assert answer["statusCode"] == 400
-    assert named in json.loads(answer["body"])["error"]
+    assert named in json.loads(answer["body"])["detail"]
     assert metrics(capsys.readouterr().out) == {"Refused": 1}
     assert state(world) == before
 

@@ -275,18 +275,104 @@ def test_a_guard_is_asked_again_right_before_the_count_goes_to_0(guard: Break) -
 
 def test_a_service_that_is_woken_again_and_again_stays_awake_and_somebody_is_told() -> None:
     world = asleep()
-    began, world.alarm = world.time, "ALARM"
+    began = world.time
     while "Woken 4 times within an hour" not in "".join(world.notices):
         world.signal(Kind.REQUEST)
         follow(world, 12)
+        somebody_comes(world)
         if len(world.memory.wakes) < 4:
             world.minutes(11)
             assert world.phase() is Phase.ASLEEP
+    assert "for nobody" not in world.notices[-1]
     assert world.time < began + 3600
     world.minutes(15)
     assert world.phase() is Phase.AWAKE
     world.minutes(60)
     assert world.phase() is Phase.ASLEEP
+
+
+def somebody_comes(world: World) -> None:
+    """CloudWatch tells of a request at the next tick, and of none from then on."""
+    world.alarm = "OK"
+    world.minutes(1)
+    world.alarm = "ALARM"
+
+
+def woken_for_nobody(world: World, times: int) -> None:
+    for _ in range(times):
+        world.signal(Kind.REQUEST)
+        follow(world, 12)
+        world.minutes(11)
+        assert world.phase() is Phase.ASLEEP
+
+
+def test_wakes_that_nobody_followed_up_count_double_in_the_budget() -> None:
+    world = asleep()
+    world.alarm = "ALARM"
+    woken_for_nobody(world, 2)
+    assert [wake["followed"] for wake in world.memory.wakes] == [False, False]
+    assert not any("Woken" in notice for notice in world.notices)
+    world.signal(Kind.REQUEST)
+    follow(world, 12)
+    world.minutes(11)
+    assert world.phase() is Phase.AWAKE
+
+
+def test_the_notice_of_a_spent_budget_tells_how_many_wakes_were_for_nobody() -> None:
+    world = asleep()
+    world.alarm = "ALARM"
+    woken_for_nobody(world, 1)
+    world.signal(Kind.REQUEST)
+    follow(world, 12)
+    somebody_comes(world)
+    world.minutes(11)
+    assert world.phase() is Phase.ASLEEP
+    world.signal(Kind.REQUEST)
+    follow(world, 12)
+    assert "Woken 3 times within an hour (1 for nobody, which counts double" in world.notices[-1]
+
+
+@pytest.mark.parametrize("cause", [Kind.WAKE, Kind.PIN])
+def test_what_a_person_asked_for_is_not_for_nobody(cause: Kind) -> None:
+    world = asleep()
+    world.alarm = "ALARM"
+    world.signal(cause)
+    world.signal(Kind.UNPIN)
+    follow(world, 12)
+    world.minutes(11)
+    assert world.phase() is Phase.ASLEEP
+    assert "followed" not in world.memory.wakes[-1]
+
+
+@pytest.mark.parametrize("news", [Kind.REQUEST, Kind.BEAT])
+def test_who_comes_in_the_linger_minute_has_followed_up(news: Kind) -> None:
+    world = asleep()
+    world.alarm = "ALARM"
+    world.signal(Kind.REQUEST)
+    follow(world, 12)
+    while world.phase() is not Phase.DROWSY:
+        world.minutes(1)
+    world.signal(news, active=True)
+    assert world.phase() is Phase.AWAKE
+    world.minutes(20)
+    assert world.phase() is Phase.ASLEEP
+    assert "followed" not in world.memory.wakes[-1]
+
+
+def test_with_browser_confirmation_a_request_alone_wakes_nothing() -> None:
+    world = asleep()
+    world.environment["WAKE_CONFIRMATION"] = "browser"
+    world.signal(Kind.REQUEST)
+    assert world.phase() is Phase.ASLEEP
+    world.signal(Kind.WAKE)
+    assert world.phase() is Phase.WAKING
+
+
+def test_with_browser_confirmation_a_request_still_calls_back_a_drowsy_service() -> None:
+    world = drowsy()
+    world.environment["WAKE_CONFIRMATION"] = "browser"
+    world.signal(Kind.REQUEST)
+    assert world.phase() is Phase.AWAKE
 
 
 def test_an_alarm_that_leaves_alarm_while_drowsy_ends_it() -> None:

@@ -54,7 +54,11 @@ ENVIRONMENT = {
     "COLD_START_TARGET_SECONDS": "60",
     "WAKE_DEADLINE_SECONDS": "300",
     "WAKE_BUDGET_PER_HOUR": "4",
+    "WAKE_CONFIRMATION": "request",
     "HOLD_SECONDS": "25",
+    "HOLD_LIMIT": "50",
+    "WAITING_STATUS_CODE": "503",
+    "CORS_ALLOWED_ORIGINS": "*",
     "RESTORE_ON_DESTROY": "true",
 }
 
@@ -298,6 +302,26 @@ class Database(Client):
         if current and current["version"] != ExpressionAttributeValues[":read"]:
             raise ConditionalCheckFailedException
         self.world.items[Item["id"]["S"]] = Item
+
+    def update_item(
+        self,
+        *,
+        Key: dict[str, Any],
+        UpdateExpression: str,
+        ConditionExpression: str,
+        ExpressionAttributeValues: dict[str, Any],
+        **_: Any,
+    ) -> dict[str, Any]:
+        """The one update there is: of how many calls are held."""
+        self.there()
+        (name,) = Key["id"].values()
+        item = self.world.items.get(name, {"id": Key["id"]})
+        window = ExpressionAttributeValues[":window"]
+        if (item.get("since") == window) is ConditionExpression.startswith("NOT"):
+            raise ConditionalCheckFailedException
+        added = int(item["held"]["N"]) + 1 if UpdateExpression.startswith("ADD") else 1
+        self.world.items[name] = {**item, "since": window, "held": {"N": str(added)}}
+        return {"Attributes": {"held": {"N": str(added)}}}
 
 
 class Ecs(Client):
