@@ -41,7 +41,7 @@ from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import boto3  # here and not at its first use: Lambda's init phase has a full CPU for it
 from botocore.config import Config as SdkConfig
@@ -897,7 +897,7 @@ class Request:
             queries = event.get("multiValueQueryStringParameters") or {}
             query = "&".join(f"{name}={value}" for name in queries for value in queries[name])
             multi, text = event.get("multiValueHeaders") or {}, event.get("body") or ""
-            headers = {name.lower(): values[-1] for name, values in multi.items() if values}
+            headers = {name.lower(): ", ".join(values) for name, values in multi.items()}
             encoded = event.get("isBase64Encoded")
             body = base64.b64decode(text) if encoded else text.encode(errors="replace")
             method, path = event["httpMethod"], event["path"]
@@ -920,7 +920,9 @@ class Request:
         """Who speaks to the load balancer, which adds it to what was sent; "" where it did not."""
         # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/x-forwarded-headers.html
         last = self.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
-        return last.partition(":")[0] if "." in last else last  # an IPv4 one may have its port
+        if last.startswith("["):  # [IPv6]:port
+            return last[1:].partition("]")[0]
+        return last.partition(":")[0] if last.count(":") == 1 else last  # IPv4:port
 
     @property
     def wants(self) -> Wants:
@@ -934,12 +936,16 @@ class Request:
         return self.answer(204, "", **named)
 
     def answer(self, status: int, body: object, **headers: str) -> dict[str, Any]:
-        """An ALB response: text as HTML, anything else as JSON; never cached, no body for HEAD.
+        """An ALB response: text as HTML, anything else as JSON; never stored, no body for HEAD.
 
-        Of what the client sent, a header carries back printable ASCII alone.
+        A 307 without Cache-Control may not be stored by anybody; with no-store CloudFront stores it
+        for its minimum TTL, in which a browser goes round until it gives up. A header carries back
+        printable ASCII alone of what the client sent.
         """
         kind = "text/html; charset=utf-8" if isinstance(body, str) else "application/json"
-        named = {"Content-Type": kind, "Cache-Control": "no-store"}
+        # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/http-3xx-status-codes.html
+        stored = {} if status == HTTPStatus.TEMPORARY_REDIRECT else {"Cache-Control": "no-store"}
+        named = {"Content-Type": kind, **stored}
         named |= {name.replace("_", "-"): value for name, value in headers.items()}
         text = body if isinstance(body, str) else json.dumps(body)
         line, empty = f"{status} {HTTPStatus(status).phrase}", self.method == "HEAD"
@@ -963,40 +969,54 @@ class Wants(StrEnum):
     PAGE = "page"  # a person looks at it
     CALL = "call"  # it can be held and sent on
     PART = "part"  # of a page: neither HTML nor waiting is of use to it
-    PREFLIGHT, PREFETCH = "preflight", "prefetch"
+    PREFLIGHT = "preflight"
 
 
-# Of a browser's requests without Sec-Fetch headers (by plain HTTP there are none) these are parts.
+# How browsers begin their names, with a script's marks and a part's names: of what comes without
+# Sec-Fetch headers, as by plain HTTP and from old browsers everything does.
+BROWSERS = ("Mozilla/", "Opera/", "Lynx/", "w3m/", "Dillo/")
+SCRIPTED = {"hx-request", "turbo-frame", "x-turbo-request-id", "x-pjax", "x-up-version"}
 PART_TYPES = ("image/", "text/css", "font/", "audio/", "video/")
-PART_NAMES = re.compile(
-    r"\.(js|mjs|css|map|png|jpe?g|gif|svg|webp|avif|ico|woff2?|ttf|otf|mp[34]|webm|wasm|webmanifest)$"
-)
+PART_NAMES = re.compile(r"\.(m?js|css|map|woff2?|[to]tf|mp[34]|web[mp]|wasm|webmanifest)$")
 
 
 def wanted(method: str, path: str, headers: Mapping[str, str]) -> Wants:
     """What this client can use while it waits. Pure; header names are in lower case."""
     # https://developer.mozilla.org/docs/Glossary/Fetch_metadata_request_header
-    mode, accept = headers.get("sec-fetch-mode"), headers.get("accept", "")
+    mode, dest = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
     if method == "OPTIONS" and "access-control-request-method" in headers:
         return Wants.PREFLIGHT
+    if mode is None:
+        navigates, part = without_fetch_metadata(path, headers)
+    else:
+        # a download navigates too, to nowhere: the page would be saved as the file
+        navigates, part = mode == "navigate" and dest != "empty", dest not in (None, "empty")
+    reads = method in ("GET", "HEAD")
+    if navigates:
+        return Wants.PAGE if reads else Wants.CALL
+    return Wants.PART if part and (reads or mode) else Wants.CALL
+
+
+def without_fetch_metadata(path: str, headers: Mapping[str, str]) -> tuple[bool, bool]:
+    """Whether a request without Sec-Fetch headers is a navigation, and whether it is a part."""
+    accept, ajax = headers.get("accept", ""), headers.get("x-requested-with", "").lower()
+    scripted = ajax == "xmlhttprequest" or not SCRIPTED.isdisjoint(headers)
+    browser = headers.get("user-agent", "").startswith(BROWSERS) and not scripted
+    # programs and scripts ask for text/html too, of these two only browsers do
+    navigates = browser and "text/html" in accept and "application/xhtml+xml" in accept
+    named = browser and PART_NAMES.search(path.lower())
+    return navigates, not navigates and bool(accept.startswith(PART_TYPES) or named)
+
+
+def unattended(headers: Mapping[str, str]) -> str | None:
+    """What a browser sends of its own accord, with nobody asking for it yet or any more."""
+    # https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Purpose
     purposes = [headers.get(name, "") for name in ("sec-purpose", "purpose", "x-moz", "x-purpose")]
     if any(word in purpose for purpose in purposes for word in ("prefetch", "preview")):
-        return Wants.PREFETCH  # nobody has asked for it yet
-    if mode is None:
-        scripted = "x-requested-with" in headers
-        navigates = "text/html" in accept and not scripted
-        named = headers.get("user-agent", "").startswith("Mozilla/") and not navigates
-        part = accept.startswith(PART_TYPES) or (named and PART_NAMES.search(path.lower()))
-        part = part and not scripted and method in ("GET", "HEAD")
-    else:
-        navigates = mode == "navigate"
-        part = headers.get("sec-fetch-dest", "empty") != "empty"
-    if navigates:
-        return Wants.PAGE if method in ("GET", "HEAD") else Wants.CALL
-    return Wants.PART if part else Wants.CALL
-
-
-PREFETCHED = {"class": "prefetch", "answer": "unavailable"}
+        return "speculation"
+    kinds = ("application/reports+json", "application/csp-report", "text/ping")
+    reports = headers.get("content-type", "").startswith(kinds)
+    return "reports" if reports or headers.get("sec-fetch-dest") == "report" else None
 
 
 def cors(headers: Mapping[str, str], allowed: Iterable[str]) -> dict[str, list[str]]:
@@ -1018,11 +1038,13 @@ def ignored_as(request: Request, rules: Iterable[Mapping[str, Any]]) -> Mapping[
     A rule matches as a listener's does: by each of its kinds, of which any value will do. The first
     that matches decides.
     """
-    path, agent = request.path.lower(), request.headers.get("user-agent", "").lower()
+    agent = request.headers.get("user-agent", "").lower()
+    paths = [request.path.lower(), unquote(request.path).lower()]  # scanners encode theirs
     for rule in rules:
+        globs = [glob.lower().replace("[", "[[]") for glob in rule["paths"]]
         by_kind = (
             (rule["methods"], lambda method: method == request.method),
-            (rule["paths"], lambda glob: fnmatchcase(path, glob.lower().replace("[", "[[]"))),
+            (globs, lambda glob: any(fnmatchcase(path, glob) for path in paths)),
             (rule["user_agents"], lambda part: part.lower() in agent),
             (rule["source_ranges"], lambda cidr: comes_from(request.client_address, cidr)),
         )
@@ -1318,9 +1340,10 @@ class Warmkeeper:
     def request(self, request: Request, arrived: float) -> dict[str, Any]:
         """A request for a service that is not awake, or just was not: wake it and wait well."""
         config, wants = self.config, request.wants
-        rule = ignored_as(request, self.aws.settings().get("wake_policy", ()))
-        if wants is Wants.PREFETCH or rule:
-            return self.ignore(request, rule or PREFETCHED)
+        if nobody := unattended(request.headers):
+            return self.ignore(request, {"class": nobody, "answer": "unavailable"})
+        if rule := ignored_as(request, self.aws.settings().get("wake_policy", ())):
+            return self.ignore(request, rule)
         seen = self.act(Signal(Kind.REQUEST, arrived=arrived))
         if wants is Wants.PREFLIGHT:
             return request.preflight()
