@@ -18,7 +18,7 @@ resource "aws_cloudwatch_metric_alarm" "idle" {
   evaluation_periods  = var.idle_minutes
   datapoints_to_alarm = var.idle_minutes
   comparison_operator = "LessThanThreshold"
-  threshold           = 1
+  threshold           = var.idle_request_threshold
   treat_missing_data  = "breaching"
   alarm_actions       = [aws_lambda_function.this.arn]
 

@@ -304,6 +304,22 @@ variable "idle_minutes" {
   }
 }
 
+variable "idle_request_threshold" {
+  description = <<-EOT
+    A minute with fewer requests than this counts as idle. 1: any request keeps the service awake. Write
+    more where probes that you cannot send elsewhere come by the minute: with 3, two a minute keep nothing
+    awake, and neither does a person who asks for no more than that.
+  EOT
+  type        = number
+  default     = 1
+  nullable    = false
+
+  validation {
+    condition     = var.idle_request_threshold >= 1 && floor(var.idle_request_threshold) == var.idle_request_threshold
+    error_message = "idle_request_threshold must be a whole number, 1 or more; got ${var.idle_request_threshold}. With 0 no minute would be idle, and the service would never sleep."
+  }
+}
+
 variable "linger_seconds" {
   description = "How long a drowsy service keeps its tasks, in seconds: a request in that time is served without a cold start."
   type        = number

@@ -14,7 +14,7 @@ MINUTE = 60.0
 class IdleAlarm:
     """The module's idle alarm over RequestCount. `lateness` gives each minute's, in seconds."""
 
-    def __init__(self, minutes: int, lateness: Callable[[], float]) -> None:
+    def __init__(self, minutes: int, lateness: Callable[[], float], threshold: int = 1) -> None:
         self.lateness = lateness
         self.requests: Counter[int] = Counter()
         self.seen_at: dict[int, float] = {}
@@ -22,7 +22,7 @@ class IdleAlarm:
         self.settings = {
             "EvaluationPeriods": minutes,
             "ComparisonOperator": "LessThanThreshold",
-            "Threshold": 1,
+            "Threshold": threshold,
             "TreatMissingData": "breaching",
         }
 

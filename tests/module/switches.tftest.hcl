@@ -251,6 +251,7 @@ run "dashboard_is_made_on_demand" {
 run "numbers_reach_the_function" {
   variables {
     idle_minutes              = 10
+    idle_request_threshold    = 3
     linger_seconds            = 90
     min_awake_minutes         = 20
     awake_count               = 3
@@ -295,7 +296,7 @@ run "numbers_reach_the_function" {
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.idle.evaluation_periods == 10 && aws_cloudwatch_metric_alarm.cold_start.threshold == 45
+    condition     = aws_cloudwatch_metric_alarm.idle.evaluation_periods == 10 && aws_cloudwatch_metric_alarm.idle.threshold == 3 && aws_cloudwatch_metric_alarm.cold_start.threshold == 45
     error_message = "the alarms follow"
   }
 

@@ -94,6 +94,16 @@ run "refuses_fractions" {
   expect_failures = [var.rule_priority, var.awake_count, var.hold_seconds, var.wake_deadline_seconds, var.idle_minutes, var.linger_seconds, var.memory_size]
 }
 
+run "refuses_a_threshold_that_no_minute_is_below" {
+  command = plan
+
+  variables {
+    idle_request_threshold = 0
+  }
+
+  expect_failures = [var.idle_request_threshold]
+}
+
 run "refuses_a_hold_limit_below_0" {
   command = plan
 
