@@ -1366,6 +1366,8 @@ class Warmkeeper:
         expected = memory.estimate() or config.cold_start_target_seconds
         back_off = min(max(5, memory.pause(seen.services, now)), BACKOFF_SECONDS[-1])
         pause = max(1, wake.began + expected - now) if wake else back_off
+        if full:
+            pause += secrets.randbelow(config.hold_seconds)  # or the crowd comes back at once
         told["Retry_After"] = str(math.ceil(pause))
         if wants is Wants.PAGE:
             return self.page(request, memory, told)
