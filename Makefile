@@ -11,8 +11,8 @@ SHELL := bash
 VENV := .venv
 BIN := $(VENV)/bin
 CHECKOV_VENV := .venv-checkov
-TOOLS := caddy chromium chromedriver
-TOOL_PACKAGES := caddy chromium chromium-driver
+TOOLS := caddy chromium chromedriver curl node
+TOOL_PACKAGES := caddy chromium chromium-driver curl nodejs
 TERRAFORM_FOLDERS := . examples/alarm-path examples/existing-estate examples/minimal examples/staging
 
 # A shim may be there without the Python behind it, so each one is tried.
@@ -55,7 +55,7 @@ $(CHECKOV_VENV)/.installed: requirements-checkov.txt
 	$(call make_venv,$(CHECKOV_VENV),$<)
 
 .PHONY: tools
-tools: ## Install Caddy, Chromium and its driver from the distribution (root or sudo)
+tools: ## Install Caddy, Chromium and its driver, curl and Node from the distribution (root or sudo)
 	@missing=; for tool in $(TOOLS); do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 	if [ -z "$$missing" ]; then echo "==> tools: $(TOOLS) are there"; exit 0; fi; \
 	if ! command -v apt-get >/dev/null; then \
@@ -163,8 +163,9 @@ package: setup ## Build lambda/warmkeeper.zip from its sources
 	@$(BIN)/python tools/package.py
 
 .PHONY: docs
-docs: setup ## Write the README's tables of inputs and outputs
+docs: setup ## Write the README's tables of inputs and outputs, and those of docs/clients.md
 	@$(BIN)/python tools/terraform_docs.py
+	@$(BIN)/python tools/clients.py
 
 .PHONY: inventory
 inventory: setup terraform ## Record anew what Terraform makes of each example (tests/module/inventories)
@@ -179,9 +180,27 @@ cost: setup terraform ## Price a plan: docs/cost.md and the README's table (MEAS
 	@if [ -n "$(MEASURE)" ]; then $(BIN)/python -m tests.tick; fi
 	@$(BIN)/python tools/cost.py
 
+.PHONY: screenshots
+screenshots: setup ## Take the pictures of the waiting page anew: docs/images/page
+	@PYTHONPATH=lambda $(BIN)/python -m tests.browser.pictures
+
+# Of a simulated day; of a dashboard in the account that boto3 finds: NAME=staging-warmkeeper.
+.PHONY: dashboard
+dashboard: setup terraform ## Draw the dashboard of a simulated day: docs/images/dashboard.png (NAME=: of yours)
+	@if [ -n "$(NAME)" ]; then $(BIN)/python tools/dashboard.py "$(NAME)" "$(or $(PICTURE),$(NAME).png)"; \
+	else PYTHONPATH=.:lambda $(BIN)/python -m tests.day $(PICTURE); fi
+
 .PHONY: estimate
 estimate: setup ## What sleeping would have saved, by a log of requests: LOG=FILE, ARGS='--cpu 512 ...'
 	@$(BIN)/python tools/estimate.py $(if $(LOG),"$(LOG)") $(ARGS)
+
+.PHONY: explain
+explain: setup ## Why a service is awake or asleep, and what comes next: NAME=..., ARGS='--region ...'
+	@$(BIN)/python tools/explain.py "$(NAME)" $(ARGS)
+
+.PHONY: report
+report: setup ## Where the seconds of the last wakes went, and what would save some: NAME=..., ARGS=...
+	@$(BIN)/python tools/report.py "$(NAME)" $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what make, Terraform and the tests left here, the virtual environments too

@@ -1,4 +1,5 @@
-# The alarms. The first two speak to the warmkeeper, the others to people, through the topic.
+# The alarms. The first two speak to the warmkeeper, the others to people, through the topic: they
+# watch what the warmkeeper cannot tell by itself. Everything else is a notice that it publishes.
 # Each costs about 0.10 USD a month.
 
 # ---------------------------------------------------------------------------------------------
@@ -121,27 +122,6 @@ resource "aws_cloudwatch_metric_alarm" "failed_wake" {
   tags = var.tags
 }
 
-# On the HTTP path the warmkeeper never raises, which would be a 502: Lambda's own count stays at 0.
-resource "aws_cloudwatch_metric_alarm" "handled_errors" {
-  alarm_name          = "${var.name}-handled-errors"
-  alarm_description   = "The warmkeeper answered a request with 503 because of an error of its own. Its log has the trace."
-  namespace           = local.metric_namespace
-  metric_name         = "HandledErrors"
-  statistic           = "Sum"
-  period              = 60
-  evaluation_periods  = 1
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = 0
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.this.arn]
-
-  dimensions = {
-    Name = var.name
-  }
-
-  tags = var.tags
-}
-
 # No ok_actions: a new alarm goes from INSUFFICIENT_DATA to OK, and every apply would send mail.
 resource "aws_cloudwatch_metric_alarm" "errors" {
   alarm_name          = "${var.name}-errors"
@@ -181,4 +161,35 @@ resource "aws_cloudwatch_metric_alarm" "throttles" {
   }
 
   tags = var.tags
+}
+
+# The tick is what nothing is lost on, and EventBridge counts only what it does: a rule that is
+# disabled or gone has no data. So silence itself is told, as INSUFFICIENT_DATA, the state in which
+# an alarm begins. With missing data breaching, each new module would be in ALARM until its first
+# ticks have come through to CloudWatch. The alarm's own action is for a zero, should there be one.
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
+resource "aws_cloudwatch_metric_alarm" "tick_silent" {
+  alarm_name                = "${var.name}-tick-silent"
+  alarm_description         = "The warmkeeper ${local.function_name} has not been ticked for ${local.silent_minutes} minutes (INSUFFICIENT_DATA is that, too). It still wakes ${var.cluster_name}/${var.service_name}, and puts it to sleep no more."
+  namespace                 = "AWS/Events"
+  metric_name               = "Invocations"
+  statistic                 = "Sum"
+  period                    = 60
+  evaluation_periods        = local.silent_minutes
+  comparison_operator       = "LessThanThreshold"
+  threshold                 = 1
+  treat_missing_data        = "missing"
+  alarm_actions             = [aws_sns_topic.this.arn]
+  insufficient_data_actions = [aws_sns_topic.this.arn]
+
+  dimensions = {
+    RuleName = aws_cloudwatch_event_rule.tick.name
+  }
+
+  tags = var.tags
+}
+
+locals {
+  # CloudWatch does not promise every minute of EventBridge's; ten of them in a row are not mislaid.
+  silent_minutes = 10
 }

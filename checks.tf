@@ -36,6 +36,7 @@ locals {
     ]
   ]))
 
+  service_rule_actions = local.service_rule == null ? [] : local.service_rule.action[*].type
   service_rule_groups = local.service_rule == null ? [] : flatten([
     for action in local.service_rule.action : [for forward in action.forward[*] : [for group in forward.target_group : group.arn if group.weight != 0]]
   ])
@@ -96,8 +97,8 @@ check "service_rule" {
   }
 
   assert {
-    condition     = local.service_rule == null || coalesce(var.rule_priority, 1) + 2 < try(local.service_rule.priority, 0)
-    error_message = "rule_priority is ${coalesce(var.rule_priority, 1)}; with the two numbers after it, it must be below the service rule's, which is ${try(local.service_rule.priority, 0)}, or the wake rule does not stand before it. Write the first of three free numbers below ${try(local.service_rule.priority, 0)}."
+    condition     = local.service_rule == null || coalesce(var.rule_priority, 1) + local.rules_before_wake < try(local.service_rule.priority, 0)
+    error_message = "rule_priority is ${coalesce(var.rule_priority, 1)}; with the ${local.rules_before_wake} numbers after it, it must be below the service rule's, which is ${try(local.service_rule.priority, 0)}, or the wake rule does not stand before it. Write the first of ${local.rules_before_wake + 1} free numbers below ${try(local.service_rule.priority, 0)}."
   }
 }
 

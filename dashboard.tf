@@ -1,4 +1,8 @@
-# The dashboard: does it sleep, how fast does it wake, does the warmkeeper do well.
+# The dashboard: is it asleep, why did it wake, where did the seconds go, what does it save.
+#
+# What the warmkeeper decides is in its log and in no metric: the phase with its reason, the causes and
+# the stages are log widgets. The timeline is drawn from metrics that there are asleep, too.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
 
 locals {
   dashboard_name = "${var.name}-warmkeeper"
@@ -11,54 +15,292 @@ locals {
   console_host  = lookup(local.console_hosts, local.partition, "console.aws.amazon.com")
   dashboard_url = "https://${local.region}.${local.console_host}/cloudwatch/home?region=${local.region}#dashboards/dashboard/${local.dashboard_name}"
 
-  # A graph each, two in a row: title, statistic, and its metrics as [namespace, name, dimension, value...].
-  dashboard_graphs = [
+  console    = "https://${local.region}.${local.console_host}"
+  group_name = aws_cloudwatch_log_group.this.name
+  source     = "SOURCE '${local.group_name}'"
+
+  # What an hour asleep does not cost.
+  saved_per_hour = var.task_price_per_hour * var.awake_count
+
+  balanced = ["TargetGroup", local.target_group_dimension, "LoadBalancer", local.load_balancer_dimension]
+
+  # The tick is heard every minute, in every phase; a target group without targets has no data. So the
+  # function's invocations, times 0, are the minutes in which nothing was live: MAX of several metrics
+  # passes over those without data. Where the tick is silent, nothing is said.
+  # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
+  dashboard_up = [
+    ["AWS/Lambda", "Invocations", "FunctionName", local.function_name, { id = "heard", stat = "Sum", visible = false }],
+    concat(["AWS/ApplicationELB", "HealthyHostCount"], local.balanced, [{ id = "live", stat = "Maximum", visible = false }]),
+  ]
+  expression_up = "IF(MAX([heard * 0, live]) > 0, 1, 0)"
+
+  colors = {
+    awake  = "#e08a1e"
+    waking = "#c2185b"
+    asleep = "#8fa8c4"
+    quiet  = "#3b4a5a"
+    beats  = "#2a9d8f"
+    bad    = "#d13212"
+  }
+
+  # A row each, from the top: its height, and its widgets from the left.
+  dashboard_rows = [
     {
-      title     = "Requests served by the service, by minute"
-      statistic = "Sum"
-      metrics = [
-        ["AWS/ApplicationELB", "RequestCount", "TargetGroup", local.target_group_dimension, "LoadBalancer", local.load_balancer_dimension],
+      height = 3
+      widgets = [
+        {
+          width = 9
+          type  = "log"
+          properties = {
+            title = "Now: the last look"
+            view  = "table"
+            query = join(" | ", [
+              local.source,
+              "filter ispresent(after)",
+              "fields @timestamp, after as phase, reason",
+              "sort @timestamp desc",
+              "limit 1",
+            ])
+          }
+        },
+        {
+          width = 8
+          type  = "log"
+          properties = {
+            title = "Since when, and why"
+            view  = "table"
+            query = join(" | ", [
+              local.source,
+              "filter before != after",
+              "fields @timestamp, reason",
+              "sort @timestamp desc",
+              "limit 1",
+            ])
+          }
+        },
+        {
+          width = 7
+          type  = "metric"
+          properties = {
+            title  = "Saved, at ${local.saved_per_hour} USD for an hour asleep"
+            view   = "singleValue"
+            period = 60
+            metrics = concat(local.dashboard_up, [
+              [{ expression = local.expression_up, id = "up", visible = false }],
+              [{ expression = "1 - up", id = "asleep", visible = false }],
+              [{ expression = "TIME_SERIES(SUM(asleep)) * PERIOD(heard) / 3600", id = "hours", label = "hours asleep", color = local.colors.quiet }],
+              [{ expression = "hours * ${local.saved_per_hour}", id = "saved", label = "USD saved", color = local.colors.beats }],
+              [{ expression = "TIME_SERIES(AVG(asleep)) * 730 * ${local.saved_per_hour}", id = "month", label = "USD a month, so", color = local.colors.beats }],
+            ])
+          }
+        },
       ]
     },
     {
-      title     = "Live targets (none: asleep)"
-      statistic = "Maximum"
-      metrics = [
-        ["AWS/ApplicationELB", "HealthyHostCount", "TargetGroup", local.target_group_dimension, "LoadBalancer", local.load_balancer_dimension],
+      height = 4
+      widgets = [
+        {
+          width = 24
+          type  = "metric"
+          properties = {
+            title   = "Awake or asleep, by minute"
+            view    = "timeSeries"
+            stacked = true
+            period  = 60
+            yAxis   = { left = { min = 0, max = 1, showUnits = false } }
+            metrics = concat(local.dashboard_up, [
+              [local.metric_namespace, "WaitingAnswers", "Name", var.name, { id = "waiting", stat = "Sum", visible = false }],
+              [{ expression = local.expression_up, id = "up", label = "awake: a live target", color = local.colors.awake }],
+              [{ expression = "IF(MAX([heard * 0, waiting]) > 0, 1 - up, 0)", id = "waking", label = "waking: somebody waits", color = local.colors.waking }],
+              [{ expression = "1 - up - waking", id = "asleep", label = "asleep: no target", color = local.colors.asleep }],
+            ])
+          }
+        },
       ]
     },
     {
-      title     = "Cold start in seconds (aim: ${var.cold_start_target_seconds})"
-      statistic = "Maximum"
-      metrics = [
-        [local.metric_namespace, "ColdStartSeconds", "Name", var.name],
+      height = 5
+      widgets = [
+        {
+          width = 24
+          type  = "metric"
+          properties = {
+            title  = "What kept it awake, by minute"
+            view   = "timeSeries"
+            period = 60
+            stat   = "Sum"
+            yAxis  = { left = { min = 0, showUnits = false } }
+            metrics = [
+              concat(["AWS/ApplicationELB", "RequestCount"], local.balanced, [{ label = "requests served by the app", color = local.colors.quiet }]),
+              [local.metric_namespace, "Beats", "Name", var.name, { label = "active heartbeats", color = local.colors.beats }],
+              [local.metric_namespace, "WaitingAnswers", "Name", var.name, { label = "answers to those who wait", color = local.colors.waking }],
+            ]
+          }
+        },
       ]
     },
     {
-      title     = "Wakes, heartbeats and refusals"
-      statistic = "Sum"
-      metrics = [
-        [local.metric_namespace, "Wakes", "Name", var.name],
-        [local.metric_namespace, "FailedWakes", "Name", var.name],
-        [local.metric_namespace, "Beats", "Name", var.name],
-        [local.metric_namespace, "Refused", "Name", var.name],
+      height = 6
+      widgets = [
+        {
+          width = 17
+          type  = "log"
+          properties = {
+            title = "Why it woke: each wake, after so many minutes of sleep"
+            view  = "table"
+            query = join(" | ", [
+              local.source,
+              "filter ispresent(wake.seconds) or (before = \"waking\" and after = \"asleep\")",
+              "fields @timestamp, wake.cause as cause, wake.seconds as seconds, wake.asleep_minutes as after_minutes, reason as failed",
+              "sort @timestamp desc",
+              "limit 50",
+            ])
+          }
+        },
+        {
+          width = 7
+          type  = "log"
+          properties = {
+            title = "Wakes by cause"
+            view  = "bar"
+            query = join(" | ", [
+              local.source,
+              "filter ispresent(wake.seconds)",
+              "stats count(*) as wakes by wake.cause",
+              "sort wakes desc",
+            ])
+          }
+        },
       ]
     },
     {
-      title     = "The warmkeeper: invocations and what went wrong"
-      statistic = "Sum"
-      metrics = [
-        ["AWS/Lambda", "Invocations", "FunctionName", local.function_name],
-        ["AWS/Lambda", "Errors", "FunctionName", local.function_name],
-        ["AWS/Lambda", "Throttles", "FunctionName", local.function_name],
-        [local.metric_namespace, "HandledErrors", "Name", var.name],
+      height = 6
+      widgets = [
+        {
+          width = 12
+          type  = "metric"
+          properties = {
+            title  = "Cold starts in seconds, and wakes that failed"
+            view   = "timeSeries"
+            period = 60
+            yAxis  = { left = { min = 0, showUnits = false }, right = { min = 0, max = 2, showUnits = false } }
+            metrics = [
+              [local.metric_namespace, "ColdStartSeconds", "Name", var.name, { label = "cold start, seconds", stat = "Maximum", color = local.colors.awake }],
+              [local.metric_namespace, "FailedWakes", "Name", var.name, { label = "failed wakes (right)", stat = "Sum", color = local.colors.bad, yAxis = "right" }],
+            ]
+            annotations = {
+              horizontal = [{ value = var.cold_start_target_seconds, label = "target: ${var.cold_start_target_seconds} s", color = local.colors.quiet }]
+            }
+          }
+        },
+        {
+          width = 12
+          type  = "log"
+          properties = {
+            title   = "Where the seconds went, wake by wake"
+            view    = "bar"
+            stacked = true
+            query = join(" | ", [
+              local.source,
+              "filter ispresent(wake.seconds)",
+              "stats ${join(", ", [for stage in local.stages : "max(wake.stages.${stage.field}) as ${stage.name}"])} by @timestamp",
+              "sort @timestamp desc",
+              "limit 10",
+            ])
+          }
+        },
       ]
     },
     {
-      title     = "The warmkeeper: duration in milliseconds"
-      statistic = "p95"
-      metrics = [
-        ["AWS/Lambda", "Duration", "FunctionName", local.function_name],
+      height = 5
+      widgets = [
+        {
+          width = 8
+          type  = "log"
+          properties = {
+            title = "Requests that did not wake it, by class"
+            view  = "bar"
+            query = join(" | ", [
+              local.source,
+              "filter ispresent(ignored)",
+              "stats count(*) as requests by ignored",
+              "sort requests desc",
+            ])
+          }
+        },
+        {
+          width = 8
+          type  = "metric"
+          properties = {
+            title   = "Each sleep in minutes, at the wake that ended it"
+            view    = "timeSeries"
+            period  = 60
+            stat    = "Sum"
+            yAxis   = { left = { min = 0, showUnits = false } }
+            metrics = [[local.metric_namespace, "MinutesAsleep", "Name", var.name, { label = "minutes asleep", color = local.colors.asleep }]]
+          }
+        },
+        {
+          width = 8
+          type  = "metric"
+          properties = {
+            title  = "The warmkeeper's runs, and what went wrong"
+            view   = "timeSeries"
+            period = 60
+            stat   = "Sum"
+            yAxis  = { left = { min = 0, showUnits = false } }
+            metrics = [
+              ["AWS/Lambda", "Invocations", "FunctionName", local.function_name, { label = "runs", color = local.colors.asleep }],
+              ["AWS/Lambda", "Errors", "FunctionName", local.function_name, { label = "errors", color = local.colors.bad }],
+              ["AWS/Lambda", "Throttles", "FunctionName", local.function_name, { label = "throttles", color = local.colors.waking }],
+              [local.metric_namespace, "HandledErrors", "Name", var.name, { label = "handled errors", color = local.colors.awake }],
+              [local.metric_namespace, "Refused", "Name", var.name, { label = "refused", color = local.colors.quiet }],
+            ]
+          }
+        },
+      ]
+    },
+    {
+      height = 5
+      widgets = [
+        {
+          width = 8
+          type  = "alarm"
+          properties = {
+            title  = "Alarms (idle is in ALARM while nobody comes)"
+            sortBy = "stateUpdatedTimestamp"
+            alarms = local.dashboard_alarms
+          }
+        },
+        {
+          width = 8
+          type  = "metric"
+          properties = {
+            title  = "How long it runs, in milliseconds"
+            view   = "timeSeries"
+            period = 60
+            yAxis  = { left = { min = 0, showUnits = false } }
+            metrics = [
+              ["AWS/Lambda", "Duration", "FunctionName", local.function_name, { label = "slowest (it holds requests)", stat = "Maximum", color = local.colors.asleep }],
+              ["AWS/Lambda", "Duration", "FunctionName", local.function_name, { label = "average", stat = "Average", color = local.colors.quiet }],
+            ]
+          }
+        },
+        {
+          width = 8
+          type  = "text"
+          properties = {
+            markdown = <<-EOT
+              **${var.cluster_name}/${var.service_name}**, put to sleep and woken by [${local.function_name}](${local.console}/lambda/home?region=${local.region}#/functions/${local.function_name}): [log](${local.console}/cloudwatch/home?region=${local.region}#logsV2:log-groups/log-group/${replace(local.group_name, "/", "$252F")}) `${local.group_name}`, [topic](${local.console}/sns/v3/home?region=${local.region}#/topic/${aws_sns_topic.this.arn}) `${aws_sns_topic.this.name}`, [saved queries](${local.console}/cloudwatch/home?region=${local.region}#logsV2:logs-insights) `${local.function_name}/`.
+
+              ```
+              aws lambda invoke --function-name ${local.function_name} --cli-binary-format raw-in-base64-out --payload '{"command": "status"}' /dev/stdout
+              ```
+
+              Or `explain` (why it is as it is), `report` (its last wakes, stage by stage), `wake`, `sleep`, `pin`, `unpin`, `doctor`.
+            EOT
+          }
+        },
       ]
     },
   ]
@@ -68,9 +310,9 @@ locals {
       aws_cloudwatch_metric_alarm.idle.arn,
       aws_cloudwatch_metric_alarm.cold_start.arn,
       aws_cloudwatch_metric_alarm.failed_wake.arn,
-      aws_cloudwatch_metric_alarm.handled_errors.arn,
       aws_cloudwatch_metric_alarm.errors.arn,
       aws_cloudwatch_metric_alarm.throttles.arn,
+      aws_cloudwatch_metric_alarm.tick_silent.arn,
     ],
     aws_cloudwatch_metric_alarm.wake[*].arn,
   )
@@ -81,56 +323,24 @@ resource "aws_cloudwatch_dashboard" "this" {
 
   dashboard_name = local.dashboard_name
 
+  # A minute is a minute whatever the time shown: a longer period would make whole hours awake of it.
   dashboard_body = jsonencode({
-    widgets = concat(
-      [
-        {
-          type       = "alarm"
-          x          = 0
-          y          = 0
-          width      = 24
-          height     = 2
-          properties = { title = "${var.cluster_name}/${var.service_name}", alarms = local.dashboard_alarms }
-        },
-      ],
-      [
-        for position, graph in local.dashboard_graphs : {
-          type   = "metric"
-          x      = 12 * (position % 2)
-          y      = 2 + 6 * floor(position / 2)
-          width  = 12
-          height = 6
-          properties = {
-            title   = graph.title
-            view    = "timeSeries"
-            region  = local.region
-            period  = 60
-            stat    = graph.statistic
-            metrics = graph.metrics
-          }
+    start          = "-PT24H"
+    periodOverride = "inherit"
+    widgets = flatten([
+      for row, content in local.dashboard_rows : [
+        for column, widget in content.widgets : {
+          type   = widget.type
+          x      = sum(concat([0], slice(content.widgets[*].width, 0, column)))
+          y      = sum(concat([0], slice(local.dashboard_rows[*].height, 0, row)))
+          width  = widget.width
+          height = content.height
+          properties = merge(
+            widget.properties,
+            contains(["metric", "log"], widget.type) ? { region = local.region } : {},
+          )
         }
-      ],
-      [
-        {
-          type   = "log"
-          x      = 0
-          y      = 20
-          width  = 24
-          height = 8
-          properties = {
-            title  = "Decisions"
-            view   = "table"
-            region = local.region
-            query = join(" | ", [
-              "SOURCE '${aws_cloudwatch_log_group.this.name}'",
-              "fields @timestamp, @message",
-              "filter ispresent(signal)",
-              "sort @timestamp desc",
-              "limit 100",
-            ])
-          }
-        },
-      ],
-    )
+      ]
+    ])
   })
 }

@@ -22,6 +22,7 @@ locals {
   heartbeat_is_control  = startswith(var.heartbeat.path, "${var.control_path}/")
   heartbeat_wanted      = local.listener_path && var.heartbeat.enabled
   heartbeat_rule_wanted = local.heartbeat_wanted && !local.heartbeat_is_control
+  websocket_rule_wanted = local.listener_path && var.websocket_rule
   min_awake_minutes     = coalesce(var.min_awake_minutes, var.idle_minutes + 3)
 
   # arn:...:listener-rule/app/NAME/ID/LISTENER/RULE: the listener's ARN has the same without the rule.
@@ -30,6 +31,9 @@ locals {
     [trimsuffix(local.rule_arn_fields[0], "-rule")],
     slice(local.rule_arn_fields, 1, 5),
   )) : null
+
+  # Before the wake rule, when it is up, stand the module's other rules: control, heartbeat, WebSocket.
+  rules_before_wake = local.websocket_rule_wanted ? 3 : 2
 
   # The metric dimensions are the ends of the ARNs: targetgroup/NAME/ID and app/NAME/ID.
   target_group_dimension = local.target_group_arn_fields[5]
@@ -122,6 +126,58 @@ resource "aws_lb_listener_rule" "heartbeat" {
   }
 
   tags = var.tags
+}
+
+# A Lambda takes no upgrade: the load balancer answers 400 wherever the wake rule would get one. This
+# rule gets it first, in every phase, and leads where the service rule does. It has none of the service
+# rule's other conditions and actions, so that it must not be where those guard something.
+resource "aws_lb_listener_rule" "websocket" {
+  count = local.websocket_rule_wanted ? 1 : 0
+
+  listener_arn = local.listener_arn
+  priority     = var.rule_priority + 2
+
+  action {
+    type             = "forward"
+    target_group_arn = var.target_group_arn
+  }
+
+  dynamic "condition" {
+    for_each = length(var.conditions.hosts) > 0 ? [var.conditions.hosts] : []
+
+    content {
+      host_header {
+        values = condition.value
+      }
+    }
+  }
+
+  condition {
+    path_pattern {
+      values = var.conditions.paths
+    }
+  }
+
+  condition {
+    http_header {
+      http_header_name = "Upgrade"
+      values           = ["websocket"]
+    }
+  }
+
+  tags = var.tags
+
+  lifecycle {
+    precondition {
+      condition     = alltrue([for type in local.service_rule_actions : type == "forward"])
+      error_message = "websocket_rule must be false: the service rule has the actions ${jsonencode(local.service_rule_actions)}, and whoever sends \"Upgrade: websocket\" would reach the service without them, awake or not. Leave websocket_rule out, or let the application itself ask who it is."
+    }
+
+    precondition {
+      condition     = length(local.other_conditions_found) == 0
+      error_message = "websocket_rule must be false: the service rule has a condition of ${jsonencode(local.other_conditions_found)}, and whoever sends \"Upgrade: websocket\" would reach the service past it. Leave websocket_rule out, or let the rule match by host_header and path_pattern alone."
+    }
+  }
 }
 
 # The same conditions as the service rule. Without a priority the provider takes the highest and one
@@ -234,6 +290,12 @@ resource "aws_lb_target_group_attachment" "wake" {
 locals {
   package = "${path.module}/lambda/warmkeeper.zip"
 
+  own_rule_arns = concat(
+    aws_lb_listener_rule.control[*].arn,
+    aws_lb_listener_rule.heartbeat[*].arn,
+    aws_lb_listener_rule.websocket[*].arn,
+  )
+
   # Names and numbers only; everything longer is in the settings item.
   environment = {
     NAME                      = var.name
@@ -242,8 +304,8 @@ locals {
     TARGET_GROUP_ARNS         = var.target_group_arn
     SERVICE_RULE_ARN          = local.listener_path ? var.service_rule_arn : ""
     WAKE_RULE_ARN             = join("", aws_lb_listener_rule.wake[*].arn)
-    OWN_RULE_ARNS             = join(",", concat(aws_lb_listener_rule.control[*].arn, aws_lb_listener_rule.heartbeat[*].arn))
-    RULE_PRIORITY             = local.listener_path ? tostring(var.rule_priority + 2) : "0"
+    OWN_RULE_ARNS             = join(",", local.own_rule_arns)
+    RULE_PRIORITY             = local.listener_path ? tostring(var.rule_priority + local.rules_before_wake) : "0"
     WAKE_TARGET_GROUP_ARN     = join("", aws_lb_target_group.wake[*].arn)
     CONTROL_TARGET_GROUP_ARN  = join("", aws_lb_target_group.control[*].arn)
     CONTROL_PATH              = var.control_path
@@ -262,6 +324,7 @@ locals {
     WAKE_DEADLINE_SECONDS     = tostring(var.wake_deadline_seconds)
     WAKE_BUDGET_PER_HOUR      = tostring(var.wake_budget_per_hour)
     WAKE_CONFIRMATION         = var.wake_confirmation
+    TRANSITION_NOTICES        = tostring(var.transition_notices)
     HOLD_SECONDS              = tostring(var.hold_seconds)
     HOLD_LIMIT                = tostring(var.hold_limit)
     WAITING_STATUS_CODE       = tostring(var.waiting_status_code)
@@ -511,7 +574,24 @@ resource "aws_lambda_function_event_invoke_config" "this" {
 # ---------------------------------------------------------------------------------------------
 
 locals {
-  settings = jsonencode({ page = { title = var.name } })
+  # Never a sign of somebody, whatever the policy says: the checkers of load balancers and Route 53.
+  # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
+  # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
+  checkers = {
+    class         = "checkers"
+    answer        = "asleep"
+    methods       = []
+    paths         = []
+    user_agents   = ["ELB-HealthChecker/", "Amazon-Route53-Health-Check-Service"]
+    source_ranges = []
+  }
+
+  wake_policy = concat([local.checkers], var.wake_policy.ignore_also, var.wake_policy.ignore)
+
+  page           = merge(var.page, { title = coalesce(var.page.title, var.name) })
+  page_text_keys = keys(jsondecode(file("${path.module}/lambda/texts.json")).en)
+
+  settings = jsonencode({ page = local.page, wake_policy = local.wake_policy })
 }
 
 resource "aws_dynamodb_table" "this" {
@@ -702,6 +782,7 @@ resource "aws_lambda_invocation" "this" {
     aws_iam_role_policy.this,
     aws_lb_listener_rule.control,
     aws_lb_listener_rule.heartbeat,
+    aws_lb_listener_rule.websocket,
     aws_lb_listener_rule.wake,
     aws_lb_target_group_attachment.control,
     aws_lb_target_group_attachment.wake,

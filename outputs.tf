@@ -3,7 +3,7 @@
 # ---------------------------------------------------------------------------------------------
 
 output "function_name" {
-  description = "Name of the warmkeeper, for `aws lambda invoke` with a command: status, wake, sleep, pin, unpin, doctor."
+  description = "Name of the warmkeeper, for `aws lambda invoke` with a command: status, wake, sleep, pin, unpin, doctor, explain, report."
   value       = aws_lambda_function.this.function_name
 }
 
@@ -71,13 +71,13 @@ output "idle_alarm_arn" {
 }
 
 output "people_alarm_arns" {
-  description = "ARNs of the alarms that need somebody, by what they watch."
+  description = "ARNs of the alarms that need somebody, by what they watch. `tick_silent` says so with INSUFFICIENT_DATA, the others with ALARM."
   value = {
-    cold_start     = aws_cloudwatch_metric_alarm.cold_start.arn
-    failed_wake    = aws_cloudwatch_metric_alarm.failed_wake.arn
-    handled_errors = aws_cloudwatch_metric_alarm.handled_errors.arn
-    errors         = aws_cloudwatch_metric_alarm.errors.arn
-    throttles      = aws_cloudwatch_metric_alarm.throttles.arn
+    cold_start  = aws_cloudwatch_metric_alarm.cold_start.arn
+    failed_wake = aws_cloudwatch_metric_alarm.failed_wake.arn
+    errors      = aws_cloudwatch_metric_alarm.errors.arn
+    throttles   = aws_cloudwatch_metric_alarm.throttles.arn
+    tick_silent = aws_cloudwatch_metric_alarm.tick_silent.arn
   }
 }
 

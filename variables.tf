@@ -151,19 +151,42 @@ variable "conditions" {
 variable "rule_priority" {
   description = <<-EOT
     The first of three free priorities before your service rule's: control rule, heartbeat rule, and
-    the wake rule when it is up (`rule_priority`, + 1, + 2). Needed on the listener path.
+    the wake rule when it is up (`rule_priority`, + 1, + 2). With `websocket_rule` they are four. Needed
+    on the listener path.
   EOT
   type        = number
   default     = null
 
   validation {
     condition     = var.wake_path == "listener" ? var.rule_priority != null : true
-    error_message = "rule_priority must be set where wake_path is \"listener\"; got null. Write the first of three free numbers that are lower than your service rule's priority."
+    error_message = "rule_priority must be set where wake_path is \"listener\"; got null. Write the first of three free numbers (four with websocket_rule) that are lower than your service rule's priority."
   }
 
   validation {
-    condition     = var.rule_priority == null ? true : var.rule_priority >= 1 && var.rule_priority <= 49997 && floor(var.rule_priority) == var.rule_priority
-    error_message = "rule_priority must be a whole number from 1 to 49997, so that it and the two after it are below a service rule's; got ${var.rule_priority == null ? "null" : tostring(var.rule_priority)}."
+    condition     = var.rule_priority == null ? true : var.rule_priority >= 1 && var.rule_priority + local.rules_before_wake <= 49999 && floor(var.rule_priority) == var.rule_priority
+    error_message = "rule_priority must be a whole number from 1 to ${49999 - local.rules_before_wake}, so that it and the ${local.rules_before_wake} after it are below a service rule's; got ${var.rule_priority == null ? "null" : tostring(var.rule_priority)}."
+  }
+}
+
+variable "websocket_rule" {
+  description = <<-EOT
+    Add a listener rule that passes WebSocket upgrades to `target_group_arn` in every phase. Without it
+    the load balancer answers an upgrade with 400 while the service is not awake, also while it is
+    drowsy and its tasks still run; with it a drowsy service takes the upgrade, and a sleeping one
+    answers 503. Takes a fourth number (`rule_priority` + 2; the wake rule, when it is up, + 3), so that
+    it has to be switched on while the service is awake. Refused where your service rule authenticates
+    or has conditions besides hosts and paths, as far as `checks_enabled` lets the module see it. A
+    socket is activity only when it is opened: for one that stays open send heartbeats. Nothing on the
+    alarm path, where no rule of the module is in the way.
+  EOT
+  type        = bool
+  default     = false
+  nullable    = false
+
+  # Hosts, paths and the header's value are a rule's five.
+  validation {
+    condition     = var.websocket_rule ? length(var.conditions.hosts) + length(var.conditions.paths) <= 4 : true
+    error_message = "websocket_rule must be false with ${length(var.conditions.hosts)} hosts and ${length(var.conditions.paths)} paths in conditions: a rule takes 5 values, and the upgrade is one of them. Use a wildcard, so that conditions has at most 4 together."
   }
 }
 
@@ -289,6 +312,288 @@ variable "cold_start_target_seconds" {
 }
 
 # ---------------------------------------------------------------------------------------------
+# Who may wake it
+# ---------------------------------------------------------------------------------------------
+
+variable "wake_policy" {
+  description = <<-EOT
+    Whom a request must come from, or where to, so that it does *not* wake the service: it gets `answer`
+    instead, in every phase but awake. `ignore_also` is your own and stands before `ignore`, which
+    replaces the list in variables.tf. The first rule that matches decides. In a rule all kinds of
+    conditions must match, one value of each; a kind left out matches anything. `paths` are patterns
+    with * and ?, `user_agents` parts of the header, both without regard to case; `source_ranges` is
+    held against the last address of `X-Forwarded-For`. `answer`: `asleep` (200 and the phase),
+    `not-found` (404), `unavailable` (503 and `Retry-After`), or `wake`, an exception from the rules
+    after it. The checkers of load balancers and of Route 53 never wake it, whatever stands here.
+  EOT
+  type = object({
+    ignore_also = optional(list(object({
+      class         = string
+      answer        = optional(string, "asleep")
+      methods       = optional(list(string), [])
+      paths         = optional(list(string), [])
+      user_agents   = optional(list(string), [])
+      source_ranges = optional(list(string), [])
+    })), [])
+    # Listed is who says who he is, and what nobody opens or calls by intent. Looked at 2026-11-24.
+    ignore = optional(list(object({
+      class         = string
+      answer        = optional(string, "asleep")
+      methods       = optional(list(string), [])
+      paths         = optional(list(string), [])
+      user_agents   = optional(list(string), [])
+      source_ranges = optional(list(string), [])
+      })), [
+      {
+        # Uptime checkers. Source: each one's own page, as gathered in
+        # https://github.com/monperrus/crawler-user-agents (2026-07-02), and for canaries
+        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Synthetics_Canaries.html
+        class = "monitors"
+        user_agents = [
+          "AppInsights", "Better Uptime Bot", "check_http/", "Checkly", "Cloudflare-Healthchecks",
+          "Cloudflare-Traffic-Manager", "CloudWatchSynthetics/", "Datadog/Synthetics",
+          "DatadogSynthetics", "FreshpingBot", "GoogleStackdriverMonitoring", "HetrixTools",
+          "jetmon/", "NodePing", "OhDear/", "Pingdom", "PRTG", "SentryUptimeBot", "Site24x7",
+          "StatusCake", "synthetic-monitoring-agent/", "updown.io", "Uptime-Kuma/", "UptimeRobot/",
+          "Zabbix",
+        ]
+      },
+      {
+        # Probes and scrapers. Source: kubernetes pkg/probe/http (kube-probe), hashicorp/consul
+        # agent/checks, prometheus scrape and blackbox_exporter, VictoriaMetrics lib/promscrape,
+        # grafana/agent and alloy, envoy health_checker_impl, Google Cloud's health checks. By GET,
+        # because some of them also push (remote write), which is meant.
+        class   = "probes"
+        methods = ["GET", "HEAD"]
+        user_agents = [
+          "Alloy/", "Blackbox Exporter/", "Blackbox-Exporter/", "Consul Health Check",
+          "Datadog Agent/", "Envoy/HC", "GoogleHC/", "GrafanaAgent/", "kube-probe/", "Prometheus/",
+          "vm_promscrape",
+        ]
+      },
+      {
+        # Search, SEO and AI crawlers. Source: as for monitors. With a / where others say that they
+        # are like one (FreshRSS: "like Googlebot"). 503 and not 404, so that nothing is dropped
+        # from an index: https://developers.google.com/search/docs/crawling-indexing/http-network-errors
+        class   = "crawlers"
+        answer  = "unavailable"
+        methods = ["GET", "HEAD"]
+        user_agents = [
+          "AdsBot-Google", "AhrefsBot", "Amazonbot/", "Applebot/", "archive.org_bot", "Baiduspider",
+          "bingbot/", "BLEXBot/", "Bytespider", "CCBot/", "ClaudeBot", "DataForSeoBot", "DotBot/",
+          "DuckDuckBot", "Googlebot/", "Googlebot-", "GoogleOther", "GPTBot/",
+          "meta-externalagent/", "MJ12bot", "OAI-SearchBot", "PerplexityBot", "PetalBot",
+          "SemrushBot", "SeznamBot/", "YandexBot/",
+        ]
+      },
+      {
+        # Link previews. Source: as for monitors, and https://api.slack.com/robots: Slack's commands
+        # and events are "Slackbot 1.0" and wake it.
+        class   = "previews"
+        answer  = "unavailable"
+        methods = ["GET", "HEAD"]
+        user_agents = [
+          "BingPreview/", "developers.google.com/+/web/snippet", "Discordbot/",
+          "facebookexternalhit/", "LinkedInBot/", "Mattermost-Bot/", "Pinterestbot/", "redditbot/",
+          "SkypeUriPreview", "Slack-ImgProxy", "Slackbot-LinkExpanding", "TelegramBot",
+          "Twitterbot/", "WhatsApp/",
+        ]
+      },
+      {
+        # Scanners that say who they are. Source: as for monitors; zgrab2, masscan, nmap, nikto,
+        # sqlmap, nuclei, wpscan, gobuster, feroxbuster and ffuf by their sources' defaults;
+        # https://docs-cortex.paloaltonetworks.com (Xpanse); honeypot logs (libredtail-http).
+        class  = "scanners"
+        answer = "not-found"
+        user_agents = [
+          "BitSightBot", "CensysInspect/", "feroxbuster/", "Fuzz Faster U Fool", "gobuster/",
+          "Hello from Palo Alto Networks", "InternetMeasurement/", "l9explore", "libredtail-http",
+          "masscan", "NetcraftSurveyAgent", "Nikto/", "Nmap Scripting Engine", "Odin;", "OpenVAS",
+          "Palo Alto Networks company", "projectdiscovery/", "sqlmap/", "WPScan", "zgrab/",
+        ]
+      },
+      {
+        # Methods that no application behind a load balancer is asked by:
+        # https://www.rfc-editor.org/rfc/rfc9110#name-connect (a proxy is looked for), TRACE.
+        class   = "scanners"
+        answer  = "not-found"
+        methods = ["CONNECT", "TRACE"]
+      },
+      {
+        # Files that were never meant to be served, and other products' doors. Source: logs of
+        # servers (kbeezie.com/common-web-attack-bots-scanners, dev.to/meowth, 2026), CVE-2017-9841
+        # (phpunit), CVE-2021-3129 (_ignition), CVE-2021-36260 (sdk/weblanguage), CVE-2018-10561
+        # (gponform), CVE-2017-17215 (ctrlt), CVE-2023-1389 (luci), nmap's http-* scripts. Not here:
+        # what some application has, such as *.php, /wp-login.php, /phpmyadmin, /actuator/env.
+        class  = "scanners"
+        answer = "not-found"
+        paths = [
+          "*/.env", "*/.env.*", "*/.git/*", "*/.svn/*", "*/.aws/*", "*/.ssh/*", "*/.ds_store",
+          "*/.vscode/sftp.json", "*/wp-config.php*", "*/wlwmanifest.xml", "*/phpunit/*stdin.php",
+          "/_ignition/execute-solution", "/_profiler/phpinfo", "*/phpinfo.php", "/boaform/*",
+          "/gponform/*", "/goform/*", "/hnap1*", "/ctrlt/*", "/sdk/weblanguage", "/evox/about",
+          "/cgi-bin/luci*", "/nice ports,*", "/nmaplowercheck*", "/autodiscover/*", "/ecp/*",
+          "/owa/auth/*", "/remote/fgt_lang*", "/dana-na/*", "/+cscoe+/*", "/global-protect/*",
+          "/tmui/*", "/hello.world",
+        ]
+      },
+      {
+        # An exception: a word that may also be a page, opened in a browser, is meant. Every engine
+        # names itself by one of these: https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/User-Agent
+        class       = "people"
+        answer      = "wake"
+        methods     = ["GET"]
+        paths       = ["/alive", "/health", "/metrics", "/robots.txt", "/up"]
+        user_agents = ["AppleWebKit/", "Gecko/", "Trident/"]
+      },
+      {
+        # Health and metrics paths. Source: Kubernetes (/healthz, /livez, /readyz), Spring Boot and
+        # Quarkus (/actuator/health, /q/health), Prometheus (/-/healthy, /metrics), Rails and
+        # Laravel (/up), .NET Aspire (/health, /alive), and the names that go round.
+        class   = "probes"
+        methods = ["GET", "HEAD"]
+        paths = [
+          "*/healthz", "*/livez", "*/readyz", "/health", "/health/live*", "/health/ready*",
+          "/api/health", "/healthcheck", "/health-check", "/health_check", "/_health", "/alive",
+          "/up", "/-/healthy", "/-/ready", "/actuator/health*", "/actuator/prometheus",
+          "/q/health*", "/metrics",
+        ]
+      },
+      {
+        # What is fetched for robots alone: https://www.rfc-editor.org/rfc/rfc9309 (503 is "come
+        # back later", 404 would be "crawl everything"), https://iabtechlab.com/ads-txt/
+        class   = "crawlers"
+        answer  = "unavailable"
+        methods = ["GET", "HEAD"]
+        paths   = ["/robots.txt", "/ads.txt", "/app-ads.txt"]
+      },
+      {
+        # Icons, which bookmarks, feed readers and icon services ask for alone; a page was asked for
+        # before them. As a part of a page they would get a 503 as well. Source: the HTML standard
+        # (/favicon.ico), Apple's "Configuring Web Applications".
+        class   = "icons"
+        answer  = "unavailable"
+        methods = ["GET", "HEAD"]
+        paths   = ["/favicon.ico", "/apple-touch-icon*.png"]
+      },
+    ])
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : can(regex("^[a-z][a-z-]{0,30}$", rule.class))])
+    error_message = "wake_policy: a class must be 1 to 31 lower-case letters and -, beginning with a letter, because the log counts by it; got ${jsonencode([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.class])}. Write for example \"monitors\"."
+  }
+
+  validation {
+    condition     = alltrue([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : contains(["asleep", "not-found", "unavailable", "wake"], rule.answer)])
+    error_message = "wake_policy: an answer must be asleep, not-found, unavailable or wake; got ${jsonencode([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.answer])}. Leave it out to have asleep."
+  }
+
+  validation {
+    condition     = alltrue([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : length(concat(rule.methods, rule.paths, rule.user_agents, rule.source_ranges)) > 0])
+    error_message = "wake_policy: a rule must have methods, paths, user_agents or source_ranges, or it would match every request, and nobody could wake the service; got none in ${jsonencode([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.class if length(concat(rule.methods, rule.paths, rule.user_agents, rule.source_ranges)) == 0])}. Write for example paths = [\"/healthz\"]."
+  }
+
+  validation {
+    condition     = alltrue([for method in flatten([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.methods]) : can(regex("^[A-Z-]{1,40}$", method))])
+    error_message = "wake_policy: methods must be HTTP methods in capitals; got ${jsonencode(distinct(flatten([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.methods])))}. Write for example [\"GET\", \"HEAD\"]."
+  }
+
+  validation {
+    condition     = alltrue([for path in flatten([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.paths]) : can(regex("^[/*]", path))])
+    error_message = "wake_policy: paths must begin with / or *; got ${jsonencode([for path in flatten([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.paths]) : path if !can(regex("^[/*]", path))])}. Write for example \"/healthz\" or \"*/healthz\"."
+  }
+
+  validation {
+    condition     = alltrue([for agent in flatten([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.user_agents]) : length(trimspace(agent)) >= 3])
+    error_message = "wake_policy: user_agents must be parts of the header of at least 3 characters, because a shorter one, and an empty one always, is part of people's browsers too; got ${jsonencode([for agent in flatten([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.user_agents]) : agent if length(trimspace(agent)) < 3])}. Write for example \"UptimeRobot/\"."
+  }
+
+  validation {
+    condition     = alltrue([for range in flatten([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.source_ranges]) : can(cidrhost(range, 0))])
+    error_message = "wake_policy: source_ranges must be CIDR blocks; got ${jsonencode([for range in flatten([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.source_ranges]) : range if !can(cidrhost(range, 0))])}. Write for example \"203.0.113.0/24\", and \"203.0.113.7/32\" for one address."
+  }
+}
+
+# ---------------------------------------------------------------------------------------------
+# What a browser shows meanwhile
+# ---------------------------------------------------------------------------------------------
+
+variable "page" {
+  description = <<-EOT
+    The waiting page. `title`: what it is called, null for `name`. `accent` and `accent_dark`: your
+    colour in the light and in the dark scheme, as #rrggbb. `logo_data_uri`: a picture, as a data URI.
+    `texts`: by language and key, changed ones and more languages. `html`: a whole page of your own.
+    What can stand where: docs/page.md.
+  EOT
+  type = object({
+    title         = optional(string)
+    accent        = optional(string)
+    accent_dark   = optional(string)
+    logo_data_uri = optional(string)
+    texts         = optional(map(map(string)), {})
+    html          = optional(string)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.page.title == null ? true : can(regex("^\\S(.{0,98}\\S)?$", var.page.title))
+    error_message = "page.title must be 1 to 100 characters on one line, with no space at its ends; got \"${coalesce(var.page.title, "null")}\". Leave it out to have the name."
+  }
+
+  validation {
+    condition     = alltrue([for colour in [var.page.accent, var.page.accent_dark] : colour == null ? true : can(regex("^#[0-9a-fA-F]{6}$", colour))])
+    error_message = "page.accent and page.accent_dark must be colours like \"#0055aa\"; got ${jsonencode([var.page.accent, var.page.accent_dark])}."
+  }
+
+  validation {
+    condition     = (var.page.accent == null) == (var.page.accent_dark == null)
+    error_message = "page.accent and page.accent_dark must be given together, or one of the two schemes keeps our colour; got ${jsonencode([var.page.accent, var.page.accent_dark])}. For dark, write a lighter shade of the same colour."
+  }
+
+  # What carries meaning needs a contrast of 3:1. Luminance by sRGB's curve, without its straight part
+  # near black: https://www.w3.org/WAI/WCAG22/Understanding/non-text-contrast.html
+  validation {
+    condition     = try(sum([for at, weight in { "1" = 0.2126, "3" = 0.7152, "5" = 0.0722 } : weight * pow((parseint(substr(var.page.accent, tonumber(at), 2), 16) / 255 + 0.055) / 1.055, 2.4)]) <= 0.28, true)
+    error_message = "page.accent must be darker: on the light ground its contrast is below 3:1; got \"${coalesce(var.page.accent, "null")}\", whose relative luminance is above 0.28. Write a darker shade of it."
+  }
+
+  validation {
+    condition     = try(sum([for at, weight in { "1" = 0.2126, "3" = 0.7152, "5" = 0.0722 } : weight * pow((parseint(substr(var.page.accent_dark, tonumber(at), 2), 16) / 255 + 0.055) / 1.055, 2.4)]) >= 0.13, true)
+    error_message = "page.accent_dark must be lighter: on the dark ground its contrast is below 3:1; got \"${coalesce(var.page.accent_dark, "null")}\", whose relative luminance is below 0.13. Write a lighter shade of it."
+  }
+
+  validation {
+    condition     = var.page.logo_data_uri == null ? true : can(regex("^data:image/(png|jpeg|gif|webp|avif|svg[+]xml);base64,[A-Za-z0-9+/]+={0,2}$", var.page.logo_data_uri))
+    error_message = "page.logo_data_uri must be a picture in base64, because the page loads nothing; got \"${substr(coalesce(var.page.logo_data_uri, "null"), 0, 40)}\". Write for example \"data:image/svg+xml;base64,$${filebase64(\"logo.svg\")}\"."
+  }
+
+  validation {
+    condition     = alltrue([for language in keys(var.page.texts) : can(regex("^[a-zA-Z]{2,3}(-[a-zA-Z0-9]{2,8})*$", language))])
+    error_message = "page.texts must be by language tag; got ${jsonencode(keys(var.page.texts))}. Write for example \"de\" or \"pt-BR\"."
+  }
+
+  validation {
+    condition     = alltrue([for words in values(var.page.texts) : length(setsubtract(keys(words), local.page_text_keys)) == 0])
+    error_message = "page.texts must hold keys that the page has; got ${jsonencode(flatten([for words in values(var.page.texts) : setsubtract(keys(words), local.page_text_keys)]))}. The keys are those of lambda/texts.json: ${join(", ", local.page_text_keys)}."
+  }
+
+  validation {
+    condition     = var.page.html == null ? true : can(regex("\\{\\{(status_url|refresh_seconds)\\}\\}", var.page.html))
+    error_message = "page.html must hold {{status_url}}, for a script that asks how far it is, or {{refresh_seconds}}, for a page that loads itself again: without either, nobody gets from it to the application. See docs/page.md."
+  }
+
+  # An item of DynamoDB holds 400 KB, and the wake policy is in the same one.
+  validation {
+    condition     = length(base64encode(jsonencode(var.page))) * 3 / 4 <= 300000
+    error_message = "page must be at most 300,000 bytes as JSON, all in; got ${floor(length(base64encode(jsonencode(var.page))) * 3 / 4)}. Give a smaller picture, in html too."
+  }
+}
+
+# ---------------------------------------------------------------------------------------------
 # When it falls asleep
 # ---------------------------------------------------------------------------------------------
 
@@ -392,6 +697,13 @@ variable "restore_on_destroy" {
 # Who is told, and what is kept
 # ---------------------------------------------------------------------------------------------
 
+variable "transition_notices" {
+  description = "Tell the topic of every sleep and every wake. False: only of what needs somebody, so that a mailbox stays quiet while all is well."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "notification_emails" {
   description = "E-mail addresses that are subscribed to the topic. Each gets a mail with a link to confirm."
   type        = set(string)
@@ -409,6 +721,18 @@ variable "dashboard_enabled" {
   type        = bool
   default     = false
   nullable    = false
+}
+
+variable "task_price_per_hour" {
+  description = "What one task of the service costs in an hour, in USD: the dashboard says with it what sleeping saves (times `awake_count`). The default is the list price of 0.25 vCPU and 0.5 GB on Fargate in us-east-1 of 2026-11-23."
+  type        = number
+  default     = 0.01234
+  nullable    = false
+
+  validation {
+    condition     = var.task_price_per_hour >= 0 && var.task_price_per_hour <= 100
+    error_message = "task_price_per_hour must be from 0 to 100 USD; got ${var.task_price_per_hour}. Write vCPUs times the price of a vCPU-hour and GB times that of a GB-hour, for example 0.01234."
+  }
 }
 
 variable "log_retention_days" {

@@ -22,6 +22,7 @@ FENCE_SECONDS old, gives again if its gift was younger, and only then trusts a l
 from __future__ import annotations
 
 import base64
+import bisect
 import hmac
 import html
 import ipaddress
@@ -58,13 +59,20 @@ POLL_SECONDS = 0.5  # between two looks of those who wait; one of them looks for
 BLIND_POLL_SECONDS = 3.0  # where there is no memory, and so everybody looks
 BEAT_WRITE_SECONDS = 15.0  # beats closer together than this are one write
 TOKEN_SECONDS = 300.0  # how long a heartbeat token that was read is believed
-SETTINGS_SECONDS = 300.0  # and the settings item
+TOKEN_AGAIN_SECONDS = 60.0  # between two tries to read it anew, while SSM cannot be reached
+TOKEN_DENIED = ("ParameterNotFound", "AccessDeniedException")  # SSM's answers, and no outage
+LONGEST_IDLE_SECONDS = 1e9  # that a beat may tell of
+SETTINGS_SECONDS = 300.0  # how long the settings item that was read is believed
 FIRST_ANSWERS_SECONDS = 60.0  # so long after a wake answers say how long it took
 BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes in a row; then none
 RESTORE_PIN_SECONDS = 3600.0  # on destroy: nothing that is still under way may take the count
 KEPT_WAKES = 10
 ALARM_LATE_SECONDS = 180.0  # so late an alarm can still be in ALARM for what was before
 TICK_JITTER_SECONDS = 2.0  # the minutes of the tick are not exact
+HELD_SECONDS = 12 * 3600.0  # idle for so long and held awake all the same: somebody is told
+TELL_AGAIN_SECONDS = 24 * 3600.0  # what lasts, and has nothing to do with a phase
+HANDLED_SECONDS = 3600.0  # between two notices of a container that it had errors
+NOTICE_CHARACTERS = 2000  # ECS's reasons can be long
 MOST_HOPS = 8  # so many times a held call is sent round; some clients follow 10 redirects
 ERRORS = (BotoCoreError, ClientError, TimeoutError)  # of a call to AWS, or one too late to be made
 NO_SERVICE = "no ACTIVE ECS service"  # this and what follows is told once, while it lasts
@@ -74,6 +82,43 @@ DIFFER = "the wake rule and the service rule do not match the same requests"
 NO_ALARM = "the idle alarm is not there"
 ASTRAY = "the target group is gone, or the service rule does not forward to it"
 NOT_LIVE = "no live target, and the count is not ours to take"
+DEPLOYING = "a deployment is in progress"
+PROTECTED = "a task protects itself from scale-in"
+NOT_IDLE = "the idle alarm is not in ALARM"
+FORESIGHT_SECONDS = 10**8  # longer than the longest pin
+HELD = "idle for half a day, and held awake"
+BEATS_REFUSED = "heartbeats are refused, for their token is not the one in SSM"
+HANDLED = "an error of its own was handled"
+
+TROUBLES = {  # what begins so is a notice of this kind
+    NO_SERVICE: "service-missing",
+    RULE_MISSING: "rule-missing",
+    NO_NUMBER: "no-rule-number",
+    NO_ALARM: "idle-alarm-missing",
+    ASTRAY: "target-group-astray",
+    NOT_LIVE: "not-live",
+    HELD: "held-awake",
+    BEATS_REFUSED: "beats-refused",
+    HANDLED: "errors-handled",
+}
+# Every kind of notice: its severity (info is a transition, which can be muted), and what to do.
+# docs/operating.md has a row for each.
+NOTICES = {
+    "asleep": ("info", "Nothing to do: the next request wakes it."),
+    "awake": ("info", "Nothing to do."),
+    "woken-often": ("warning", "Find out who comes, or give a longer idle_minutes."),
+    "count-set-outside": ("warning", "Look for a second scheduler, or another apply."),
+    "wake-failed": ("critical", "Mend what ECS names and deploy it, or send the command wake."),
+    "service-missing": ("critical", "Create it, or correct cluster_name or service_name."),
+    "rule-missing": ("critical", "Check service_rule_arn and apply again."),
+    "target-group-astray": ("warning", "Correct target_group_arn or the service rule, and apply."),
+    "idle-alarm-missing": ("warning", "Apply again."),
+    "no-rule-number": ("warning", "Free a rule number next to the service rule's."),
+    "not-live": ("critical", "Mend what ECS names, or unpin; or set the count to 0."),
+    "held-awake": ("warning", "End what holds it awake: the pin, the deployment, the task."),
+    "beats-refused": ("warning", "Give whoever sends the beats the token that is in SSM."),
+    "errors-handled": ("warning", "Look for the level ERROR in the log: there is the trace."),
+}
 
 
 # What ECS's words for a start that failed come down to. The class may be told to anybody.
@@ -107,6 +152,10 @@ class RefusedError(ValueError):
     def __init__(self, why: str, status: int = HTTPStatus.BAD_REQUEST) -> None:
         super().__init__(why)
         self.status = status
+
+
+class WrongTokenError(RefusedError):
+    """A heartbeat with a token, and not with ours: its sender will come again and again."""
 
 
 class TableGoneError(RuntimeError):
@@ -147,6 +196,7 @@ class Config:
     wake_deadline_seconds: int
     wake_budget_per_hour: int
     wake_confirmation: str  # "request", or "browser": then only the page's script wakes
+    transition_notices: bool
     hold_seconds: int
     hold_limit: int
     waiting_status_code: int
@@ -189,17 +239,40 @@ class Kind(StrEnum):
     REQUEST, POLL, BEAT, TICK = "request", "poll", "beat", "tick"
     IDLE_ALARM, WAKE_ALARM, ECS_EVENT = "idle alarm", "wake alarm", "ecs event"
     STATUS, WAKE, SLEEP, PIN, UNPIN, DOCTOR = "status", "wake", "sleep", "pin", "unpin", "doctor"
+    REPORT, EXPLAIN = "report", "explain"
     ADOPT, RECONCILE, RESTORE = "adopt", "reconcile", "restore"
 
 
 Service = dict[str, Any]  # an ACTIVE one, as DescribeServices shows it
 Task = dict[str, Any]  # as DescribeTasks shows it
 ListenerRule = dict[str, Any]  # as DescribeRules shows it, its Priority a number
+UNITS = {  # of every metric; docs/metrics.md has a row for each
+    "Wakes": "Count",
+    "ColdStartSeconds": "Seconds",
+    "FailedWakes": "Count",
+    "MinutesAsleep": "None",  # CloudWatch has no minutes
+    "WaitingAnswers": "Count",
+    "Beats": "Count",
+    "Refused": "Count",
+    "HandledErrors": "Count",
+}
+# How long a wake took, stage by stage: each ends at the first of these moments that is known.
+ENDS = {
+    "asked": ("createdAt",),
+    "placed": ("pullStartedAt", "connectivityAt"),
+    "pulled": ("pullStoppedAt",),
+    "booted": ("startedAt",),
+    "checked": ("live",),
+    "opened": ("down",),
+}
 STAGES = {"startedAt": "started", "pullStoppedAt": "pulled", "connectivityAt": "placed"}
 UP_PHASES = (Phase.AWAKE, Phase.DROWSY)
 WAKING_KINDS = frozenset({Kind.REQUEST, Kind.WAKE_ALARM, Kind.WAKE, Kind.PIN, Kind.RESTORE})
 SLEEPING_KINDS = frozenset({Kind.TICK, Kind.IDLE_ALARM, Kind.SLEEP})
-COMMANDS = (Kind.STATUS, Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN, Kind.DOCTOR)
+COMMANDS = (
+    *(Kind.STATUS, Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN),
+    *(Kind.DOCTOR, Kind.REPORT, Kind.EXPLAIN),
+)
 
 
 def rollouts(service: Service) -> list[dict[str, Any]]:
@@ -232,6 +305,21 @@ def failure_class(reason: str) -> str | None:
     return "crash-loop" if kind == "container-exited" and SEVERAL in reason else kind
 
 
+def stages(times: Mapping[str, float]) -> dict[str, float]:
+    """Seconds of each stage of a wake; what has no moment of its own is in the next.
+
+    They add up to all the time from the beginning to the last moment, whatever the clocks say.
+    """
+    began, end = times["began"], times.get("down", times["live"])
+    reached, found = 0.0, {}
+    for stage, moments in ENDS.items():
+        at = next((times[moment] for moment in moments if moment in times), None)
+        if at is not None:
+            past = max(reached, round(min(at, end) - began, 3))
+            found[stage], reached = round(past - reached, 3), past
+    return found
+
+
 def known(of: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """Those of `values` that are fields of this dataclass."""
     return {item.name: values[item.name] for item in fields(of) if item.name in values}
@@ -242,7 +330,8 @@ class Signal:
     """What was heard, with what belongs to some kinds alone. Times are epoch seconds."""
 
     kind: Kind
-    active: bool = False  # BEAT: somebody is there; ECS_EVENT: a task runs
+    active: bool = False  # BEAT: somebody is or just was there; ECS_EVENT: a task runs
+    at: float = 0.0  # an active BEAT: when somebody was last there, if not now
     pinned_until: float = 0.0  # PIN
     arrived: float = 0.0  # a REQUEST by HTTP: from then on its client waits
 
@@ -257,6 +346,7 @@ class Wake:
     ours: bool = True  # we gave the count, and so may take it back; else it is somebody else's
     stage: str = "asked"  # asked, placed, pulled, started
     looked: float = 0.0  # the last time that somebody looked for all who wait
+    asleep_minutes: float = 0.0  # how long it had been asleep
 
 
 @dataclass(frozen=True)
@@ -266,6 +356,7 @@ class Memory:
     version: int
     phase: Phase
     since: float
+    because: str = ""  # the reason of the decision that led to this phase
     ready: float = 0.0  # since when it can have traffic that CloudWatch has not told of yet
     stamp: float = 0.0  # when the last call that takes was announced
     counts: dict[str, int] = field(default_factory=dict)  # service -> count to wake to, never 0
@@ -281,6 +372,7 @@ class Memory:
     visited: bool = False  # somebody has come since the last wake
     untaken: bool = False  # the count was to go to 0, and the call was seen to fail
     trouble: str = ""  # what somebody was told of last, so that it is told once
+    told: dict[str, float] = field(default_factory=dict)  # kind of notice -> when, across phases
 
     @classmethod
     def from_json(cls, version: int, body: str) -> Memory:
@@ -293,6 +385,15 @@ class Memory:
     def estimate(self) -> float | None:
         """Seconds that a wake takes: the median of the last few, None if there was none."""
         return statistics.median(w["seconds"] for w in self.wakes) if self.wakes else None
+
+    def with_times(self, now: float, more: Mapping[str, float]) -> Memory | None:
+        """With these moments in the record of a wake that is just over; None for nothing new."""
+        record = self.wakes[-1] if self.wakes else {"times": {"live": 0.0}}
+        times, live = record["times"], record["times"]["live"]
+        new = {name: at for name, at in more.items() if at and name not in times}
+        if not new or live != self.since or now - live > SLOW_SETTLE_SECONDS:
+            return None
+        return replace(self, wakes=(*self.wakes[:-1], {**record, "times": {**times, **new}}))
 
     def anew(self, services: Iterable[Service]) -> bool:
         """Whether something else is deployed than what failed, as far as both are known."""
@@ -318,16 +419,32 @@ class Observation:
     tasks: tuple[Task, ...] = ()  # those that are meant to run
     live: tuple[Task, ...] | None = None  # of these, the ones healthy in a target group
     idle: bool | None = None
+    idle_since: float = 0.0  # when the idle alarm went into its state
     called: bool = False  # asleep on the alarm path: the wake alarm is in ALARM
     protected: bool | None = None
     lost: str = ""  # what else is not as it was wired: ASTRAY or NO_ALARM
     crowded: bool = False  # the wake rule is up, and stands before a rule that it must not hide
     stopped_reason: str = ""
     reason: str = ""  # of the decision that followed
+    down: float = 0.0  # when this look itself took the rule down
 
     @property
     def desired(self) -> int:
         return sum(service["desiredCount"] for service in self.services)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What people are told, of a kind in NOTICES."""
+
+    kind: str
+    text: str
+
+
+def attention(what: str, particulars: str = "") -> Notice:
+    """The notice of a trouble."""
+    kind = next(kind for words, kind in TROUBLES.items() if what.startswith(words))
+    return Notice(kind, f"needs attention: {what}{': ' * bool(particulars)}{particulars}")
 
 
 @dataclass(frozen=True)
@@ -339,8 +456,9 @@ class Decision:
     give: tuple[tuple[str, int], ...] = ()  # (service, count)
     take: tuple[str, ...] = ()  # services whose count goes to 0
     rule: Rule | None = None
-    notice: str = ""
+    notice: Notice | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    wake: Mapping[str, Any] | None = None  # the record of the wake that ends
     again: bool = False  # the phase followed AWS: decide once more, with the same signal
 
 
@@ -348,7 +466,7 @@ def tell_once(memory: Memory, what: str, particulars: str = "") -> Decision:
     """Stay as it is and tell somebody, unless `what` was the last thing told."""
     if memory.trouble == what:
         return Decision(what)
-    notice = f"needs attention: {what}{': ' * bool(particulars)}{particulars}"
+    notice = attention(what, particulars)
     return Decision(what, replace(memory, trouble=what), notice=notice)
 
 
@@ -362,12 +480,18 @@ class Case:
     config: Config
     now: float
 
-    def enter(self, phase: Phase, **changes: Any) -> Memory:
-        """The memory after a transition. Counts above 0 that are seen now are remembered."""
+    def enter(self, phase: Phase, because: str, **changes: Any) -> Memory:
+        """The memory after a transition, `because` of what. Counts above 0 are remembered."""
         services = self.seen.services
         running = {s["serviceName"]: s["desiredCount"] for s in services if s["desiredCount"]}
         counts = {**self.memory.counts, **running}
-        fresh = {"since": self.now, "counts": counts, "asked_to_sleep": False, "wake": None}
+        fresh = {
+            "since": self.now,
+            "because": because,
+            "counts": counts,
+            "asked_to_sleep": False,
+            "wake": None,
+        }
         fresh |= {"trouble": "", "untaken": False}
         return replace(self.memory, phase=phase, **{**fresh, **changes})
 
@@ -393,50 +517,77 @@ class Case:
         """How much of the hour's budget of wakes is spent: what was for nobody counts double."""
         return sum(1 if wake.get("followed", True) else 2 for wake in self.lately())
 
-    def objection(self, *, asked: bool) -> str:
-        """The first reason why the service must stay up; "" if it may sleep, `asked` to or idle."""
+    def objections(self, *, asked: bool) -> dict[str, float]:
+        """Why the service must stay up, in this order; {} if it may sleep, `asked` to or idle.
+
+        With each the epoch second at which it ends by itself, infinite where it does not.
+        """
         memory, config, seen, services = self.memory, self.config, self.seen, self.seen.services
         awake, beat = self.now - memory.ready, self.now - memory.beat
         stay = config.min_awake_minutes * 60
         fresh = config.idle_minutes * 60 + BEAT_WRITE_SECONDS  # the last beat may be unwritten
         early = memory.phase is Phase.AWAKE and awake < stay
-        new = self.now - max((d["createdAt"].timestamp() for d in deployed(services)), default=0)
-        spent, budget = self.spent(), config.wake_budget_per_hour
-        objections = {
-            f"pinned until {memory.pinned_until:.0f}": memory.pinned_until > self.now,
-            RULE_MISSING: seen.rule is Rule.MISSING,
-            seen.lost: bool(seen.lost),
-            "a deployment is in progress": any(map(is_deploying, services)),
-            f"deployed {new:.0f} s ago": new < stay and not asked,
-            f"awake for {awake:.0f} s of {config.min_awake_minutes} min": early and not asked,
-            f"the {budget} wakes of an hour are spent": spent >= budget and not asked,
-            f"active beat {beat:.0f} s ago": beat < fresh and not asked,
-            "a task protects itself from scale-in": seen.protected,
-            "the idle alarm is not in ALARM": not seen.idle and not asked,
-        }
-        return next((what for what, holds in objections.items() if holds), "")
+        at = max((d["createdAt"].timestamp() for d in deployed(services)), default=0.0)
+        new, budget = self.now - at, config.wake_budget_per_hour
+        over = sorted(wake["times"]["live"] + 3600 for wake in memory.wakes)
+        rested = next((end for end in over if replace(self, now=end).spent() < budget), 0.0)
+        found = [
+            (f"pinned until {memory.pinned_until:.0f}", memory.pinned_until),
+            (RULE_MISSING, math.inf if seen.rule is Rule.MISSING else 0.0),
+            (seen.lost, math.inf if seen.lost else 0.0),
+            (DEPLOYING, math.inf if any(map(is_deploying, services)) else 0.0),
+            (f"deployed {new:.0f} s ago", 0.0 if asked else at + stay),
+            (
+                f"awake for {awake:.0f} s of {config.min_awake_minutes} min",
+                memory.ready + stay if early and not asked else 0.0,
+            ),
+            (
+                f"the {budget} wakes of an hour are spent",
+                rested if self.spent() >= budget and not asked else 0.0,
+            ),
+            (f"active beat {beat:.0f} s ago", 0.0 if asked else memory.beat + fresh),
+            (PROTECTED, math.inf if seen.protected else 0.0),
+            (NOT_IDLE, 0.0 if seen.idle or asked else math.inf),
+        ]
+        return {what: until for what, until in found if until > self.now}
+
+    def objection(self, *, asked: bool) -> str:
+        """The first reason why the service must stay up; "" if it may sleep, `asked` to or idle."""
+        return next(iter(self.objections(asked=asked)), "")
 
     def to_awake(self, reason: str, **changes: Any) -> Decision:
         """The wake rule goes down: the load balancer serves the service alone."""
-        awake = self.enter(Phase.AWAKE, **{"stamp": self.now, "ready": self.now, **changes})
-        return Decision(reason, awake, rule=Rule.DOWN)
+        fresh = {"stamp": self.now, "ready": self.now}
+        awake = self.enter(Phase.AWAKE, reason, **{**fresh, **changes})
+        return Decision(reason, awake, rule=Rule.DOWN, metrics=self.slept())
+
+    def slept(self) -> dict[str, float]:
+        """The minutes of the sleep that ends now; {} where it is none."""
+        asleep = self.memory.phase is Phase.ASLEEP
+        return {"MinutesAsleep": round((self.now - self.memory.since) / 60, 1)} if asleep else {}
 
     def to_waking(self, cause: str, give: tuple[tuple[str, int], ...] = ()) -> Decision:
         """Tasks are to start (`give`) or are starting already; clients wait with us."""
         began = self.signal.arrived or self.now
+        slept = self.slept()
         wake = Wake(began=began, cause=cause, given=self.now, ours=bool(give))
-        waking = self.enter(Phase.WAKING, wake=wake)
-        return Decision(f"woken: {cause}", waking, give, rule=Rule.UP, metrics={"Wakes": 1})
+        wake = replace(wake, asleep_minutes=slept.get("MinutesAsleep", 0.0))
+        reason, metrics = f"woken: {cause}", {"Wakes": 1, **slept}
+        waking = self.enter(Phase.WAKING, reason, wake=wake)
+        return Decision(reason, waking, give, rule=Rule.UP, metrics=metrics)
 
     def to_asleep(self, reason: str, **changes: Any) -> Decision:
         """The count goes to 0, remembered in the same write that announces it."""
-        asleep = self.enter(Phase.ASLEEP, stamp=self.now, **changes)
-        return Decision(reason, asleep, take=self.up(), notice=f"goes to sleep: {reason}")
+        asleep = self.enter(Phase.ASLEEP, reason, stamp=self.now, **changes)
+        notice = Notice("asleep", f"goes to sleep: {reason}")
+        return Decision(reason, asleep, take=self.up(), notice=notice)
 
     def follow(self, phase: Phase, why: str) -> Decision:
         """AWS contradicts the memory: the phase follows, and the same signal is heard in it."""
-        told = why if self.memory.version else ""  # a service that is adopted is no news
-        up, entered = Rule.UP if phase is Phase.ASLEEP else None, self.enter(phase, ready=self.now)
+        # a service that is adopted is no news
+        told = Notice("count-set-outside", why) if self.memory.version else None
+        up = Rule.UP if phase is Phase.ASLEEP else None
+        entered = self.enter(phase, why, ready=self.now)
         return Decision(why, entered, rule=up, notice=told, again=True)
 
     def awake(self) -> Decision:
@@ -452,9 +603,19 @@ class Case:
         if self.signal.kind not in SLEEPING_KINDS:
             return Decision("awake")
         if against := self.objection(asked=asked):
-            return Decision(f"stays awake: {against}")
-        drowsy = self.enter(Phase.DROWSY, asked_to_sleep=asked)
-        return Decision("asked to sleep" if asked else "idle", drowsy, rule=Rule.UP)
+            return self.held(against)
+        reason = "asked to sleep" if asked else "idle"
+        drowsy = self.enter(Phase.DROWSY, reason, asked_to_sleep=asked)
+        return Decision(reason, drowsy, rule=Rule.UP)
+
+    def held(self, against: str) -> Decision:
+        """It stays awake. Where nobody has used it for half a day, that is told."""
+        memory, seen = self.memory, self.seen
+        idle = self.now - max(memory.since, memory.beat, seen.idle_since)
+        stays = Decision(f"stays awake: {against}")
+        if seen.idle and idle >= HELD_SECONDS:
+            return replace(tell_once(memory, HELD, against), reason=stays.reason)
+        return stays
 
     def drowsy(self) -> Decision:
         memory, kind, linger = self.memory, self.signal.kind, self.config.linger_seconds
@@ -508,7 +669,7 @@ class Case:
         deaf = memory.trouble if stuck else RULE_MISSING if rule is Rule.MISSING else ""
         if deaf and self.settled() and pause <= 0:
             woken = self.to_waking(deaf, self.counts())
-            return replace(woken, rule=None, notice=f"needs attention: {deaf}; woken for good")
+            return replace(woken, rule=None, notice=attention(deaf, "woken for good"))
         return Decision("asleep", rule=Rule.UP if rule is Rule.DOWN else None)
 
     def ours(self) -> bool:
@@ -535,22 +696,25 @@ class Case:
         """A live target, and nothing taken can be on its way: the rule goes down."""
         config, seconds = self.config, round(self.now - wake.began, 3)
         target = config.cold_start_target_seconds
-        reached = {key: at.timestamp() for key, at in live.items() if key.endswith("At")}
+        reached = {key: round(at.timestamp(), 3) for key, at in live.items() if key.endswith("At")}
         times = {"began": wake.began, "given": wake.given, **reached, "live": self.now}
-        wakes = (*self.memory.wakes, {"cause": wake.cause, "seconds": seconds, "times": times})
+        record = {"cause": wake.cause, "seconds": seconds, "asleep_minutes": wake.asleep_minutes}
+        record |= {"times": times}
+        wakes = (*self.memory.wakes, record)
         mended: dict[str, Any] = {"failures": 0, "failure": "", "failed_deployment": ""}
         mended |= {"retry_at": 0.0, "visited": False}
         awake = self.to_awake("live", wakes=wakes[-KEPT_WAKES:], **mended)
         over = f", over the target of {target} s" if seconds > target else ""
-        notice = f"awake after {seconds:.1f} s{over} ({wake.cause})"
+        notice = Notice("awake", f"awake after {seconds:.1f} s{over} ({wake.cause})")
         before, budget, lately = self.spent(), config.wake_budget_per_hour, self.lately()
         if before < budget <= before + 1:
             vain = sum(not w.get("followed", True) for w in lately)
             which = f" ({vain} for nobody, which counts double: see wake_policy)" if vain else ""
-            notice += f". Woken {len(lately) + 1} times within an hour{which}: "
-            notice += "it stays awake until that is past."
-        told = "" if before >= budget else notice  # of what crashes again and again, once
-        return replace(awake, notice=told, metrics={"ColdStartSeconds": seconds})
+            more = f". Woken {len(lately) + 1} times within an hour{which}: "
+            more += "it stays awake until that is past."
+            notice = Notice("woken-often", notice.text + more)
+        told = None if before >= budget else notice  # of what crashes again and again, once
+        return replace(awake, notice=told, metrics={"ColdStartSeconds": seconds}, wake=record)
 
     def give_up(self, why: str) -> Decision:
         """A wake of ours is past its deadline: asleep, and the next try waits for longer."""
@@ -562,8 +726,9 @@ class Case:
         asleep = self.to_asleep(reason, failures=tries, retry_at=now + pause, **failed)
         last = tries > len(BACKOFF_SECONDS)
         until = f"It was tried {tries} times: until" if last else f"For {pause} s, or until"
-        notice = f"wake failed: {reason}. {until} something is deployed, only the command wake "
-        notice += "or the page's button wakes it."
+        text = f"wake failed: {reason}. {until} something is deployed, only the command wake "
+        text += "or the page's button wakes it."
+        notice = Notice("wake-failed", text)
         return replace(asleep, notice=notice, metrics={"FailedWakes": 1})
 
     def waking(self) -> Decision:
@@ -606,13 +771,14 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
     looked = seen.rule is not Rule.UNSEEN and (seen.idle is not None or memory.trouble != NO_ALARM)
     wrong = RULE_MISSING if seen.rule is Rule.MISSING else seen.lost
     mended = memory.trouble in (RULE_MISSING, ASTRAY, NO_ALARM) and looked
-    if (mended and memory.trouble != wrong) or memory.trouble.startswith(NO_SERVICE):
+    used = memory.trouble == HELD and seen.idle is False
+    if (mended and memory.trouble != wrong) or memory.trouble.startswith(NO_SERVICE) or used:
         memory = replace(memory, trouble="")  # should it come back, it is told again
     if memory.phase is Phase.AWAKE and seen.idle is False:
         memory = replace(memory, visited=True)
     match signal.kind:
-        case Kind.BEAT if signal.active and now - memory.beat >= BEAT_WRITE_SECONDS:
-            memory = replace(memory, beat=now)
+        case Kind.BEAT if signal.active and (signal.at or now) - memory.beat >= BEAT_WRITE_SECONDS:
+            memory = replace(memory, beat=signal.at or now)
         case Kind.SLEEP if memory.phase is Phase.DROWSY:
             memory = replace(memory, asked_to_sleep=True)
         case Kind.PIN | Kind.UNPIN:
@@ -628,6 +794,17 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
     decision: Decision = getattr(case, memory.phase)()  # each phase has its method
     changed = decision.memory or (memory if memory != seen.memory else None)
     return replace(decision, memory=changed)
+
+
+def is_no_news(signal: Signal, memory: Memory, now: float) -> bool:
+    """Whether this is a beat that tells of nobody, or of whom is remembered and changes nothing.
+
+    Many may beat at once, each tab of a page: one of them looks in BEAT_WRITE_SECONDS.
+    """
+    if signal.kind is not Kind.BEAT or memory.version == 0:
+        return False
+    fresh = (signal.at or now) - memory.beat >= BEAT_WRITE_SECONDS
+    return not signal.active or (memory.phase is not Phase.DROWSY and not fresh)
 
 
 def forwards_to(rule: ListenerRule) -> set[str]:
@@ -654,6 +831,128 @@ def why_stopped(stopped: list[Task]) -> str:
     said = [c.get("reason") or code for c, code in zip(containers, codes, strict=True)]
     many = [SEVERAL] if len(stopped) > 1 else []
     return "; ".join(filter(None, [str(last.get("stoppedReason", "")), *said, *many]))
+
+
+# --- what it explains --------------------------------------------------------------------------
+# Of the objections that no time ends: what has to come about, and how a look would then differ.
+NEEDS: dict[str, tuple[str, dict[str, Any]]] = {
+    RULE_MISSING: ("the wake rule and the service rule are on the listener", {"rule": Rule.DOWN}),
+    ASTRAY: ("the service rule forwards to the target group", {"lost": ""}),
+    NO_ALARM: ("the idle alarm is there", {"lost": ""}),
+    DEPLOYING: ("the deployment is over", {}),  # the services show it
+    PROTECTED: ("no task protects itself any more", {"protected": False}),
+    NOT_IDLE: ("the idle alarm is in ALARM", {"idle": True}),
+}
+HEARD = {  # what else than a tick may change the phase
+    Kind.REQUEST: "a request comes",
+    Kind.WAKE_ALARM: "the wake alarm is in ALARM",
+    Kind.WAKE: "the command wake is sent",
+    Kind.SLEEP: "the command sleep is sent",
+}
+
+
+REPORTED = (  # of the settings, what a reader of these commands wants
+    "name",
+    "cluster_name",
+    "service_names",
+    "target_group_arns",
+    "cold_start_target_seconds",
+    "wake_deadline_seconds",
+)
+EXPLAINED = ("name", "idle_alarm_arn", "idle_minutes", "linger_seconds")
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way out of the phase: where to, at the earliest when, and what it needs besides time."""
+
+    phase: Phase
+    at_earliest: float
+    needs: tuple[str, ...] = ()
+
+
+def afterwards(seen: Observation, decision: Decision) -> Observation:
+    """What the next look shows once this is done, if nothing else happens."""
+    counts = dict(decision.give) | dict.fromkeys(decision.take, 0)
+    services = tuple(
+        {**s, "desiredCount": counts.get(s["serviceName"], s["desiredCount"])}
+        for s in seen.services
+    )
+    memory = decision.memory or seen.memory
+    moved = decision.rule if seen.rule in (Rule.UP, Rule.DOWN) else None
+    written = replace(memory, version=memory.version + 1)
+    return replace(seen, memory=written, services=services, rule=moved or seen.rule)
+
+
+def next_act(seen: Observation, signal: Signal, config: Config, now: float) -> float:
+    """The epoch second from which on decide() does something about it; infinite for never."""
+
+    def acts(seconds: int) -> bool:
+        decision = decide(seen, signal, config, now + seconds)
+        return bool(decision.memory or decision.rule)
+
+    # while nothing else happens, what holds it back may end and cannot begin: so it can be halved
+    wait = 0 if acts(0) else bisect.bisect_left(range(FORESIGHT_SECONDS), True, key=acts)
+    return now + wait if wait < FORESIGHT_SECONDS else math.inf
+
+
+def foresee(
+    seen: Observation, kind: Kind, config: Config, now: float, needs: tuple[str, ...]
+) -> tuple[Way, ...]:
+    """The way out of the phase that decide() takes, hearing such a signal as soon as it may."""
+    before, signal = seen.memory, Signal(kind)
+    for _ in range(10):  # what is done first may leave the phase as it is
+        now = next_act(seen, signal, config, now)
+        if now == math.inf:
+            break
+        seen = afterwards(seen, decide(seen, signal, config, now))
+        if seen.memory.phase is not before.phase or not before.version:
+            return (Way(seen.memory.phase, now, needs),)
+    return ()
+
+
+def objections(seen: Observation, config: Config, now: float) -> dict[str, float]:
+    """Why it must stay as it is, each with the epoch second of its end or infinity."""
+    memory = seen.memory
+    if seen.missing:
+        return {f"{NO_SERVICE} {', '.join(seen.missing)}": math.inf}
+    if memory.phase not in UP_PHASES or not memory.version:
+        return {}
+    tick = Case(seen, memory, Signal(Kind.TICK), config, now)
+    return tick.objections(asked=memory.asked_to_sleep)
+
+
+def fulfilled(seen: Observation, needs: Iterable[dict[str, Any]]) -> Observation:
+    """The same, had all of this come about, and with no deployment under way."""
+    over = {"rolloutState": "COMPLETED", "stabilityStatus": "STEADY_STATE"}
+    services = tuple(
+        {**s, "deployments": [{**d, **over} for d in deployed([s])], "taskSets": ()}
+        for s in seen.services
+    )
+    changes: dict[str, Any] = {"services": services}
+    for change in needs:
+        changes |= change
+    return replace(seen, **changes)
+
+
+def ways_out(seen: Observation, config: Config, now: float) -> list[Way]:
+    """Every way out of the phase, asked of decide(): the ticks' own first, the earliest first."""
+    asked: list[tuple[Observation, Kind, tuple[str, ...]]] = [(seen, Kind.TICK, ())]
+    if endless := [NEEDS[what] for what in objections(seen, config, now) if what in NEEDS]:
+        would = fulfilled(seen, [change for _, change in endless])
+        asked.append((would, Kind.TICK, tuple(need for need, _ in endless)))
+    if seen.memory.phase is Phase.WAKING and not seen.live:
+        asked.append((replace(seen, live=({},)), Kind.TICK, ("a target is live",)))
+    deaf = Kind.WAKE_ALARM if config.wake_rule_arn else Kind.REQUEST
+    asked += [(seen, kind, (need,)) for kind, need in HEARD.items() if kind is not deaf]
+    ways: list[Way] = []
+    for would, kind, needs in asked:
+        for way in foresee(would, kind, config, now, needs):
+            same = [known for known in ways if known.phase is way.phase]
+            soon = [known for known in same if known.at_earliest <= way.at_earliest]
+            if not any({*known.needs} <= {*HEARD.values()} for known in soon):
+                ways.append(way)
+    return sorted(ways, key=lambda w: math.inf if {*w.needs} & {*HEARD.values()} else w.at_earliest)
 
 
 # --- how it reaches AWS ------------------------------------------------------------------------
@@ -687,7 +986,7 @@ class Aws:
     def __init__(self, config: Config) -> None:
         self.config = config
         self._clients: dict[tuple[str, bool], Any] = {}
-        self._token: tuple[float, str] = (0.0, "")
+        self._token: tuple[float, str] = (0.0, "")  # until when it is believed unasked
         self._settings: tuple[float, dict[str, Any]] = (0.0, {})
 
     def now(self) -> float:
@@ -764,7 +1063,7 @@ class Aws:
         config, database = self.config, self.client("dynamodb")
         begun = {":window": {"N": str(int(self.now() // config.hold_seconds))}, ":one": {"N": "1"}}
         count: dict[str, Any] = {"TableName": config.table_name, "Key": {"id": {"S": "held"}}}
-        count |= {"ExpressionAttributeValues": begun, "ReturnValues": "UPDATED_NEW"}
+        count |= {"ExpressionAttributeValues": begun, "ReturnValues": "ALL_NEW"}
         add = ("ADD held :one", "since = :window")
         first = ("SET since = :window, held = :one", "NOT since = :window")  # or none was there
         try:
@@ -780,12 +1079,25 @@ class Aws:
         return True
 
     def token(self) -> str:
-        """The heartbeat's secret, from SSM, believed for TOKEN_SECONDS."""
-        if self.now() - self._token[0] > TOKEN_SECONDS:
-            name = self.config.heartbeat_token_parameter
+        """The heartbeat's secret, from SSM, believed for TOKEN_SECONDS.
+
+        While SSM cannot be reached the last one is believed for longer: a service with people on it
+        must not fall asleep for that. Raises where none was ever read, and where SSM says no.
+        """
+        (due, token), name = self._token, self.config.heartbeat_token_parameter
+        if self.now() <= due:
+            return token
+        try:
             answer = self.client("ssm").get_parameter(Name=name, WithDecryption=True)
-            self._token = (self.now(), answer["Parameter"]["Value"])
-        return self._token[1]
+            token, pause = answer["Parameter"]["Value"], TOKEN_SECONDS
+        except ERRORS as error:
+            said = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+            if not token or said in TOKEN_DENIED:
+                raise
+            log(level="ERROR", message="the token of before is still believed", error=str(error))
+            pause = TOKEN_AGAIN_SECONDS
+        self._token = (self.now() + pause, token)
+        return token
 
     def services(self) -> tuple[Service, ...]:
         """The services that are there and ACTIVE."""
@@ -871,11 +1183,14 @@ class Aws:
         self.caller("elbv2", stamp).set_rule_priorities(RulePriorities=moved)
         return True
 
-    def alarm_state(self, arn: str) -> str:
-        """OK, ALARM, INSUFFICIENT_DATA, or MISSING."""
+    def alarm(self, arn: str) -> tuple[str, float]:
+        """OK, ALARM, INSUFFICIENT_DATA, or MISSING, and since when (epoch seconds)."""
         names = [arn.rpartition(":")[2]]
         alarms = self.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
-        return str(alarms[0]["StateValue"]) if alarms else "MISSING"
+        if not alarms:
+            return "MISSING", 0.0
+        since = alarms[0]["StateTransitionedTimestamp"]
+        return str(alarms[0]["StateValue"]), float(since.timestamp())
 
 
 @dataclass(frozen=True)
@@ -970,6 +1285,7 @@ class Wants(StrEnum):
     CALL = "call"  # it can be held and sent on
     PART = "part"  # of a page: neither HTML nor waiting is of use to it
     PREFLIGHT = "preflight"
+    GRPC = "grpc"  # of a 503 it makes UNAVAILABLE, which may be tried again; of a 307 UNKNOWN
 
 
 # How browsers begin their names, with a script's marks and a part's names: of what comes without
@@ -986,6 +1302,9 @@ def wanted(method: str, path: str, headers: Mapping[str, str]) -> Wants:
     mode, dest = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
     if method == "OPTIONS" and "access-control-request-method" in headers:
         return Wants.PREFLIGHT
+    if re.match(r"application/grpc(\+|;|$)", headers.get("content-type", "")):
+        # https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
+        return Wants.GRPC
     if mode is None:
         navigates, part = without_fetch_metadata(path, headers)
     else:
@@ -1069,6 +1388,159 @@ def from_json(text: str | bytes) -> Any:
         return None
 
 
+# --- the page ----------------------------------------------------------------------------------
+STEPS = ("asked", "placed", "pulled", "started", "healthy")
+RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
+ACCENT, ACCENT_DARK = "#b4551d", "#f0965a"
+# what the page's script has no need of, because it is written here
+WRITTEN_ONCE = frozenset({*STEPS, "progress_label", "by_itself", "looks_again", "needs_script"})
+
+
+def language(accepted: str, offered: Iterable[str]) -> str:
+    """The offered language that an Accept-Language header likes best; "en" if it likes none."""
+    # https://www.rfc-editor.org/rfc/rfc9110#name-accept-language, lookup as in RFC 4647
+    named = {tag.lower(): tag for tag in offered}
+    wishes: list[tuple[float, str]] = []
+    for wish in accepted.lower().split(","):
+        tag, _, weight = (part.strip() for part in wish.partition(";"))
+        liked = re.fullmatch(r"q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", weight or "q=1")
+        wishes.append((float(liked[1]) if liked else 0.0, tag))
+    refused = {tag for liking, tag in wishes if liking == 0}
+    for liking, tag in sorted(wishes, key=lambda wish: -wish[0]):
+        parts = tag.split("-") if liking else []
+        shorter = ["-".join(parts[:length]) for length in range(len(parts), 0, -1)]
+        closer = [name for name in named if parts and name.startswith(tag + "-")]
+        found = ["en"] if shorter == ["*"] else [*shorter, *closer]
+        for name in found:
+            if name in named and name not in refused:
+                return named[name]
+    return "en"
+
+
+def spoken(texts: Mapping[str, Any], own: Mapping[str, Any], lang: str) -> dict[str, str]:
+    """Each text in that language or, where it has none, in the wider language or in English."""
+    wider = ("en", lang.partition("-")[0], lang)
+    return {
+        key: text for tag in wider for of in (texts, own) for key, text in of.get(tag, {}).items()
+    }
+
+
+def fill(text: str, **values: str) -> str:
+    """A text with its {names} filled in."""
+    return re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], found[0]), text)
+
+
+def in_script(value: object) -> str:
+    """A value as JSON that may stand in a script element: nothing in it can end the element."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of a #rrggbb, from 0 for black to 1 for white."""
+    # https://www.w3.org/TR/WCAG22/#dfn-relative-luminance
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def readable_on(colour: str) -> str:
+    """Black or white, whichever has the greater contrast with that colour: 4.58 at the least."""
+    return "#000000" if (luminance(colour) + 0.05) ** 2 > 0.05 * 1.05 else "#ffffff"
+
+
+def time_words(words: Mapping[str, str], past: float, estimate: float | None) -> str:
+    """How long it takes so far, and what is usual; as the page's script says it."""
+
+    def span(seconds: float) -> str:
+        return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+    time = f"{past:.0f} s" if past < 100 else f"{past // 60:.0f} min {past % 60:.0f} s"
+    if not estimate:
+        return fill(words["first"], time=time)
+    key = "usual" if past <= estimate else "over" if past <= 2 * estimate else "far_over"
+    return fill(words[key], time=time, usual=span(estimate))
+
+
+def stage_list(words: Mapping[str, str], reached: int) -> str:
+    """The stages as list items: what is done, what is under way, what is to come."""
+    items = []
+    for number, step in enumerate(STEPS):
+        state = "done" if number < reached else "now" if number == reached else ""
+        unseen = f'<span class="unseen">{html.escape(words.get(state, ""))}</span>'
+        items.append(f'<li class="{state}">{html.escape(words[step])}{unseen}</li>')
+    return "\n".join(items)
+
+
+def page_facts(
+    status: Mapping[str, Any], words: Mapping[str, str], confirm: bool
+) -> dict[str, str]:
+    """What the page says of a status: without a script all that there is."""
+    phase, failed, estimate = status["phase"], status["failed"], status["estimate_seconds"]
+    state = {"waking": "waking", "awake": "ready", "drowsy": "ready"}.get(phase, "asleep")
+    state = "failed" if failed and state == "asleep" else state
+    doing = words.get(f"after_{status['stage']}", words["after_none"])
+    reason = [words.get(str(failed), words["not-ready"])] if state == "failed" else []
+    reason += [words["given_up"]] if reason and status["given_up"] else []
+    reached = STEPS.index(status["stage"]) + 1 if status["stage"] in STEPS else 0
+    progress = min(0.97, status["seconds"] / estimate) if estimate else reached / len(STEPS)
+    return {
+        "state": state,
+        "words": doing if state == "waking" else words[state],
+        "tab_title": words[f"title_{state}"],
+        "reason": " ".join(reason),
+        "time": time_words(words, status["seconds"], estimate) if state == "waking" else "",
+        "progress": f"{progress if state == 'waking' else 1:.2f}",
+        "needs_script": words["needs_script"] if confirm or status["given_up"] else "",
+    }
+
+
+def compact(template: str) -> str:
+    """Without indentation, comments of a line, empty lines, and the spaces that CSS can spare."""
+    lines = [line.strip() for line in template.splitlines()]
+    text = "\n".join(line for line in lines if line and not line.startswith("//"))
+    head, style, rest = re.split(r"(<style.*?</style>)", text, maxsplit=1, flags=re.DOTALL)
+    tight = re.sub(r"\s*([{}:;,])\s*", r"\1", style).replace(";}", "}")
+    return head + tight + rest
+
+
+def render(
+    template: str, texts: Mapping[str, Any], page: Mapping[str, Any], values: Mapping[str, Any]
+) -> str:
+    """The page that is sent: `template` or the settings' own `html`, every {{name}} filled in.
+
+    `texts` and `page["texts"]` are by language, then by key. `values` are name, status_url, url
+    (what was asked for), nonce, refresh_seconds, accept_language, confirm (true or false) and
+    status, as the status path tells it. All is escaped for HTML but `texts` and `status`, which are
+    JSON for a script, and what is HTML already: `stages` and `logo`. A name that is not known stays
+    as it is.
+    """
+    own, status, confirm = page.get("texts") or {}, values["status"], values["confirm"]
+    lang = language(values["accept_language"], {**texts, **own})
+    words = spoken(texts, own, lang)
+    title, wait = page.get("title") or values["name"], values["refresh_seconds"]
+    # what cannot be remembered is started all the same, but nothing is known of it
+    lost = {"phase": Phase.WAKING, "stage": None} if status["phase"] == "unknown" else {}
+    facts, stage = page_facts({**status, **lost}, words, confirm), {**status, **lost}["stage"]
+    accent, dark = page.get("accent") or ACCENT, page.get("accent_dark") or ACCENT_DARK
+    logo = html.escape(page.get("logo_data_uri") or "")
+    again = fill(words["looks_again"], time=f"{wait} s")
+    known = {**words, **facts, "title": title, "lang": lang, "nonce": values["nonce"]}
+    known |= {"status_url": values["status_url"], "url": values["url"]}
+    known |= {"refresh_seconds": f"{wait}", "confirm": f"{confirm}".lower()}
+    known |= {"dir": "rtl" if lang.partition("-")[0].lower() in RIGHT_TO_LEFT else "ltr"}
+    known |= {"accent": accent, "on_accent": readable_on(accent)}
+    known |= {"accent_dark": dark, "on_accent_dark": readable_on(dark)}
+    known |= {"tab_title": fill(facts["tab_title"], name=title)}
+    known |= {"without_script": f"{again} {facts['needs_script']}".strip()}
+    sent = {name: html.escape(text) for name, text in known.items()}
+    sent["logo"] = f'<img src="{logo}" alt="">' if logo else ""
+    sent["stages"] = stage_list(words, STEPS.index(stage) + 1 if stage in STEPS else 0)
+    sent["texts"] = in_script({k: text for k, text in words.items() if k not in WRITTEN_ONCE})
+    sent["status"] = in_script(status)
+    source = page.get("html") or compact(template)
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: sent.get(found[1], found[0]), source)
+
+
 def parse_command(event: Mapping[str, Any], now: float) -> Signal:
     """A direct invoke: {"command": ..., "minutes": ...}, or Terraform's with its "tf" key."""
     command, minutes = event["command"], event.get("minutes", 60)
@@ -1082,6 +1554,47 @@ def parse_command(event: Mapping[str, Any], now: float) -> Signal:
     if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes < 1e6:
         raise RefusedError("minutes must be a number above 0 and below 1000000")
     return Signal(Kind(command), pinned_until=now + minutes * 60 if command == Kind.PIN else 0.0)
+
+
+@dataclass(frozen=True)
+class Beat:
+    """What a heartbeat tells: requests under way now, and begun since the last beat; for how long
+    nobody has been there, where the sender knows."""
+
+    in_flight: int = 0
+    requests: int = 0
+    idle_seconds: float | None = None
+
+
+def parse_beat(body: bytes) -> Beat:
+    """The body of a heartbeat, none of it told is none of it so. Raises RefusedError."""
+    told, names = from_json(body or b"{}"), [item.name for item in fields(Beat)]
+    if not isinstance(told, dict):
+        raise RefusedError('the body must be JSON like {"in_flight": 1, "requests": 0}')
+    if told and not told.keys() & set(names):
+        raise RefusedError(f"the body must have one of {', '.join(names)}")
+    for name in ("in_flight", "requests"):
+        count = told.get(name, 0)
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            raise RefusedError(f"{name} must be a whole number, 0 or more")
+    idle = told.get("idle_seconds", 0)
+    number = isinstance(idle, int | float) and not isinstance(idle, bool)
+    if not number or not 0 <= idle <= LONGEST_IDLE_SECONDS:
+        raise RefusedError(f"idle_seconds must be a number from 0 to {LONGEST_IDLE_SECONDS:.0f}")
+    return Beat(**known(Beat, told))
+
+
+def activity(beat: Beat, now: float, idle_minutes: int) -> float | None:
+    """When somebody was last there, as an epoch second; None: not within `idle_minutes`.
+
+    A request under way is somebody who is there now. Requests that came and went were there
+    `idle_seconds` ago; where that is not told, now. Without either `idle_seconds` speaks alone.
+    """
+    if beat.in_flight:
+        return now
+    if beat.idle_seconds is None:
+        return now if beat.requests else None
+    return now - beat.idle_seconds if beat.idle_seconds <= idle_minutes * 60 else None
 
 
 def parse_signal(event: Any, config: Config, now: float) -> Signal:
@@ -1110,6 +1623,23 @@ def parse_signal(event: Any, config: Config, now: float) -> Signal:
     raise RefusedError("not a command, nor a tick, an alarm or an ECS event of ours")
 
 
+def worded(text: str, remedy: str, facts: Mapping[str, str]) -> dict[str, str]:
+    """A notice as SNS wants it with MessageStructure "json": one wording for each protocol.
+
+    `https` is a custom notification of Amazon Q Developer in chat applications (AWS Chatbot).
+    """
+    # https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
+    title = f"{facts['name']}: {text}".splitlines()[0]
+    where = f"docs/operating.md, section Notices, row {facts['kind']}"
+    content = {"textType": "client-markdown", "title": title[:250], "description": text}
+    content |= {"nextSteps": [remedy, f"Runbook: {where}"]}  # type: ignore[dict-item]
+    about = {"threadId": facts["name"], "eventType": facts["kind"], "summary": title[:250]}
+    chat = {"version": "1.0", "source": "custom", "content": content}
+    chat |= {"metadata": {**about, "additionalContext": dict(facts)}}
+    mail = f"{text}\n\nWhat to do: {remedy}\nRunbook: {where}\n"
+    return {"default": text, "email": mail, "https": json.dumps(chat)}
+
+
 def log(**entry: Any) -> None:
     """One JSON line. Ids and numbers only: never a payload, a header, a query or a secret."""
     print(json.dumps(entry, default=str), flush=True)
@@ -1120,24 +1650,45 @@ class Warmkeeper:
 
     def __init__(self, aws: Aws) -> None:
         self.aws, self.config = aws, aws.config
+        self._told_of_error = 0.0  # by this container
 
     def metrics(self, **values: float) -> None:
         """Metrics in a log line (embedded metric format): no call while somebody waits."""
-        units = [{"Name": m, "Unit": "Seconds" if "Seconds" in m else "Count"} for m in values]
+        units = [{"Name": name, "Unit": UNITS[name]} for name in values]
         space = self.config.metric_namespace
         described = [{"Namespace": space, "Dimensions": [["Name"]], "Metrics": units}]
         stamped = {"Timestamp": int(self.aws.now() * 1000), "CloudWatchMetrics": described}
         log(_aws=stamped, Name=self.config.name, **values)
 
-    def tell(self, notice: str) -> None:
-        """A notice for people. That it cannot be sent keeps the service from nothing."""
-        line = f"{self.config.name}: {notice}".splitlines()[0]
-        subject = "".join(c if " " <= c <= "~" else "?" for c in line)[:100]  # what SNS takes
-        message = {"TopicArn": self.config.topic_arn, "Subject": subject, "Message": notice}
+    def tell(self, notice: Notice, phase: str, *, in_haste: bool = False) -> None:
+        """A notice for people and their tools. That it cannot be sent keeps the service from
+        nothing; `in_haste`, somebody waits, and it is tried once and for a moment.
+        """
+        severity, remedy = NOTICES[notice.kind]
+        if severity == "info" and not self.config.transition_notices:
+            return
+        title = f"{self.config.name}: {notice.text}".splitlines()[0]
+        subject = "".join(c if " " <= c <= "~" else "?" for c in title)[:100]  # what SNS takes
+        facts = {"name": self.config.name, "kind": notice.kind, "phase": phase}
+        facts |= {"severity": severity}
+        message = {"TopicArn": self.config.topic_arn, "Subject": subject}
+        message |= {"Message": json.dumps(worded(notice.text[:NOTICE_CHARACTERS], remedy, facts))}
+        kinds = {k: {"DataType": "String", "StringValue": value} for k, value in facts.items()}
         try:
-            self.aws.client("sns").publish(**message)
+            topic = self.aws.client("sns", taking=in_haste)
+            topic.publish(**message, MessageStructure="json", MessageAttributes=kinds)
         except ERRORS as error:
-            log(level="ERROR", message="the notice was not sent", notice=notice, error=str(error))
+            failed = {"notice": notice.text, "error": str(error)}
+            log(level="ERROR", message="the notice was not sent", **failed)
+
+    def tell_of_error(self, what: str) -> None:
+        """An error that a client was spared. Once an hour and container: the memory may be what
+        fails, and so cannot say whether somebody was told already.
+        """
+        now = self.aws.now()
+        if now - self._told_of_error >= HANDLED_SECONDS:
+            self._told_of_error = now
+            self.tell(attention(HANDLED, what), "unknown", in_haste=True)
 
     def look(self, memory: Memory, signal: Signal) -> Observation:
         """As much of AWS as this signal needs in this phase, and no more."""
@@ -1150,13 +1701,13 @@ class Warmkeeper:
         seen = self.look_closely(seen)
         untaken = memory.untaken and seen.desired > 0
         if signal.kind in SLEEPING_KINDS and (memory.phase in UP_PHASES or untaken):
-            state = aws.alarm_state(self.config.idle_alarm_arn)
+            state, since = aws.alarm(self.config.idle_alarm_arn)
             lost = seen.lost or (NO_ALARM if state == "MISSING" else "")
-            protected = aws.protected(seen.tasks)
-            return replace(seen, idle=state == "ALARM", lost=lost, protected=protected)
+            protected, idle = aws.protected(seen.tasks), state == "ALARM"
+            return replace(seen, idle=idle, idle_since=since, lost=lost, protected=protected)
         wake_alarm, asleep = self.config.wake_alarm_arn, memory.phase is Phase.ASLEEP
         if wake_alarm and asleep and signal.kind is Kind.TICK:
-            return replace(seen, called=aws.alarm_state(wake_alarm) == "ALARM")
+            return replace(seen, called=aws.alarm(wake_alarm)[0] == "ALARM")
         late = aws.now() - self.config.wake_deadline_seconds
         if memory.wake and not seen.live and memory.wake.began < late:
             return replace(seen, stopped_reason=self.why_not(services, memory.since))
@@ -1229,7 +1780,7 @@ class Warmkeeper:
                 return self.rescue(signal, error)
             joins = signal.kind is Kind.REQUEST and before.phase is Phase.WAKING
             claimed = self.claim(before) if polls or joins else before
-            if claimed is None:
+            if claimed is None or is_no_news(signal, before, started):
                 return Observation(before, (), reason="nothing to look for")
             seen = self.look(claimed, signal)
             decision = decide(seen, signal, self.config, aws.now())
@@ -1243,17 +1794,19 @@ class Warmkeeper:
                 stuck = str(error)
                 done = [stuck]
             if "rule down" in done:
-                seen = replace(seen, rule=Rule.DOWN, crowded=False)
+                seen = replace(seen, rule=Rule.DOWN, crowded=False, down=aws.now())
             if failed and decision.take:
                 after = aws.write_memory(replace(after, untaken=True)) or after
             if done or decision.memory or not polls:
                 took = round((aws.now() - started) * 1000)
                 phases = {"before": before.phase, "after": after.phase, "reason": decision.reason}
                 log(level="INFO", signal=signal.kind, **phases, actions=done, milliseconds=took)
+            if decision.wake:
+                self.log_wake(decision.wake, seen.down)
             if decision.metrics:
                 self.metrics(**decision.metrics)
             if decision.notice:
-                self.tell(decision.notice)
+                self.tell(decision.notice, after.phase)
             if stuck:
                 after = self.warn(after, stuck)
             if not decision.again:
@@ -1264,9 +1817,29 @@ class Warmkeeper:
         """Tell of a trouble, once: it is remembered first. Returns the memory as it then is."""
         told = tell_once(memory, what)
         written = self.aws.write_memory(told.memory) if told.memory else None
-        if written:
-            self.tell(told.notice)
+        if written and told.notice:
+            self.tell(told.notice, memory.phase)
         return written or memory
+
+    def log_wake(self, record: Mapping[str, Any], down: float) -> None:
+        """One line for a wake: its cause, how long it took stage by stage, and what it ended."""
+        times = record["times"] | ({"down": down} if down else {})
+        told = {name: value for name, value in record.items() if name != "times"}
+        log(level="INFO", wake=told | {"stages": stages(times)})
+
+    def remember(self, seen: Observation, sent: float = 0.0) -> None:
+        """Add to the record of a wake that is just over when the rule went down, where it was by
+        us, and when the first who had waited was `sent` on. Nothing depends on it.
+        """
+        more, memory = {"down": seen.down, "sent": sent}, seen.memory
+        try:
+            for _ in range(2):  # once more where somebody else wrote first
+                added = memory.with_times(self.aws.now(), more)
+                if added is None or self.aws.write_memory(added):
+                    return
+                memory = self.aws.read_memory()
+        except (*ERRORS, TableGoneError) as error:
+            log(level="WARNING", message="the wake's record is not whole", error=str(error))
 
     def make_room(self, memory: Memory) -> None:
         """Somebody put a rule between the wake rule, up, and the service rule, or moved ours.
@@ -1287,6 +1860,7 @@ class Warmkeeper:
         seen = self.look(waking, signal)
         log(level="ERROR", message="cannot remember", error=str(error), signal=signal.kind)
         self.metrics(HandledErrors=1)
+        self.tell_of_error(str(error))
         if signal.kind in WAKING_KINDS and not seen.desired:
             for service in seen.services:
                 self.aws.set_count(service["serviceName"], self.config.awake_count)
@@ -1317,25 +1891,22 @@ class Warmkeeper:
         told = {"phase": phase, "seconds": round(seconds, 1), "live": awake, "stage": stage}
         return told | {"estimate_seconds": memory.estimate(), **failed}
 
-    def page(self, request: Request, memory: Memory, told: dict[str, str]) -> dict[str, Any]:
-        """lambda/page.html, filled in, with the headers `told`."""
-        nonce, starts = secrets.token_urlsafe(16), memory.phase is not Phase.ASLEEP
-        title = self.aws.settings().get("page", {}).get("title", self.config.name)
-        status_url = f"{self.config.control_path}/status"
-        estimate = round(memory.estimate() or self.config.cold_start_target_seconds)
-        values = {"title": title, "status_url": status_url, "nonce": nonce}
-        values |= {"phase_text": "is starting" if starts else "cannot be started right now"}
-        values |= {
-            "refresh_seconds": "5" if starts else told["Retry_After"],
-            "estimate_seconds": f"{estimate}",
-        }
-        page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-        for name, value in values.items():
-            page = page.replace("{{" + name + "}}", html.escape(str(value)))
+    def page(self, request: Request, seen: Observation, told: dict[str, str]) -> dict[str, Any]:
+        """lambda/page.html or the settings' own, in the client's language, with headers `told`."""
+        config, nonce, status = self.config, secrets.token_urlsafe(16), self.status(seen)
+        here, starts = Path(__file__), seen.memory.phase is not Phase.ASLEEP
+        values: dict[str, Any] = {"name": config.name, "nonce": nonce, "status": status}
+        values |= {"status_url": f"{config.control_path}/status", "url": request.location}
+        values |= {"refresh_seconds": "5" if starts else told["Retry_After"]}
+        values |= {"accept_language": request.headers.get("accept-language", "")}
+        values |= {"confirm": config.wake_confirmation == "browser"}
+        template = here.with_name("page.html").read_text(encoding="utf-8")
+        texts = json.loads(here.with_name("texts.json").read_text(encoding="utf-8"))
+        page = render(template, texts, self.aws.settings().get("page", {}), values)
         policy = f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; "
         policy += "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
         told |= {"Content_Security_Policy": policy, "X_Robots_Tag": "noindex"}
-        return request.answer(self.config.waiting_status_code, page, **told)
+        return request.answer(config.waiting_status_code, page, **told)
 
     def request(self, request: Request, arrived: float) -> dict[str, Any]:
         """A request for a service that is not awake, or just was not: wake it and wait well."""
@@ -1345,6 +1916,8 @@ class Warmkeeper:
         if rule := ignored_as(request, self.aws.settings().get("wake_policy", ())):
             return self.ignore(request, rule)
         seen = self.act(Signal(Kind.REQUEST, arrived=arrived))
+        if seen.memory.phase is Phase.WAKING:
+            self.metrics(WaitingAnswers=1)
         if wants is Wants.PREFLIGHT:
             return request.preflight()
         waits, full = wants is Wants.CALL and seen.memory.phase is Phase.WAKING, False
@@ -1353,11 +1926,13 @@ class Warmkeeper:
         memory, wake, now = seen.memory, seen.memory.wake, self.aws.now()
         told = {"X_Warmkeeper_Phase": str(memory.phase)}
         stuck = seen.rule is Rule.UP and arrived - memory.since > STUCK_SECONDS
-        served = memory.phase is Phase.AWAKE and not stuck
+        served = memory.phase is Phase.AWAKE and not stuck and wants is not Wants.GRPC
         if served:
             # a 307 that comes back waits as long again as the rule has been on its way already
             pace = min(max(SETTLE_SECONDS, arrived - memory.since), SLOW_SETTLE_SECONDS)
-            self.aws.sleep(max(memory.stamp, arrived) + pace - now)
+            sent = max(memory.stamp, arrived) + pace
+            self.remember(seen, sent)  # while it waits for the rule to settle
+            self.aws.sleep(sent - self.aws.now())
             if memory.wakes and now - memory.wakes[-1]["times"]["live"] < FIRST_ANSWERS_SECONDS:
                 told["X_Warmkeeper_Cold_Start_Seconds"] = f"{memory.wakes[-1]['seconds']:.1f}"
         patient = wake is not None and now - wake.began < MOST_HOPS * config.hold_seconds
@@ -1370,7 +1945,7 @@ class Warmkeeper:
             pause += secrets.randbelow(config.hold_seconds)  # or the crowd comes back at once
         told["Retry_After"] = str(math.ceil(pause))
         if wants is Wants.PAGE:
-            return self.page(request, memory, told)
+            return self.page(request, seen, told)
         detail = f"The service is {memory.phase}. Try again in {told['Retry_After']} s."
         if memory.phase is Phase.ASLEEP and config.wake_confirmation == "browser":
             detail = f"It is asleep. Open it in a browser, or POST {config.control_path}/wake."
@@ -1393,23 +1968,20 @@ class Warmkeeper:
         return request.problem(503, "It is asleep, and this does not wake it.", Retry_After="3600")
 
     def beat(self, request: Request) -> dict[str, Any]:
-        """A heartbeat: active with a count above 0, else it does nothing; none wakes."""
+        """A heartbeat: it counts where it tells of somebody, else it does nothing; none wakes."""
         if self.config.heartbeat_token_parameter:
             given = request.headers.get("authorization", "").encode()
             if not hmac.compare_digest(given, f"Bearer {self.aws.token()}".encode()):
-                raise RefusedError("send the token as 'Authorization: Bearer <token>'", 401)
-        beat = from_json(request.body or b"{}")
-        if not isinstance(beat, dict):
-            raise RefusedError('the body must be JSON like {"in_flight": 1, "requests": 0}')
-        counts = {name: beat.get(name, 0) for name in ("in_flight", "requests")}
-        for name, count in counts.items():
-            if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-                raise RefusedError(f"{name} must be a whole number, 0 or more")
-        active = any(counts.values())
-        seen = self.act(Signal(Kind.BEAT, active=active))
-        if active:
+                kind = WrongTokenError if given.startswith(b"Bearer ") else RefusedError
+                raise kind("send the token as 'Authorization: Bearer <token>'", 401)
+        minutes = self.config.idle_minutes
+        at = activity(parse_beat(request.body), self.aws.now(), minutes)
+        counted = at is not None
+        seen = self.act(Signal(Kind.BEAT, active=counted, at=at or 0.0))
+        if counted and seen.memory.phase is not Phase.ASLEEP:
             self.metrics(Beats=1)
-        return request.answer(200, {"phase": seen.memory.phase, "counted": active})
+        told = {"phase": seen.memory.phase, "counted": counted}
+        return request.answer(200, told | {"holds_seconds": minutes * 60})
 
     def control(self, request: Request, arrived: float) -> dict[str, Any]:
         """The control path: GET status, GET health, POST wake, POST heartbeat."""
@@ -1422,7 +1994,10 @@ class Warmkeeper:
         if post and request.path == f"{control}/wake":
             return request.answer(202, self.status(self.act(Signal(Kind.WAKE, arrived=arrived))))
         if not post and request.path == f"{control}/status":
-            return request.answer(200, self.status(self.act(Signal(Kind.POLL))))
+            seen = self.act(Signal(Kind.POLL))
+            if seen.memory.phase is Phase.AWAKE:
+                self.remember(seen, self.aws.now())
+            return request.answer(200, self.status(seen))
         if not post and request.path == f"{control}/health":
             return self.health(request)
         here = "Here are GET status, GET health, POST wake and POST heartbeat."
@@ -1446,8 +2021,7 @@ class Warmkeeper:
             request = Request.of(event)
             answer = self.routed(request, arrived)
         except RefusedError as error:
-            log(level="WARNING", message="refused", status=error.status, reason=str(error))
-            self.metrics(Refused=1)
+            self.refuse(error)
             answer = request.problem(error.status, str(error))
         except Exception as error:  # whatever it is: log and alarm tell, the client may come again
             # the message of an error may hold what was sent; of AWS's own it does not
@@ -1455,6 +2029,7 @@ class Warmkeeper:
             frames = "".join(traceback.format_tb(error.__traceback__))
             log(level="ERROR", message="unforeseen", error=what, trace=frames)
             self.metrics(HandledErrors=1)
+            self.tell_of_error(what)
             answer = request.problem(503, "Try again.", Retry_After="5")
         vary = {"Vary": ["Accept, Accept-Language, Origin, Sec-Fetch-Mode"]}
         answer["multiValueHeaders"] |= vary | cors(
@@ -1470,6 +2045,21 @@ class Warmkeeper:
             return self.control(request, arrived)
         raise RefusedError("not from a target group of the warmkeeper", 403)
 
+    def refuse(self, error: RefusedError) -> None:
+        """Log and count what was refused; a wrong token, which comes again, is told once a day."""
+        log(level="WARNING", message="refused", status=error.status, reason=str(error))
+        try:
+            memory, now, notice = self.aws.read_memory(), self.aws.now(), attention(BEATS_REFUSED)
+            if memory.phase is not Phase.ASLEEP:  # asleep no metric is written: it would cost
+                self.metrics(Refused=1)
+            told = isinstance(error, WrongTokenError) and memory.version
+            if not told or now - memory.told.get(notice.kind, 0.0) < TELL_AGAIN_SECONDS:
+                return
+            if self.aws.write_memory(replace(memory, told={**memory.told, notice.kind: now})):
+                self.tell(notice, memory.phase, in_haste=True)
+        except Exception as unseen:  # the refusal stands, and its client is answered
+            log(level="ERROR", message="the refusal is not counted", error=type(unseen).__name__)
+
     def doctor(self) -> list[dict[str, str]]:
         """What is not as it should be, each with its remedy; an empty list is good news."""
         try:
@@ -1478,7 +2068,7 @@ class Warmkeeper:
             return [{"finding": str(error), "remedy": "apply again; until then it stays awake"}]
         seen = self.look(memory, Signal(Kind.DOCTOR))
         gone, failure = seen.missing, seen.memory.failure
-        idle = self.aws.alarm_state(self.config.idle_alarm_arn)
+        idle, _ = self.aws.alarm(self.config.idle_alarm_arn)
         hasty = [s["serviceName"] for s in seen.services if not s.get(GRACE)]
         stands, rules = self.aws.rules()
         own = (self.config.wake_rule_arn, self.config.service_rule_arn)
@@ -1499,6 +2089,24 @@ class Warmkeeper:
         ]
         return [{"finding": what, "remedy": how} for holds, what, how in symptoms if holds]
 
+    def report(self) -> dict[str, Any]:
+        """What is known of the last wakes, and of what they were for. Only reads."""
+        config, memory = self.config, self.aws.read_memory()
+        named = {name: getattr(config, name) for name in REPORTED}
+        return {**named, "estimate_seconds": memory.estimate(), "wakes": memory.wakes}
+
+    def explain(self) -> dict[str, Any]:
+        """Why it is in its phase, and what would change it. Looks as the tick does; only reads."""
+        seen, config = self.look(self.aws.read_memory(), Signal(Kind.TICK)), self.config
+        memory, now = seen.memory, self.aws.now()
+        held = objections(seen, config, now).items()
+        against = [{"what": w, "until": None if at == math.inf else at} for w, at in held]
+        ways = [asdict(way) for way in ways_out(seen, config, now)]
+        told = {"now": now, "since": memory.since, "because": memory.because}
+        told |= {"next": ways[0] if ways else None, "or": ways[1:], "objections": against}
+        counted = {name: getattr(config, name) for name in EXPLAINED}
+        return {**self.status(seen), **told, "failure": memory.failure, **counted}
+
     def run(self, event: Any) -> dict[str, Any]:
         """Everything but HTTP. Returns the status, and why. Raises TimeoutError for `wait`."""
         now, config = self.aws.now(), self.config
@@ -1506,6 +2114,8 @@ class Warmkeeper:
         kind = signal.kind
         if kind is Kind.DOCTOR:
             return {"findings": self.doctor()}
+        if kind in (Kind.REPORT, Kind.EXPLAIN):
+            return self.report() if kind is Kind.REPORT else self.explain()
         if kind is Kind.RESTORE and not config.restore_on_destroy:
             return {"reason": "restore_on_destroy is false: left as it is"}
         seen = self.wait(deadline, kind) if kind is Kind.RESTORE else self.act(signal)
@@ -1522,6 +2132,7 @@ class Warmkeeper:
             seen = self.wait(deadline)
             if seen.memory.phase is not Phase.AWAKE:
                 raise TimeoutError(f"not awake: {seen.memory.failure or seen.reason}")
+        self.remember(seen)
         facts = {"counts": seen.memory.counts, "pinned_until": seen.memory.pinned_until}
         return {**self.status(seen), **facts, "reason": reason}
 
@@ -1533,8 +2144,7 @@ class Warmkeeper:
         try:
             return self.run(event)
         except RefusedError as error:
-            log(level="WARNING", message="refused", reason=str(error))
-            self.metrics(Refused=1)
+            self.refuse(error)
             raise
 
 

@@ -18,9 +18,12 @@ FOLDER = Path(__file__).resolve().parents[1] / "examples" / "staging" / "caddy"
 
 
 class Caddy:
-    """A Caddy with the example's Caddyfile, on ports that stay the same over a restart."""
+    """A Caddy with the example's Caddyfile, on ports that stay the same over a restart.
 
-    def __init__(self, load_balancer: str, folder: Path) -> None:
+    `more` is added to its environment, which is what the Caddyfile takes its settings from.
+    """
+
+    def __init__(self, load_balancer: str, folder: Path, **more: str) -> None:
         self.port, self.admin_port = free_port(), free_port()
         self._folder = folder
         self._environment = os.environ | {
@@ -30,7 +33,12 @@ class Caddy:
             "HOME": str(folder),
             "XDG_CONFIG_HOME": str(folder),
             "XDG_DATA_HOME": str(folder),
+            **more,
         }
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def admin(self) -> str:
@@ -54,7 +62,12 @@ class Caddy:
             process.wait(10)
 
     def get(self, path: str) -> int:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as reply:
+        with urllib.request.urlopen(self.url + path, timeout=10) as reply:
+            return int(reply.status)
+
+    def post(self, path: str, body: bytes) -> int:
+        request = urllib.request.Request(self.url + path, data=body)
+        with urllib.request.urlopen(request, timeout=10) as reply:
             return int(reply.status)
 
     def open_websocket(self) -> socket.socket:
@@ -138,6 +151,6 @@ def beating(caddy: Caddy, heartbeat_url: str, interval_seconds: float) -> Iterat
 @contextmanager
 def streaming(caddy: Caddy, path: str) -> Iterator[None]:
     """Somebody who reads a stream through Caddy, for as long as this lasts."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{caddy.port}{path}", timeout=60) as stream:
+    with urllib.request.urlopen(caddy.url + path, timeout=60) as stream:
         stream.readline()
         yield

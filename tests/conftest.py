@@ -19,8 +19,15 @@ ORDER = (
 # The files that wait for an applied estate, for its clock and its tasks. It takes a worker two
 # minutes to have one and to be rid of it: so they are for three, and these begin with them.
 ESTATES = (
-    ("test_staging.py",),
-    ("test_lifecycle.py", "test_waiting_page.py", "test_checks.py", "test_rule_numbers.py"),
+    ("test_staging.py", "test_open_websocket.py", "test_following.py", "test_refused.py"),
+    (
+        "test_lifecycle.py",
+        "test_explained.py",
+        "test_waiting_page.py",
+        "test_checks.py",
+        "test_rule_numbers.py",
+        "test_alarms.py",
+    ),
     ("test_changing.py", "test_rights.py", "test_faults.py"),
 )
 

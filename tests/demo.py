@@ -25,6 +25,7 @@ import requests
 from tests.caddy import Caddy, beating, streaming
 from tests.estate import STAGING, Estate, Workspace
 from tests.localcloud.client import LocalCloud, running
+from tests.look_back import PICTURE, LookBack, Stopwatch
 
 FAST = 60.0  # virtual seconds per second where nothing is measured but minutes
 PROGRESS_SECONDS = 10.0
@@ -36,6 +37,7 @@ class Demo:
     """The run's clock, timeline, counts and figures."""
 
     cloud: LocalCloud
+    stopwatch: Stopwatch | None = None
     began: float = field(default_factory=time.monotonic)
     sent: int = 0
     lost: int = 0
@@ -114,13 +116,16 @@ def wake_by_request(demo: Demo, estate: Estate) -> None:
     shown = demo.cloud.now()
     expect(page.status_code == 503 and "Retry-After" in page.headers, "a waiting page")
     demo.say(f"a browser asked and got the waiting page after {shown - first:.2f} s")
-    answer = demo.get(estate)
-    served = demo.cloud.now()
+    demo.stopwatch = stopwatch = Stopwatch(first)
+    with stopwatch.watching(demo.cloud, estate):
+        answer = demo.get(estate)
+        stopwatch.served = served = demo.cloud.now()
     expect(answer.status_code == 200, f"the app's answer, not {answer.status_code}")
     demo.say(f"a program asked, was held and sent on ({len(answer.history)} x 307), and got 200")
     expect(requests.get(estate.url + "/", headers=browser, timeout=60).ok, "the app in the browser")
     updates, live = estate.updates(demo.cloud, first), estate.memory()["wakes"][-1]["times"]["live"]
     expect(len(updates) == 1, f"one UpdateService, not {len(updates)}")
+    stopwatch.given = updates[0]
     demo.row("first request to waiting page", f"{shown - first:.2f} s")
     demo.row("first request to UpdateService", f"{updates[0] - first:.2f} s")
     demo.row("first request to live target", f"{live - first:.2f} s")
@@ -210,6 +215,17 @@ def wake_by_alarm(demo: Demo, estate: Estate) -> None:
     demo.row("requests lost", str(demo.lost), str(refused))
 
 
+def look_back(demo: Demo, estate: Estate, since: float) -> None:
+    """What the module tells of it: stage table and dashboard, against the demo's stopwatch."""
+    demo.title("what the module tells of it")
+    assert demo.stopwatch is not None  # scenario 2
+    told = LookBack.of(demo.cloud, estate, demo.stopwatch, since)
+    print(told.tables())
+    demo.say(f"the dashboard, drawn: {PICTURE}")
+    for figure in told.figures():
+        expect(figure.agrees, f"{figure.what}: {figure.seen:.2f} s, not {figure.told:.2f} s")
+
+
 def expect(holds: bool, what: str) -> None:
     """End the demonstration if something did not happen."""
     if not holds:
@@ -244,7 +260,7 @@ def play(scratch: Path, *, recorded: bool) -> None:
     with running() as cloud:
         demo = Demo(cloud)
         demo.say(f"the local cloud listens at {cloud.endpoint}")
-        workspace = applied(demo, scratch)
+        workspace, since = applied(demo, scratch), cloud.now()
         estate = Estate(workspace)
         try:
             estate.until("awake")
@@ -252,6 +268,7 @@ def play(scratch: Path, *, recorded: bool) -> None:
             wake_by_request(demo, estate)
             stay_awake_by_heartbeat(demo, estate, scratch)
             wake_by_alarm(demo, estate)
+            look_back(demo, estate, since)
         finally:
             demo.title("clearing up")
             with demo.progress("terraform destroy"):

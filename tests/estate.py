@@ -163,11 +163,11 @@ class Estate:
         """Awake now, whatever it was."""
         self.invoke({"command": "wake", "wait": True})
 
-    def forget_wakes(self) -> None:
+    def forget_wakes(self, *instead: dict[str, Any]) -> None:
         """As if it had not been woken for an hour: one test's wakes are not the next one's."""
         table = self.client("dynamodb")
         item = table.get_item(TableName=self.outputs["table_name"], Key={"id": {"S": "memory"}})
-        memory = json.loads(item["Item"]["body"]["S"]) | {"wakes": []}
+        memory = json.loads(item["Item"]["body"]["S"]) | {"wakes": list(instead)}
         table.update_item(
             TableName=self.outputs["table_name"],
             Key={"id": {"S": "memory"}},

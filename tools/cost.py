@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import shutil
@@ -43,8 +44,9 @@ LIMIT_ASLEEP_USD = 1.00
 WAKES_A_MONTH = 61  # two a day
 WAITERS_A_WAKE = 2
 WAKE_SECONDS = 60  # for which a waiting client's Lambda is paid
-WRITES_A_WAKE = 10  # of the memory, from the alarm to the next time awake, stages included
-ITEM_KB = 4  # the memory with its last wakes, for a write
+WRITES_A_WAKE = 12  # of the memory, from the alarm to the record of the wake, stages included
+ITEM_KB = 5  # the memory with its last wakes, for a write
+READ_UNITS = math.ceil(ITEM_KB / 4)  # a consistent read is paid by 4 KB
 
 OFFLINE = """\
 provider "aws" {
@@ -287,11 +289,12 @@ def table(one: Resource, estate: Estate) -> list[Part]:
     if one.values.get("billing_mode") != "PAY_PER_REQUEST":
         raise CostError(f"{one.address} is not PAY_PER_REQUEST. Teach `table` in tools/cost.py.")
     ticks, prices = estate.ticks(one), estate.book.prices
-    reads, write = ticks * prices["dynamodb_read"], prices["dynamodb_write"]
+    units = ticks * READ_UNITS
+    reads, write = units * prices["dynamodb_read"], prices["dynamodb_write"]
     writes = WAKES_A_MONTH * WRITES_A_WAKE * ITEM_KB
     how = (
-        f"{ticks:,.0f} consistent reads x {prices['dynamodb_read'] * 1e6:.3f} a million; two wakes "
-        f"a day write {writes:,} KB x {write * 1e6:.3f} a million"
+        f"{units:,.0f} units of consistent reads x {prices['dynamodb_read'] * 1e6:.3f} a million; "
+        f"two wakes a day write {writes:,} KB x {write * 1e6:.3f} a million"
     )
     return [Part("DynamoDB", how, reads + writes * write, reads)]
 

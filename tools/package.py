@@ -17,7 +17,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent / "lambda"
 PACKAGE = FOLDER / "warmkeeper.zip"
-MEMBERS = ("warmkeeper.py", "page.html")
+MEMBERS = ("warmkeeper.py", "page.html", "texts.json")
 
 UNIX = 3
 REGULAR_FILE_0644 = 0o100644

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -54,9 +55,7 @@ def with_table(readme: str, name: str, table: str) -> str:
         or readme.count(end) != 1
         or readme.index(begin) > readme.index(end)
     ):
-        raise DocsError(
-            f"README.md must have {begin} and after it {end}, each once, each on a line."
-        )
+        raise DocsError(f"The text must have {begin} and after it {end}, each once, on a line.")
     head, rest = readme.split(begin)
     return f"{head}{begin}\n{table}\n{end}{rest.split(end)[1]}"
 
@@ -83,7 +82,8 @@ def _type(block: dict[str, Any]) -> str:
     text = str(block.get("type", "any"))
     if text.startswith("${"):
         text = text.removeprefix("${").removesuffix("}")
-    return " ".join(text.split())
+    # a list of objects as an attribute's default is too long for a table: variables.tf has it
+    return re.sub(r"\[\{.*\}\]", "[...]", " ".join(text.split()))
 
 
 def _default(block: dict[str, Any]) -> str:

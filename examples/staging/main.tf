@@ -8,7 +8,7 @@ locals {
   port = 8080
 
   # Only these two numbers are the module's business: where the service rule stands, and the first of
-  # three free ones before it.
+  # three free ones before it (four with websocket_rule).
   service_rule_priority = 100
   first_free_priority   = 10
 
@@ -324,6 +324,7 @@ module "scale_to_zero" {
   wake_path         = var.wake_path
   service_rule_arn  = aws_lb_listener_rule.app.arn
   rule_priority     = local.first_free_priority
+  websocket_rule    = var.websocket_rule
   load_balancer_arn = aws_lb.this.arn # for the alarm path only
 
   idle_minutes       = var.idle_minutes

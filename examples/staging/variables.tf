@@ -54,6 +54,13 @@ variable "linger_seconds" {
   nullable    = false
 }
 
+variable "websocket_rule" {
+  description = "Pass WebSocket upgrades to the service also while it is not awake."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "heartbeat_token_parameter_arn" {
   description = "ARN of an SSM SecureString with the heartbeat's bearer token. Null: heartbeats need no token."
   type        = string

@@ -115,14 +115,15 @@ class Browser(Client):
     def poll(self) -> None:
         """As the page's script does it."""
         answer = self.ask("/.warmkeeper/status")
-        if answer.status != 200:
+        phase = json.loads(answer.body)["phase"] if answer.status == 200 else "unknown"
+        if phase == "unknown":
             self.misses += 1
             if self.misses > 4:
                 self.enter()
             else:
                 self.pause(min(POLL_SECONDS * 2**self.misses, SLOWEST_SECONDS))
             return
-        self.misses, phase = 0, json.loads(answer.body)["phase"]
+        self.misses = 0
         if phase in ("awake", "drowsy"):
             self.enter()
         elif phase == "waking":

@@ -98,8 +98,10 @@ def count_forgotten(patch: pytest.MonkeyPatch) -> None:
     """The count that ran is not remembered."""
     enter = Case.enter
 
-    def forgetful(case: Case, phase: Phase, **changes: Any) -> Memory:
-        return enter(case, phase, **{**changes, "counts": {"app": case.config.awake_count}})
+    def forgetful(case: Case, phase: Phase, because: str, **changes: Any) -> Memory:
+        return enter(
+            case, phase, because, **{**changes, "counts": {"app": case.config.awake_count}}
+        )
 
     patch.setattr(Case, "enter", forgetful)
 

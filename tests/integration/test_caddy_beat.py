@@ -38,8 +38,11 @@ class LoadBalancer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.seen: list[tuple[str, str]] = []
-        self.beats: list[dict[str, int]] = []
+        self.beats: list[dict[str, float]] = []
+        self.empty_beats: list[dict[str, float]] = []
         self.heartbeat_status = 200
+        self.takes_seconds = 0.0
+        self.holds_seconds: float = 300
         self.close_websockets = threading.Event()
 
     @property
@@ -66,12 +69,14 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.server.seen.append(("POST", self.path))
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        time.sleep(self.server.takes_seconds)
         status = self.server.heartbeat_status
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
             status = 401
         if status == 200:
-            self.server.beats.append(body)
-        self._answer(status, {"phase": "awake", "counted": True})
+            (self.server.beats if body else self.server.empty_beats).append(body)
+        holds = self.server.holds_seconds
+        self._answer(status, {"phase": "awake", "counted": True, "holds_seconds": holds})
 
     def _answer(self, status: int, document: dict[str, Any]) -> None:
         body = json.dumps(document).encode()
@@ -130,7 +135,8 @@ def test_caddy_s_own_health_checks_ask_the_control_path_and_are_no_activity(
         until(lambda: ("GET", "/.warmkeeper/status") in load_balancer.seen, "a health check")
         until(lambda: script.has_said("No activity"), "a look at Caddy")
         time.sleep(SEVERAL_INTERVALS)
-    assert set(load_balancer.seen) == {("GET", "/.warmkeeper/status")}
+    assert set(load_balancer.seen) == {("GET", "/.warmkeeper/status"), ("POST", "/health")}
+    assert (load_balancer.beats, load_balancer.empty_beats) == ([], [{}])
 
 
 def test_requests_make_one_beat_and_then_there_is_silence(
@@ -160,6 +166,50 @@ def test_requests_of_before_the_script_s_start_are_not_told(
     assert load_balancer.beats == []
 
 
+def test_a_page_s_beat_ends_at_caddy_and_is_told_of_by_the_one_who_has_the_token(
+    load_balancer: LoadBalancer, caddy: Caddy, started: Callable[..., Script]
+) -> None:
+    with caddy.running():
+        script = started()
+        until(lambda: script.has_said("No activity"), "a look at Caddy")
+        for told, path in enumerate(("/.warmkeeper/heartbeat", "/health"), 1):
+            assert caddy.post(path, b'{"in_flight": 1}') == 204
+            until(lambda: sum(b["requests"] for b in load_balancer.beats) == told, path)  # noqa: B023
+    assert ("POST", "/.warmkeeper/heartbeat") not in load_balancer.seen
+
+
+def test_a_beat_that_comes_back_through_caddy_ends_it_before_it_can_go_round(
+    load_balancer: LoadBalancer, caddy: Caddy
+) -> None:
+    for path in ("/health", "/another"):  # the example's Caddy answers the first one itself
+        with caddy.running():
+            url = f"http://127.0.0.1:{caddy.port}{path}"
+            script = Script("--url", url, "--caddy", caddy.admin, "--interval", "0.2", token=TOKEN)
+            assert script.process.wait(10) == 2
+            until(lambda: script.has_said(f"--url: {url} leads through Caddy"), "it is said why")  # noqa: B023
+    assert load_balancer.beats == []
+
+
+def test_what_ended_while_it_could_not_be_told_is_told_with_its_age(
+    load_balancer: LoadBalancer, caddy: Caddy, started: Callable[..., Script]
+) -> None:
+    with caddy.running():
+        script = started()
+        until(lambda: script.has_said("No activity"), "a look at Caddy")
+        with caddy.open_websocket():
+            until(lambda: len(load_balancer.beats) > 1, "an open one")
+            load_balancer.heartbeat_status = 503
+            until(lambda: script.has_said("answers 503"), "the failure is said")
+            untold = len(load_balancer.beats)
+        load_balancer.close_websockets.set()
+        time.sleep(SEVERAL_INTERVALS)
+        load_balancer.heartbeat_status = 200
+        until(lambda: script.last_said("No activity"), "told")
+    (late,) = load_balancer.beats[untold:]
+    assert late["in_flight"] == 0
+    assert INTERVAL_SECONDS < late["idle_seconds"] < 15
+
+
 def test_an_open_websocket_keeps_beating_until_it_closes(
     load_balancer: LoadBalancer, caddy: Caddy, started: Callable[..., Script]
 ) -> None:
@@ -184,7 +234,19 @@ def test_what_could_not_be_told_is_told_when_the_load_balancer_is_back(
         time.sleep(SEVERAL_INTERVALS)
         assert load_balancer.beats == []
         load_balancer.heartbeat_status = 200
-        until(lambda: load_balancer.beats == [{"in_flight": 0, "requests": 1}], "told late")
+        until(lambda: len(load_balancer.beats) == 1, "told late")
+        (late,) = load_balancer.beats
+        assert (late["requests"], late["idle_seconds"] >= SEVERAL_INTERVALS) == (1, True)
+
+
+def test_answers_that_take_longer_than_the_interval_are_waited_for(
+    load_balancer: LoadBalancer, caddy: Caddy, started: Callable[..., Script]
+) -> None:
+    load_balancer.takes_seconds = 1.5 * INTERVAL_SECONDS
+    with caddy.running(), caddy.open_websocket():
+        script = started()
+        until(lambda: len(load_balancer.beats) > 3, "beats, as fast as they are taken")
+        assert script.stop() == 0
 
 
 def test_a_restart_of_caddy_is_lived_through(
@@ -209,14 +271,21 @@ def test_a_wrong_token_is_said_plainly_and_not_repeated(
 ) -> None:
     with caddy.running():
         script = started(token="another-token")
-        until(lambda: script.has_said("No activity"), "a look at Caddy")
-        caddy.get("/")
         until(lambda: script.has_said("answers 401"), "the refusal is said")
         time.sleep(SEVERAL_INTERVALS)
         assert script.stop() == 0
     assert sum("answers 401" in line for line in script.lines) == 1
     assert not script.has_said("another-token")
     assert load_balancer.beats == []
+
+
+def test_an_interval_longer_than_a_beat_holds_is_named_at_the_start(
+    load_balancer: LoadBalancer, caddy: Caddy, started: Callable[..., Script]
+) -> None:
+    load_balancer.holds_seconds = INTERVAL_SECONDS
+    with caddy.running():
+        script = started()
+        until(lambda: script.has_said(f"--interval: {INTERVAL_SECONDS} s is too long"), "it is")
 
 
 def test_wrong_settings_end_it_at_once_with_status_2() -> None:

@@ -5,12 +5,14 @@ tests/module/checks.tftest.hcl has each of them alone, but for what cannot be mo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.estate import Estate
+from tests.estate import Estate, TerraformError
+from tests.localcloud.client import LocalCloud
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 
@@ -54,3 +56,34 @@ def test_what_somebody_changed_by_hand_is_warned_of_field_by_field(
     assert "deregistration_delay is 300 s" in told
     assert "conditions.paths" not in told
     assert "default action" not in told
+
+
+@pytest.fixture
+def guarded(applied: Estate, cloud: LocalCloud) -> Iterator[None]:  # noqa: ARG001
+    """The service rule, behind a login and for one network. AWS wants HTTPS for that."""
+    client: Any = applied.client("elbv2")
+    rule, group = applied.outputs["service_rule_arn"], applied.outputs["target_group_arn"]
+    pool = {
+        "UserPoolArn": "arn:aws:cognito-idp:us-east-1:123456789012:userpool/us-east-1_1",
+        "UserPoolClientId": "staging",
+        "UserPoolDomain": "staging",
+    }
+    login = {"Type": "authenticate-cognito", "Order": 1, "AuthenticateCognitoConfig": pool}
+    actions = [login, {**forward(group)[0], "Order": 2}]
+    networks = {"Field": "source-ip", "SourceIpConfig": {"Values": ["10.0.0.0/8"]}}
+    before = client.describe_rules(RuleArns=[rule])["Rules"][0]["Actions"]
+    client.modify_rule(RuleArn=rule, Actions=actions, Conditions=[EVERY_PATH, networks])
+    yield
+    client.modify_rule(RuleArn=rule, Actions=before, Conditions=[EVERY_PATH])
+
+
+@pytest.mark.usefixtures("guarded")
+def test_a_websocket_rule_is_refused_where_it_would_lead_past_a_login_or_a_network(
+    applied: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(applied.workspace.variables, "websocket_rule", True)
+    with pytest.raises(TerraformError) as refused:
+        applied.workspace.changes()
+    told = re.sub(r"[\s│]+", " ", str(refused.value))
+    assert 'the actions ["authenticate-cognito","forward"]' in told
+    assert 'a condition of ["source_ip"]' in told

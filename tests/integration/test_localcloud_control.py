@@ -368,6 +368,44 @@ def test_embedded_metrics_become_metrics(cloud: LocalCloud) -> None:
     assert (point["Sum"], point["Unit"]) == (2.0, "Count")
 
 
+def sums(
+    cloud: LocalCloud, namespace: str, dimension: str, name: str, metric: str, since: float
+) -> list[float]:
+    """The sums of a metric's minutes since then that can be seen by now."""
+    points = client(cloud, "cloudwatch").get_metric_statistics(
+        Namespace=namespace,
+        MetricName=metric,
+        Dimensions=[{"Name": dimension, "Value": name}],
+        StartTime=since - 60,
+        EndTime=cloud.now(),
+        Period=60,
+        Statistics=["Sum"],
+    )["Datapoints"]
+    return [point["Sum"] for point in points]
+
+
+def test_a_function_s_invocations_errors_and_throttles_are_counted_by_the_minute(
+    cloud: LocalCloud,
+) -> None:
+    """Developer Guide, "Types of metrics for Lambda functions"."""
+    name, began = deploy(cloud), cloud.now()
+
+    def counted(metric: str) -> float:
+        return sum(sums(cloud, "AWS/Lambda", "FunctionName", name, metric, began))
+
+    invoke(cloud, name)
+    invoke(cloud, name, {"do": "fail"})
+    client(cloud, "lambda").put_function_concurrency(
+        FunctionName=name, ReservedConcurrentExecutions=0
+    )
+    with pytest.raises(ClientError):
+        invoke(cloud, name)
+    assert counted("Invocations") == 0, "CloudWatch is late"
+    cloud.advance_until(lambda: counted("Throttles"), minutes=5, speed=60)
+    assert [counted(each) for each in ("Invocations", "Errors", "Throttles")] == [2, 1, 1]
+    assert counted("Duration") > 0
+
+
 def test_a_failing_event_is_tried_three_times_and_then_reported(cloud: LocalCloud) -> None:
     """Developer Guide, "Error handling and retries for asynchronous invocation": two more times,
     one minute after the first, two after the second; "Invocation record" for the destination."""
@@ -492,6 +530,26 @@ def test_a_schedule_fires_every_minute_once_it_is_permitted(cloud: LocalCloud) -
     assert len(runs(cloud, name)) == fired
 
 
+def test_a_rule_counts_what_it_invokes_and_says_nothing_while_it_does_not(
+    cloud: LocalCloud,
+) -> None:
+    """EventBridge User Guide, "Monitoring Amazon EventBridge": sent only if it is not zero."""
+    name, began = deploy(cloud), cloud.now()
+    rule(cloud, name, ScheduleExpression="rate(1 minute)")
+
+    def counted() -> list[float]:
+        return sums(cloud, "AWS/Events", "RuleName", name, "Invocations", began)
+
+    cloud.advance_until(lambda: len(counted()) >= 3, minutes=10, speed=120)
+    assert set(counted()) == {1.0}, "also where the function does not permit it"
+    client(cloud, "events").disable_rule(Name=name)
+    until = cloud.now() + 180
+    cloud.advance_until(lambda: cloud.now() > until, speed=120)
+    then, until = len(counted()), cloud.now() + 300
+    cloud.advance_until(lambda: cloud.now() > until, speed=120)
+    assert len(counted()) == then
+
+
 def test_only_events_that_match_reach_the_target(cloud: LocalCloud) -> None:
     """EventBridge User Guide, "Creating event patterns": a field must be one of the values."""
     name = deploy(cloud)
@@ -558,6 +616,30 @@ def test_sns_delivers_to_functions_and_waits_for_people_to_confirm(cloud: LocalC
         "lambda": False,
         "email": True,
     }
+
+
+def test_sns_has_a_wording_for_each_protocol(cloud: LocalCloud) -> None:
+    """SNS API Reference, Publish: MessageStructure."""
+    name, sns = deploy(cloud), client(cloud, "sns")
+    topic = sns.create_topic(Name=name)["TopicArn"]
+    permit(cloud, name, "sns.amazonaws.com", topic)
+    sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=arn(name))
+    worded = {"default": "all", "lambda": "function", "email": "mail", "https": "chat"}
+    attributes = {"kind": {"DataType": "String", "StringValue": "k"}}
+    published = sns.publish(
+        TopicArn=topic,
+        Message=json.dumps(worded),
+        MessageStructure="json",
+        MessageAttributes=attributes,
+    )
+    (record,) = eventually(lambda: runs(cloud, name))[0]["event"]["Records"]
+    assert record["Sns"]["Message"] == "function"
+    assert record["Sns"]["MessageAttributes"] == {"kind": {"Type": "String", "Value": "k"}}
+    kept = next(mail for mail in cloud.mailbox() if mail["id"] == published["MessageId"])
+    assert (kept["message"], kept["messages"]) == ("mail", worded)
+    for odd in ('{"email": "no default"}', "no JSON"):
+        with pytest.raises(ClientError, match="No default entry"):
+            sns.publish(TopicArn=topic, Message=odd, MessageStructure="json")
 
 
 def test_publishing_to_no_topic_is_an_error(cloud: LocalCloud) -> None:

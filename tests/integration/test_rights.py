@@ -63,7 +63,7 @@ def assert_refused(estate: Estate) -> int:
 
     ours = estate.outputs["idle_alarm_arn"]
     before, already = refusals(estate), counted(estate)
-    memory, count = estate.memory(), estate.service()["desiredCount"]
+    memory, count = untold(estate), estate.service()["desiredCount"]
     wrong = f'{{"in_flight": "{CANARY}"}}'
     sent = [
         (401, "send the token", beat(estate, None)),
@@ -82,8 +82,14 @@ def assert_refused(estate: Estate) -> int:
     assert reasons.total() == len(sent)
     assert [why for _, why, _ in sent if not any(why in reason for reason in reasons)] == []
     assert counted(estate) == already + len(sent)
-    assert (estate.memory(), estate.service()["desiredCount"]) == (memory, count)
+    assert (untold(estate), estate.service()["desiredCount"]) == (memory, count)
+    assert "beats-refused" in estate.memory()["told"]
     return len(sent)
+
+
+def untold(estate: Estate) -> dict[str, Any]:
+    """The memory but for what people were told, which a refusal may leave in it."""
+    return {k: v for k, v in estate.memory().items() if k not in ("told", "version")}
 
 
 def log_lines(estate: Estate) -> list[str]:
@@ -126,7 +132,7 @@ def kept(estate: Estate) -> dict[str, str]:
 def play(estate: Estate, cloud: LocalCloud) -> None:
     """Everything that it does: every command, a beat, an idle alarm, asleep and awake again."""
     assert estate.invoke({"command": "doctor"}) == {"findings": []}
-    for command in ("status", "pin", "unpin"):
+    for command in ("status", "pin", "unpin", "explain"):
         assert estate.invoke({"command": command})["phase"] == "awake"
     estate.invoke(alarm(estate.outputs["idle_alarm_arn"]))
     estate.fall_asleep(cloud)

@@ -65,7 +65,10 @@ class LocalCloud:
         ]
 
     def mailbox(self) -> list[dict[str, Any]]:
-        """Every SNS message published: time, topic, subject, message, attributes, subscribers."""
+        """Every SNS message published: time, topic, subject, message, attributes, subscribers.
+
+        `message` is what an e-mail says; `messages` has it by protocol, and else by "default".
+        """
         messages: list[dict[str, Any]] = self._ask("GET", "mailbox")
         return messages
 

@@ -79,7 +79,7 @@ class Events:
         """Hand a JSON document to an SNS topic, SQS queue or function by its ARN."""
         service, text = destination.split(":")[2], json.dumps(record)
         if service == "sns":
-            await self._send(destination, text)
+            await self._send(destination, {"default": text})
         elif service == "sqs":
             await self._enqueue(destination, text)
         elif service == "lambda":
@@ -124,6 +124,9 @@ class Events:
             else:
                 text = json.dumps(event)
             await self._to_target(rule, target, text)
+            # User Guide, "Monitoring Amazon EventBridge": successful and failed, and no zeros
+            name = {"RuleName": rule.arn.rpartition("/")[2]}
+            self.cloud.metrics.vend("AWS/Events", "Invocations", name, 1, "Count")
 
     async def _to_target(self, rule: Rule, target: dict[str, Any], text: str) -> None:
         """Refused deliveries go to the target's dead-letter queue: without permission and to what
@@ -247,10 +250,9 @@ class Events:
             name: {"Type": value["DataType"], "Value": value.get("StringValue", "")}
             for name, value in params.get("MessageAttributes", {}).items()
         }
+        messages = _by_protocol(params["Message"], params.get("MessageStructure", ""))
         try:
-            message_id = await self._send(
-                topic, params["Message"], params.get("Subject"), attributes
-            )
+            message_id = await self._send(topic, messages, params.get("Subject"), attributes)
         except ClientError as error:
             details = error.response["Error"]
             raise ApiError(details["Code"], details["Message"], 404) from error
@@ -259,11 +261,14 @@ class Events:
     async def _send(
         self,
         topic: str,
-        message: str,
+        messages: dict[str, str],
         subject: str | None = None,
         attributes: dict[str, Any] | None = None,
     ) -> str:
-        """Keep the message in the mailbox and deliver it; ClientError when there is no topic."""
+        """Keep the message in the mailbox and deliver it; ClientError when there is no topic.
+
+        `messages` has a wording for "default" and perhaps others by protocol.
+        """
         await self.cloud.control.call("sns", "get_topic_attributes", TopicArn=topic)
         subscriptions = await self.cloud.control.pages(
             "sns", "list_subscriptions_by_topic", "Subscriptions", TopicArn=topic
@@ -274,7 +279,7 @@ class Events:
             "MessageId": message_id,
             "TopicArn": topic,
             **({} if subject is None else {"Subject": subject}),
-            "Message": message,
+            "Message": messages["default"],
             "Timestamp": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
             + "Z",
             "MessageAttributes": attributes or {},
@@ -284,14 +289,16 @@ class Events:
             pending = subscription["SubscriptionArn"] in self._pending
             protocol, endpoint = subscription["Protocol"], subscription["Endpoint"]
             receivers.append({"protocol": protocol, "endpoint": endpoint, "pending": pending})
-            self.cloud.spawn(self._notify(subscription, notification))
+            worded = {**notification, "Message": messages.get(protocol, messages["default"])}
+            self.cloud.spawn(self._notify(subscription, worded))
         self.mailbox.append(
             {
                 "time": now,
                 "id": message_id,
                 "topic": topic,
                 "subject": subject,
-                "message": message,
+                "message": messages.get("email", messages["default"]),
+                "messages": messages,
                 "attributes": attributes or {},
                 "subscribers": receivers,
             }
@@ -333,6 +340,20 @@ class Events:
             )
         except ClientError as error:
             print(f"{queue_arn} takes nothing: {error}", file=sys.stderr, flush=True)
+
+
+def _by_protocol(message: str, structure: str) -> dict[str, str]:
+    """The wordings of a message: SNS API Reference, Publish, MessageStructure."""
+    if structure != "json":
+        return {"default": message}
+    try:
+        found = json.loads(message)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("default"), str):
+        what = "No default entry in JSON message body"
+        raise ApiError("InvalidParameter", f"Invalid parameter: Message Structure - {what}")
+    return {name: text for name, text in found.items() if isinstance(text, str)}
 
 
 def _period(expression: str) -> float:

@@ -150,6 +150,7 @@ class Functions:
     async def _run(self, function: Function, payload: bytes, request_id: str) -> Invocation:
         """One synchronous run; the clock is at 1x meanwhile."""
         if function.reserved is not None and self._running[function.arn] >= function.reserved:
+            self._count(function, Throttles=1)
             return _refused(
                 429,
                 "TooManyRequestsException",
@@ -167,6 +168,7 @@ class Functions:
         self, function: Function, payload: bytes, request_id: str
     ) -> Invocation:
         container = await self._container(function)
+        began = self.cloud.clock.now()
         job = Job(payload, self.cloud.clock.now() + function.timeout, request_id)
         try:
             result, error = await container.serve(job)
@@ -175,10 +177,19 @@ class Functions:
             raise
         log = container.publish()
         container.idle_since = self.cloud.clock.now()
+        took = (container.idle_since - began) * 1000
+        self._count(function, Invocations=1, Errors=int(error is not None), Throttles=0)
+        self._count(function, "Milliseconds", Duration=took)
         if container.broken:
             await self._end(container)
         self._released.set()
         return Invocation(200, result, error, function.version, log)
+
+    def _count(self, function: Function, unit: str = "Count", **values: float) -> None:
+        """Developer Guide, "Types of metrics for Lambda functions", by FunctionName."""
+        named = {"FunctionName": str(function.config["FunctionName"])}
+        for name, value in values.items():
+            self.cloud.metrics.vend("AWS/Lambda", name, named, value, unit)
 
     async def _asynchronous(self, name: str, payload: bytes) -> None:
         """The event queue: Developer Guide, "How Lambda handles errors and retries with

@@ -225,6 +225,14 @@ class Metrics:
         if len(waiting) == 1:
             self._cloud.spawn(self._publish(namespace, point.available_at))
 
+    def vend(
+        self, namespace: str, name: str, dimensions: Mapping[str, str], value: float, unit: str
+    ) -> None:
+        """Take in a service's own value: of its minute, seen `lateness_seconds` after its end."""
+        minute = self._cloud.clock.now() // 60 * 60
+        seen = minute + 60 + float(self._cloud.settings["cloudwatch"]["lateness_seconds"])
+        self.put(namespace, name, dimensions, value, unit, minute, seen)
+
     def _keep(self, series: Series, point: Point) -> None:
         points = self._points.setdefault(series, deque())
         points.append(point)

@@ -158,8 +158,8 @@ def remembered_afterwards(patch: Patch) -> None:
     """The count is remembered when it is taken already."""
     enter, perform = Case.enter, Warmkeeper.perform
 
-    def forgetful(case: Case, phase: Phase, **changes: Any) -> Memory:
-        memory = enter(case, phase, **changes)
+    def forgetful(case: Case, phase: Phase, because: str, **changes: Any) -> Memory:
+        memory = enter(case, phase, because, **changes)
         known = case.memory.counts if phase is Phase.ASLEEP else memory.counts
         return dataclasses.replace(memory, counts=known)
 

@@ -109,6 +109,21 @@ run "warns_of_a_wake_rule_that_would_not_stand_before_the_service_rule" {
   expect_failures = [check.service_rule]
 }
 
+run "warns_of_a_wake_rule_that_a_websocket_rule_puts_behind_the_service_rule" {
+  command = plan
+
+  variables {
+    websocket_rule = true
+  }
+
+  override_data {
+    target = data.aws_lb_listener_rule.service
+    values = { priority = 13 }
+  }
+
+  expect_failures = [check.service_rule]
+}
+
 run "warns_of_a_service_that_the_default_action_serves" {
   command = plan
 

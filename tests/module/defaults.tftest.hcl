@@ -93,7 +93,6 @@ run "alarms_for_people_are_silent_on_silence" {
       for alarm in [
         aws_cloudwatch_metric_alarm.cold_start,
         aws_cloudwatch_metric_alarm.failed_wake,
-        aws_cloudwatch_metric_alarm.handled_errors,
         aws_cloudwatch_metric_alarm.errors,
         aws_cloudwatch_metric_alarm.throttles,
       ] : alarm.treat_missing_data == "notBreaching" && alarm.alarm_actions == toset([aws_sns_topic.this.arn])
@@ -104,6 +103,17 @@ run "alarms_for_people_are_silent_on_silence" {
   assert {
     condition     = aws_cloudwatch_metric_alarm.cold_start.threshold == 60
     error_message = "the cold start is held against its target"
+  }
+}
+
+run "a_silent_tick_is_told_and_a_new_module_is_not" {
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.tick_silent.treat_missing_data == "missing"
+      && aws_cloudwatch_metric_alarm.tick_silent.insufficient_data_actions == toset([aws_sns_topic.this.arn])
+      && aws_cloudwatch_metric_alarm.tick_silent.dimensions == tomap({ RuleName = aws_cloudwatch_event_rule.tick.name })
+    )
+    error_message = "no data is what a silent tick gives, and INSUFFICIENT_DATA is how every alarm begins"
   }
 }
 
@@ -299,7 +309,7 @@ run "outputs_are_of_what_was_made" {
   }
 
   assert {
-    condition     = keys(output.people_alarm_arns) == ["cold_start", "errors", "failed_wake", "handled_errors", "throttles"]
+    condition     = keys(output.people_alarm_arns) == ["cold_start", "errors", "failed_wake", "throttles", "tick_silent"]
     error_message = "each alarm for people, by what it watches"
   }
 }

@@ -101,9 +101,16 @@ def states(scratch: Path) -> dict[str, dict[str, Any]]:
     for name, block in blocks().items():
         (scratch / name).mkdir()
         (scratch / name / "main.tf").write_text(completed(block))
+        (scratch / name / "logo.svg").write_text("<svg/>")  # docs/page.md reads one
     inputs = {**{name: {} for name in ("several", *blocks())}, **EXAMPLES}
     calls = [_call(name, given) for name, given in inputs.items()]
     (scratch / "main.tf").write_text("\n".join(calls))
+    modules = state_of(scratch)["child_modules"]
+    return {module["address"].removeprefix("module."): module for module in modules}
+
+
+def state_of(scratch: Path) -> dict[str, Any]:
+    """The root module of a configuration two folders below the repository, once it was applied."""
     shutil.copy(ROOT / "versions.tf", scratch)  # the provider that is mocked has to be the root's
     mocks = 'mock_provider "aws" {\n  source = "../../tests/module/mocks"\n}\n'
     (scratch / "tests").mkdir()
@@ -111,8 +118,8 @@ def states(scratch: Path) -> dict[str, dict[str, Any]]:
     terraform(scratch, "init", "-backend=false", "-no-color")
     told = terraform(scratch, "test", "-verbose", "-json")
     (line,) = [line for line in told if '"type":"test_state"' in line]
-    modules = json.loads(line)["test_state"]["root_module"]["child_modules"]
-    return {module["address"].removeprefix("module."): module for module in modules}
+    root: dict[str, Any] = json.loads(line)["test_state"]["root_module"]
+    return root
 
 
 def inventory(state: dict[str, Any]) -> str:

@@ -133,6 +133,53 @@ run "heartbeat_rule_takes_posts_only" {
   }
 }
 
+run "websocket_rule_stands_before_the_wake_rule_and_leads_to_the_service" {
+  variables {
+    conditions     = { hosts = ["a.example.com"], paths = ["/app/*"] }
+    websocket_rule = true
+  }
+
+  assert {
+    condition = (
+      aws_lb_listener_rule.websocket[0].priority == 12
+      && aws_lambda_function.this.environment[0].variables.RULE_PRIORITY == "13"
+      && aws_lambda_function.this.environment[0].variables.OWN_RULE_ARNS == join(",", [
+        aws_lb_listener_rule.control[0].arn, aws_lb_listener_rule.heartbeat[0].arn, aws_lb_listener_rule.websocket[0].arn,
+      ])
+    )
+    error_message = "it takes the wake rule's number, which goes one further, and the function knows it for its own"
+  }
+
+  assert {
+    condition     = one(aws_lb_listener_rule.websocket[0].action).target_group_arn == var.target_group_arn
+    error_message = "it leads where the service rule does"
+  }
+
+  assert {
+    condition = (
+      flatten([for condition in aws_lb_listener_rule.websocket[0].condition : [for host in condition.host_header : tolist(host.values)]]) == ["a.example.com"]
+      && flatten([for condition in aws_lb_listener_rule.websocket[0].condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]) == ["/app/*"]
+      && flatten([for condition in aws_lb_listener_rule.websocket[0].condition : [for header in condition.http_header : [header.http_header_name, tolist(header.values)]]]) == ["Upgrade", "websocket"]
+    )
+    error_message = "it takes the service's upgrades and nothing else"
+  }
+}
+
+run "no_websocket_rule_on_the_alarm_path" {
+  variables {
+    wake_path         = "alarm"
+    service_rule_arn  = null
+    rule_priority     = null
+    load_balancer_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/other/9999999999999999"
+    websocket_rule    = true
+  }
+
+  assert {
+    condition     = length(aws_lb_listener_rule.websocket) == 0
+    error_message = "on the alarm path the service's own rule has every upgrade"
+  }
+}
+
 run "heartbeat_below_the_control_path_needs_no_rule" {
   variables {
     heartbeat  = { path = "/.warmkeeper/heartbeat" }
@@ -224,7 +271,9 @@ run "emails_are_subscribed" {
 
 run "dashboard_is_made_on_demand" {
   variables {
-    dashboard_enabled = true
+    dashboard_enabled   = true
+    task_price_per_hour = 0.1
+    awake_count         = 2
   }
 
   assert {
@@ -232,19 +281,13 @@ run "dashboard_is_made_on_demand" {
     error_message = "the URL opens it"
   }
 
+  # What is in it, and whether CloudWatch takes it: tests/module/test_dashboard.py.
   assert {
-    condition     = length(jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets) == 8
-    error_message = "alarms, six graphs, decisions"
-  }
-
-  # Widgets that overlap are refused by nobody and read by nobody.
-  assert {
-    condition = alltrue([
-      for widget in jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets : widget.x + widget.width <= 24
-      ]) && 8 == length(distinct([
-        for widget in jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets : "${widget.x},${widget.y}"
-    ]))
-    error_message = "each widget has a place of its own"
+    condition = anytrue([
+      for widget in jsondecode(aws_cloudwatch_dashboard.this[0].dashboard_body).widgets :
+      strcontains(lookup(widget.properties, "title", ""), "at 0.2 USD for an hour asleep")
+    ])
+    error_message = "an hour asleep saves two tasks of 0.10 USD"
   }
 }
 
@@ -263,15 +306,17 @@ run "numbers_reach_the_function" {
     wake_confirmation         = "browser"
     cors_allowed_origins      = ["https://app.example.com", "*"]
     restore_on_destroy        = false
+    transition_notices        = false
     control_path              = "/-/keeper"
     memory_size               = 1024
     log_retention_days        = 30
+    page                      = { accent = "#0055aa", accent_dark = "#88bbff", texts = { de = { wake = "Wecken" } } }
   }
 
   assert {
     condition = {
       for key, value in aws_lambda_function.this.environment[0].variables : key => value
-      if contains(["IDLE_MINUTES", "LINGER_SECONDS", "MIN_AWAKE_MINUTES", "AWAKE_COUNT", "COLD_START_TARGET_SECONDS", "WAKE_DEADLINE_SECONDS", "HOLD_SECONDS", "HOLD_LIMIT", "WAITING_STATUS_CODE", "WAKE_CONFIRMATION", "CORS_ALLOWED_ORIGINS", "RESTORE_ON_DESTROY", "CONTROL_PATH"], key)
+      if contains(["IDLE_MINUTES", "LINGER_SECONDS", "MIN_AWAKE_MINUTES", "AWAKE_COUNT", "COLD_START_TARGET_SECONDS", "WAKE_DEADLINE_SECONDS", "HOLD_SECONDS", "HOLD_LIMIT", "WAITING_STATUS_CODE", "WAKE_CONFIRMATION", "CORS_ALLOWED_ORIGINS", "RESTORE_ON_DESTROY", "TRANSITION_NOTICES", "CONTROL_PATH"], key)
       } == {
       IDLE_MINUTES              = "10"
       LINGER_SECONDS            = "90"
@@ -285,6 +330,7 @@ run "numbers_reach_the_function" {
       WAKE_CONFIRMATION         = "browser"
       CORS_ALLOWED_ORIGINS      = "https://app.example.com,*"
       RESTORE_ON_DESTROY        = "false"
+      TRANSITION_NOTICES        = "false"
       CONTROL_PATH              = "/-/keeper"
     }
     error_message = "as text, under the names that the function reads"
@@ -298,6 +344,18 @@ run "numbers_reach_the_function" {
   assert {
     condition     = aws_cloudwatch_metric_alarm.idle.evaluation_periods == 10 && aws_cloudwatch_metric_alarm.idle.threshold == 3 && aws_cloudwatch_metric_alarm.cold_start.threshold == 45
     error_message = "the alarms follow"
+  }
+
+  assert {
+    condition = jsondecode(jsondecode(aws_dynamodb_table_item.settings.item).body.S).page == {
+      title         = "web"
+      accent        = "#0055aa"
+      accent_dark   = "#88bbff"
+      logo_data_uri = null
+      texts         = { de = { wake = "Wecken" } }
+      html          = null
+    }
+    error_message = "the page is in the settings, with the name for a title"
   }
 
   assert {
@@ -319,7 +377,7 @@ run "tags_are_on_what_can_carry_them" {
           aws_lambda_function.this.tags, aws_iam_role.this.tags, aws_cloudwatch_log_group.this.tags,
           aws_dynamodb_table.this.tags, aws_sns_topic.this.tags, aws_cloudwatch_event_rule.tick.tags,
           aws_cloudwatch_metric_alarm.idle.tags, aws_cloudwatch_metric_alarm.cold_start.tags,
-          aws_cloudwatch_metric_alarm.failed_wake.tags, aws_cloudwatch_metric_alarm.handled_errors.tags,
+          aws_cloudwatch_metric_alarm.failed_wake.tags, aws_cloudwatch_metric_alarm.tick_silent.tags,
           aws_cloudwatch_metric_alarm.errors.tags, aws_cloudwatch_metric_alarm.throttles.tags,
         ],
         aws_lb_listener_rule.control[*].tags, aws_lb_listener_rule.heartbeat[*].tags,

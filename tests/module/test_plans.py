@@ -17,6 +17,7 @@ NAMED_BY = {
     "aws_cloudwatch_event_rule": "name",
     "aws_cloudwatch_log_group": "name",
     "aws_cloudwatch_metric_alarm": "alarm_name",
+    "aws_cloudwatch_query_definition": "name",
     "aws_dynamodb_table": "name",
     "aws_iam_role": "name",
     "aws_lambda_function": "function_name",
@@ -64,6 +65,6 @@ def test_two_instances_on_one_listener_share_no_name_and_no_rule_number(
 ) -> None:
     found = [r for r in plans.resources(states["several"]) if r["mode"] == "managed"]
     names = [(r["type"], r["values"][NAMED_BY[r["type"]]]) for r in found if r["type"] in NAMED_BY]
-    assert len(names) == len(set(names)) == 2 * (1 + 3 + 1 + 6 + 1 + 1 + 1 + 2 + 1)
+    assert len(names) == len(set(names)) == 2 * (1 + 3 + 1 + 6 + 4 + 1 + 1 + 1 + 2 + 1)
     rules = [r for r in found if r["type"] == "aws_lb_listener_rule" and r["name"] != "wake"]
     assert sorted(rule["values"]["priority"] for rule in rules) == [87, 88, 97, 98]

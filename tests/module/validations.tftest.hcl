@@ -30,9 +30,10 @@ run "refuses_one_thing_given_for_another" {
     notification_emails = ["nobody"]
     log_retention_days  = 10
     kms_key_arn         = "alias/aws/sns"
+    page                = { logo_data_uri = "https://example.com/logo.png" }
   }
 
-  expect_failures = [var.name, var.cluster_name, var.service_name, var.target_group_arn, var.service_rule_arn, var.load_balancer_arn, var.control_path, var.heartbeat, var.notification_emails, var.log_retention_days, var.kms_key_arn]
+  expect_failures = [var.name, var.cluster_name, var.service_name, var.target_group_arn, var.service_rule_arn, var.load_balancer_arn, var.control_path, var.heartbeat, var.notification_emails, var.log_retention_days, var.kms_key_arn, var.page]
 }
 
 run "refuses_a_url_given_for_a_host" {
@@ -57,9 +58,11 @@ run "refuses_numbers_below_their_limit" {
     linger_seconds        = 29
     memory_size           = 128
     log_retention_days    = 0
+    page                  = { accent = "#0055aa", accent_dark = "#0055aa" } # the luminance of the second
+    task_price_per_hour   = -0.01
   }
 
-  expect_failures = [var.rule_priority, var.awake_count, var.hold_seconds, var.wake_deadline_seconds, var.idle_minutes, var.linger_seconds, var.memory_size, var.log_retention_days]
+  expect_failures = [var.rule_priority, var.awake_count, var.hold_seconds, var.wake_deadline_seconds, var.idle_minutes, var.linger_seconds, var.memory_size, var.log_retention_days, var.page, var.task_price_per_hour]
 }
 
 run "refuses_numbers_above_their_limit" {
@@ -73,9 +76,11 @@ run "refuses_numbers_above_their_limit" {
     idle_minutes          = 1441
     linger_seconds        = 3601
     memory_size           = 10241
+    page                  = { accent = "#00aa55", accent_dark = "#66cccc" } # the luminance of the first
+    task_price_per_hour   = 100.01
   }
 
-  expect_failures = [var.rule_priority, var.awake_count, var.hold_seconds, var.wake_deadline_seconds, var.idle_minutes, var.linger_seconds, var.memory_size]
+  expect_failures = [var.rule_priority, var.awake_count, var.hold_seconds, var.wake_deadline_seconds, var.idle_minutes, var.linger_seconds, var.memory_size, var.page, var.task_price_per_hour]
 }
 
 run "refuses_fractions" {
@@ -237,9 +242,10 @@ run "refuses_names_and_paths_one_character_too_long" {
     name         = "abcdefghijklmnopqrstuvwxy"
     control_path = "/${join("", [for _ in range(100) : "a"])}"
     heartbeat    = { path = "/${join("", [for _ in range(128) : "a"])}" }
+    page         = { html = "{{refresh_seconds}}${join("", [for n in range(300) : join("", [for m in range(100) : "0123456789"])])}" }
   }
 
-  expect_failures = [var.name, var.control_path, var.heartbeat]
+  expect_failures = [var.name, var.control_path, var.heartbeat, var.page]
 }
 
 run "refuses_a_path_pattern_one_character_too_long" {
@@ -259,9 +265,10 @@ run "refuses_names_and_paths_that_end_wrongly" {
     name         = "web-"
     control_path = "/keeper/"
     heartbeat    = { path = "/health*" }
+    page         = { title = "Web " }
   }
 
-  expect_failures = [var.name, var.control_path, var.heartbeat]
+  expect_failures = [var.name, var.control_path, var.heartbeat, var.page]
 }
 
 run "refuses_paths_that_begin_wrongly" {
@@ -270,9 +277,10 @@ run "refuses_paths_that_begin_wrongly" {
   variables {
     control_path = "keeper"
     heartbeat    = { path = "health" }
+    page         = { accent = "0055aa", accent_dark = "66cccc" }
   }
 
-  expect_failures = [var.control_path, var.heartbeat]
+  expect_failures = [var.control_path, var.heartbeat, var.page]
 }
 
 run "refuses_a_path_pattern_that_begins_wrongly" {
@@ -280,9 +288,10 @@ run "refuses_a_path_pattern_that_begins_wrongly" {
 
   variables {
     conditions = { paths = ["app/*"] }
+    page       = { texts = { "1de" = { wake = "Wecken" } } }
   }
 
-  expect_failures = [var.conditions]
+  expect_failures = [var.conditions, var.page]
 }
 
 run "refuses_a_control_path_that_is_everything" {
@@ -300,9 +309,10 @@ run "refuses_an_unknown_wake_path" {
 
   variables {
     wake_path = "dns"
+    page      = { texts = { de = { wake_it = "Wecken" } } }
   }
 
-  expect_failures = [var.wake_path]
+  expect_failures = [var.wake_path, var.page]
 }
 
 run "refuses_the_listener_path_without_a_rule_and_a_number" {
@@ -321,9 +331,10 @@ run "refuses_the_alarm_path_without_a_load_balancer" {
 
   variables {
     wake_path = "alarm"
+    page      = { accent = "#0055aa" }
   }
 
-  expect_failures = [var.load_balancer_arn]
+  expect_failures = [var.load_balancer_arn, var.page]
 }
 
 run "refuses_no_path_at_all" {
@@ -331,9 +342,10 @@ run "refuses_no_path_at_all" {
 
   variables {
     conditions = { paths = [] }
+    page       = { html = "<h1>{{title}}</h1>" }
   }
 
-  expect_failures = [var.conditions]
+  expect_failures = [var.conditions, var.page]
 }
 
 run "refuses_a_rule_with_six_values" {
@@ -387,6 +399,124 @@ run "refuses_five_wildcards_beside_the_control_rules_own" {
   expect_failures = [var.conditions]
 }
 
+run "refuses_a_class_that_is_no_word" {
+  command = plan
+
+  variables {
+    wake_policy = { ignore_also = [{ class = "Our monitors", paths = ["/ping"] }] }
+  }
+
+  expect_failures = [var.wake_policy]
+}
+
+run "refuses_an_unknown_answer" {
+  command = plan
+
+  variables {
+    wake_policy = { ignore_also = [{ class = "ours", answer = "418", paths = ["/ping"] }] }
+  }
+
+  expect_failures = [var.wake_policy]
+}
+
+run "refuses_a_rule_that_would_match_everybody" {
+  command = plan
+
+  variables {
+    wake_policy = { ignore = [{ class = "everybody" }] }
+  }
+
+  expect_failures = [var.wake_policy]
+}
+
+run "refuses_a_method_in_small_letters" {
+  command = plan
+
+  variables {
+    wake_policy = { ignore_also = [{ class = "ours", methods = ["get"] }] }
+  }
+
+  expect_failures = [var.wake_policy]
+}
+
+run "refuses_an_ignored_path_that_begins_nowhere" {
+  command = plan
+
+  variables {
+    wake_policy = { ignore_also = [{ class = "ours", paths = ["ping", ""] }] }
+  }
+
+  expect_failures = [var.wake_policy]
+}
+
+run "refuses_a_user_agent_that_is_part_of_every_other" {
+  command = plan
+
+  variables {
+    wake_policy = { ignore = [{ class = "ours", user_agents = ["   "] }] }
+  }
+
+  expect_failures = [var.wake_policy]
+}
+
+run "refuses_an_address_that_is_no_range" {
+  command = plan
+
+  variables {
+    wake_policy = { ignore_also = [{ class = "ours", source_ranges = ["203.0.113.7"] }] }
+  }
+
+  expect_failures = [var.wake_policy]
+}
+
+run "accepts_ranges_of_both_kinds_and_a_policy_without_a_rule" {
+  command = plan
+
+  variables {
+    wake_policy = {
+      ignore      = []
+      ignore_also = [{ class = "office-monitors", answer = "wake", methods = ["M-SEARCH"], paths = ["*"], user_agents = ["abc"], source_ranges = ["203.0.113.0/24", "2001:db8::/32"] }]
+    }
+  }
+
+  assert {
+    condition     = join(" ", [for rule in jsondecode(local.settings).wake_policy : "${rule.class}:${rule.answer}"]) == "checkers:asleep office-monitors:wake"
+    error_message = "the checkers come first, then one's own, and nothing is added"
+  }
+}
+
+run "refuses_five_values_beside_an_upgrade" {
+  command = plan
+
+  variables {
+    conditions     = { hosts = ["a.example.com", "b.example.com"], paths = ["/a", "/b", "/c"] }
+    websocket_rule = true
+  }
+
+  expect_failures = [var.websocket_rule]
+}
+
+run "refuses_a_rule_number_that_leaves_no_place_for_the_websocket_rule" {
+  command = plan
+
+  variables {
+    rule_priority  = 49997
+    websocket_rule = true
+  }
+
+  expect_failures = [var.rule_priority]
+}
+
+run "accepts_the_limits_with_a_websocket_rule" {
+  command = plan
+
+  variables {
+    conditions     = { hosts = ["a.example.com", "b.example.com"], paths = ["/a", "/b"] }
+    rule_priority  = 49996
+    websocket_rule = true
+  }
+}
+
 run "accepts_the_lower_limits" {
   command = plan
 
@@ -403,6 +533,8 @@ run "accepts_the_lower_limits" {
     min_awake_minutes         = 4
     memory_size               = 256
     log_retention_days        = 1
+    page                      = { title = "W", accent = "#000000", accent_dark = "#ffffff", texts = { fr = {} } }
+    task_price_per_hour       = 0
   }
 }
 
@@ -421,5 +553,7 @@ run "accepts_the_upper_limits" {
     linger_seconds            = 3600
     memory_size               = 10240
     log_retention_days        = 3653
+    page                      = { accent = "#4d9200", accent_dark = "#ff0000", texts = { "zh-Hant-TW" = { wake = "喚醒" } } }
+    task_price_per_hour       = 100
   }
 }

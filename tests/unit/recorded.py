@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,14 @@ def state(world: World) -> tuple[object, ...]:
         list(world.calls),
         list(world.notices),
     )
+
+
+def counted(world: World) -> dict[str, int]:
+    """The metrics of a refusal: asleep nothing is written."""
+    return {} if world.phase() == "asleep" else {"Refused": 1}
+
+
+def told_already(world: World) -> None:
+    """As if somebody had been told a moment ago that heartbeats are refused."""
+    aws = world.aws()
+    aws.write_memory(replace(aws.read_memory(), told={"beats-refused": world.time}))

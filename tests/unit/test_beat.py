@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -93,6 +96,15 @@ def test_a_connection_that_stays_open_is_activity_without_any_new_request() -> N
     assert activity(Reading(1, None), Reading(1, None))
 
 
+def test_where_caddy_counts_by_host_each_host_counts() -> None:
+    by_host = """\
+caddy_http_requests_total{handler="subroute",host="a.example",server="srv0"} 7
+caddy_http_requests_total{handler="reverse_proxy",host="a.example",server="srv0"} 6
+caddy_http_requests_total{handler="subroute",host="b.example",server="srv0"} 2
+"""
+    assert total_requests(by_host) == 9
+
+
 def test_options_come_before_the_environment() -> None:
     environment = {
         "BEAT_URL": "http://a.example/health",
@@ -141,6 +153,25 @@ def test_a_wrong_setting_is_named(
     with pytest.raises(SettingsError) as refused:
         settings_from(arguments, environment)
     assert named in str(refused.value)
+
+
+UNIT = Path(__file__).resolve().parents[2] / "examples" / "staging" / "caddy" / "beat.service"
+
+
+def test_the_unit_says_who_runs_what_with_which_settings_and_when_again() -> None:
+    said = dict(re.findall(r"^(\w+)=(.*)$", UNIT.read_text(), re.MULTILINE))
+    assert said["ExecStart"] == "/usr/bin/python3 /usr/local/lib/warmkeeper/beat.py"
+    assert said["EnvironmentFile"] == "/etc/warmkeeper/beat.env"
+    assert (said["DynamicUser"], said["CapabilityBoundingSet"]) == ("yes", "")
+    assert (said["Restart"], said["RestartPreventExitStatus"]) == ("on-failure", "2")
+
+
+def test_systemd_finds_nothing_wrong_in_the_unit() -> None:
+    if shutil.which("systemd-analyze") is None or not Path("/usr/bin/python3").exists():
+        return  # no machine for it; what the program needs is in the test above
+    verify = ["systemd-analyze", "verify", str(UNIT)]
+    verified = subprocess.run(verify, capture_output=True, text=True, timeout=60, check=False)
+    assert (verified.returncode, verified.stdout + verified.stderr) == (0, "")
 
 
 def test_a_secret_that_cannot_be_a_token_is_not_repeated() -> None:

@@ -144,7 +144,7 @@ def test_the_log_costs_what_it_takes_in_and_keeps() -> None:
 def test_the_table_costs_its_reads_and_is_refused_when_it_is_paid_by_the_hour() -> None:
     paid = {"billing_mode": "PAY_PER_REQUEST"}
     found = bill(TICK, ("aws_dynamodb_table", "this", paid))["DynamoDB"]
-    assert found == (0.0438 + 61 * 10 * 4 * 1e-6, 0.0438)
+    assert found == (0.0876 + 61 * 12 * 5 * 1e-6, 0.0876)
     with pytest.raises(cost.CostError, match="PAY_PER_REQUEST"):
         bill(("aws_dynamodb_table", "this", {"billing_mode": "PROVISIONED"}))
 

@@ -443,3 +443,24 @@ def test_whatever_happened_a_client_that_keeps_asking_is_served(
     assert world.desired > 0
     assert not world.rule_up
     assert any(world.healthy(task) for task in world.running())
+
+
+@given(observations(), st.floats(0, 1))
+def test_a_way_out_that_needs_nothing_is_one_that_the_ticks_take_and_not_before(
+    seen: Observation, share: float
+) -> None:
+    tick = Signal(Kind.TICK)
+    for way in wk.ways_out(seen, CONFIG, NOW):
+        assert way.at_earliest >= NOW
+        if way.needs:
+            continue
+        before = NOW + share * (way.at_earliest - NOW - 1)
+        if before > NOW:
+            decided = wk.decide(seen, tick, CONFIG, before).memory or seen.memory
+            assert decided.phase is seen.memory.phase
+        later = seen
+        for _ in range(10):
+            later = wk.afterwards(later, wk.decide(later, tick, CONFIG, way.at_earliest))
+            if later.memory.phase is way.phase:
+                break
+        assert later.memory.phase is way.phase

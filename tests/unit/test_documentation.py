@@ -17,6 +17,7 @@ from tools import terraform_docs
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 OPERATING = ROOT / "docs" / "operating.md"
+METRICS = ROOT / "docs" / "metrics.md"
 CHANGELOG = ROOT / "CHANGELOG.md"
 LOCAL_CLOUD = ROOT / "tests" / "localcloud" / "README.md"
 DOCUMENTS = [README, CHANGELOG, LOCAL_CLOUD, *sorted((ROOT / "docs").rglob("*.md"))]
@@ -164,8 +165,8 @@ def test_every_command_is_documented_with_a_line_that_invokes_it() -> None:
 
 def test_every_notice_that_needs_attention_is_one_that_the_warmkeeper_gives() -> None:
     source = (ROOT / "lambda" / "warmkeeper.py").read_text()
-    told = re.findall(r"^\| `needs attention: (.+?)(?: \.\.\.)?` \|", prose(OPERATING), re.M)
-    assert len(told) == 6
+    told = re.findall(r"\| `needs attention: (.+?)(?: \.\.\.)?` \|", prose(OPERATING))
+    assert len(told) == len(wk.TROUBLES)
     assert [what for what in told if f'"{what}"' not in source] == []
 
 
@@ -174,17 +175,20 @@ def test_every_alarm_is_documented() -> None:
         r'alarm_name += "\$\{var\.name\}-([a-z-]+)"', (ROOT / "alarms.tf").read_text()
     )
     assert alarms
-    rows = re.findall(r"^\| `([a-z-]+)` \|", prose(OPERATING), re.M)
+    section = prose(OPERATING).partition("\n## Alarms\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([a-z-]+)` \|", section, re.M)
     assert {"idle", "wake", *alarms} == set(rows)
 
 
-def test_every_metric_is_documented() -> None:
-    source = (ROOT / "lambda" / "warmkeeper.py").read_text()
-    counted = re.findall(r"self\.metrics\((\w+)=", source)
-    decided = re.findall(r'metrics=\{"(\w+)":', source)
-    assert counted
-    assert decided
-    assert [name for name in {*counted, *decided} if f"`{name}`" not in prose(OPERATING)] == []
+def test_every_metric_is_documented_with_its_unit() -> None:
+    section = prose(METRICS).partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (\w+)", section, re.M)
+    assert dict(rows) == wk.UNITS
+
+
+def test_every_field_of_a_wake_in_the_log_is_documented() -> None:
+    section = prose(METRICS).partition("\n## Log fields\n")[2]
+    assert [name for name in wk.ENDS if f"`{name}`" not in section] == []
 
 
 def test_every_output_that_the_operating_guide_names_exists() -> None:

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from warmkeeper import Kind
 
 from tests import figures
-from tests.unit.recorded import EVENTS, log_lines, metrics, state
+from tests.unit.recorded import EVENTS, counted, log_lines, metrics, state
 from tests.unit.world import ENVIRONMENT, WAKE_ALARM, World
 
 TRIES = int(os.environ.get("FUZZ", "10000"))
@@ -210,7 +210,7 @@ def hear(phase: str, event: Any) -> str:
             why = ""
     if why:
         assert state(outside) == before
-        assert metrics(output.getvalue()) == {"Refused": 1}
+        assert metrics(output.getvalue()) == counted(outside)
         line = log_lines(output.getvalue())[0]
         assert (line["message"], line["reason"]) == ("refused", why)
     assert '"unforeseen"' not in output.getvalue(), output.getvalue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes, urljoin, urlsplit
 
@@ -14,7 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from warmkeeper import Kind, Phase
 
-from tests.unit.recorded import headers_of, log_lines, metrics, recorded, request, state
+from tests.unit.recorded import (
+    counted,
+    headers_of,
+    log_lines,
+    metrics,
+    recorded,
+    request,
+    state,
+    told_already,
+)
 from tests.unit.world import (
     CONTROL_GROUP,
     ENVIRONMENT,
@@ -127,6 +137,24 @@ def test_a_part_of_a_page_gets_its_503_at_once(headers: dict[str, str]) -> None:
     assert int(headers_of(answer)["retry-after"]) > 0
     assert headers_of(answer)["content-type"] == "application/problem+json"
     assert world.time == began
+
+
+@pytest.mark.parametrize("kind", ["application/grpc", "application/grpc+proto"])
+def test_a_grpc_call_wakes_and_gets_the_status_that_it_may_try_again_never_a_redirect(
+    kind: str,
+) -> None:
+    headers = {"content-type": kind, "te": "trailers", "user-agent": "grpc-go/1.75.0"}
+    for world in (asleep(), drowsy()):
+        began = world.time
+        answer = ask(world, "POST", "/shop.Cart/Add", headers=headers)
+        assert answer["statusCode"] == 503
+        assert world.time == began
+        assert world.phase() in (Phase.WAKING, Phase.AWAKE)
+
+
+def test_grpc_in_a_browser_is_a_call_like_any_other() -> None:
+    headers = {"content-type": "application/grpc-web+proto", "sec-fetch-mode": "cors"}
+    assert ask(asleep(), "POST", "/shop.Cart/Add", headers=headers)["statusCode"] == 307
 
 
 @pytest.mark.parametrize("accept", ["*/*", ""])
@@ -709,7 +737,44 @@ def test_the_page_is_filled_in() -> None:
     assert "{{" not in text
     assert "<h1>staging</h1>" in text
     assert 'data-status="/.warmkeeper/status"' in text
-    assert 'data-estimate="60"' in text
+
+
+def test_the_page_is_in_the_language_that_is_asked_for_and_caches_are_told() -> None:
+    answer = ask(asleep(), headers={**NAVIGATION, "accept-language": "de, fr;q=0.8, en;q=0.5"})
+    assert '<html lang="fr"' in answer["body"]
+    assert "Accept-Language" in headers_of(answer)["vary"]
+
+
+@pytest.mark.parametrize(("confirmation", "expected"), [("request", "false"), ("browser", "true")])
+def test_the_page_is_told_whether_it_has_to_wake_the_service(
+    confirmation: str, expected: str
+) -> None:
+    text, _ = page(asleep(WAKE_CONFIRMATION=confirmation))
+    assert f'data-confirm="{expected}"' in text
+
+
+@pytest.mark.parametrize("path", EVIL)
+def test_without_a_script_the_page_loads_the_url_that_was_asked_for_and_no_other(path: str) -> None:
+    # not the page's own URL: with a fragment in it, a browser only jumps to that
+    query = {"q": ["a b", '"><script>alert(1)</script>']}
+    answer = ask(asleep(), path=path, query=query, headers=NAVIGATION)
+    (url,) = re.findall(r'<meta http-equiv="refresh" content="5; url=([^"<>]+)">', answer["body"])
+    sent = urlsplit(urljoin("https://app.example.com/", as_a_browser(html.unescape(url))))
+    assert sent.netloc == "app.example.com"
+    assert unquote_to_bytes(sent.query) == b'q=a b&q="><script>alert(1)</script>'
+
+
+@pytest.mark.parametrize("lang", ["en", "fr"])
+@pytest.mark.parametrize("make", [asleep, broken])
+def test_the_page_that_is_sent_is_below_10_kb_with_the_longest_name_and_path(
+    lang: str, make: Callable[..., World]
+) -> None:
+    world = make()
+    world.environment |= {"NAME": "n" * 24, "CONTROL_PATH": "/" + "c" * 99}
+    world.time += 1e6  # the longest numbers
+    sent = ask(world, headers={**NAVIGATION, "accept-language": lang})["body"].encode()
+    assert f'<html lang="{lang}"'.encode() in sent
+    assert len(sent) < 10_000
 
 
 def test_the_page_takes_its_title_from_the_settings_and_escapes_it() -> None:
@@ -752,8 +817,9 @@ def test_the_page_of_a_service_that_cannot_start_looks_again_only_after_the_back
     world = broken()
     text, headers = page(world)
     assert headers["retry-after"] == "50"
-    assert 'content="50"' in text
-    assert "cannot be started" in text
+    assert 'content="50; url=/api/things"' in text
+    assert "It could not be started." in text
+    assert "It was not ready in time." in text
 
 
 # --- the control path --------------------------------------------------------------------------
@@ -855,7 +921,7 @@ def test_a_target_group_that_is_not_ours_is_refused(capsys: pytest.CaptureFixtur
     before = state(world)
     capsys.readouterr()
     assert ask(world, group=SERVICE_GROUP)["statusCode"] == 403
-    assert metrics(capsys.readouterr().out) == {"Refused": 1}
+    assert metrics(capsys.readouterr().out) == counted(world)
     assert state(world) == before
 
 
@@ -878,7 +944,8 @@ def test_an_active_beat_is_counted_and_holds_awake(
     capsys.readouterr()
     answer = beat(world, path=path)
     assert answer["statusCode"] == 200
-    assert json.loads(answer["body"]) == {"phase": "awake", "counted": True}
+    told = {"phase": "awake", "counted": True, "holds_seconds": 300}
+    assert json.loads(answer["body"]) == told
     assert world.memory.beat == world.time
     assert metrics(capsys.readouterr().out) == {"Beats": 1}
 
@@ -892,7 +959,8 @@ def test_a_beat_without_activity_counts_for_nothing(
     before = state(world)
     capsys.readouterr()
     answer = beat(world, body)
-    assert json.loads(answer["body"]) == {"phase": "awake", "counted": False}
+    told = {"phase": "awake", "counted": False, "holds_seconds": 300}
+    assert json.loads(answer["body"]) == told
     assert state(world) == before
     assert metrics(capsys.readouterr().out) == {}
 
@@ -963,11 +1031,12 @@ def test_without_the_right_token_a_beat_is_401_and_does_nothing(
     authorization: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world = asleep(**TOKEN)
+    told_already(world)
     before = state(world)
     capsys.readouterr()
     answer = beat(world, authorization=authorization) if authorization else beat(world)
     assert answer["statusCode"] == 401
-    assert metrics(capsys.readouterr().out) == {"Refused": 1}
+    assert metrics(capsys.readouterr().out) == {}
     assert state(world) == before
 
 
@@ -1091,4 +1160,9 @@ def test_a_metric_line_is_well_formed_embedded_metric_format(
         for metric in space["Metrics"]:
             assert isinstance(line[metric["Name"]], int | float)
             units[metric["Name"]] = metric["Unit"]
-    assert units == {"Wakes": "Count", "ColdStartSeconds": "Seconds"}
+    assert units == {
+        "Wakes": "Count",
+        "MinutesAsleep": "None",
+        "WaitingAnswers": "Count",
+        "ColdStartSeconds": "Seconds",
+    }

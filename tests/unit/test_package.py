@@ -17,8 +17,8 @@ def test_the_committed_package_is_what_the_sources_make() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_the_package_holds_the_program_and_the_page_alone() -> None:
+def test_the_package_holds_the_program_the_page_and_its_texts_alone() -> None:
     with zipfile.ZipFile(PACKAGE) as package:
-        assert package.namelist() == ["warmkeeper.py", "page.html"]
+        assert package.namelist() == ["warmkeeper.py", "page.html", "texts.json"]
         for name in package.namelist():
             assert package.read(name) == (PACKAGE.parent / name).read_bytes()

@@ -15,6 +15,7 @@ from tests.unit.test_phases import asleep, awake, drowsy, follow, waking
 from tests.unit.world import BALANCING, CONTROL_RULE, SERVICE_RULE, WAKE_RULE, World
 
 FOREIGN = f"{BALANCING}:listener-rule/app/staging/a1/l1/r-foreign"
+WEBSOCKET_RULE = f"{BALANCING}:listener-rule/app/staging/a1/l1/r-websocket"
 NEW_WAKE_RULE = f"{BALANCING}:listener-rule/app/staging/a1/l1/r-wake-2"
 UPDATE = {"command": "terraform", "tf": {"action": "update", "prev_input": {}}}
 Trouble = Callable[[World], object]
@@ -161,3 +162,33 @@ def test_when_the_trouble_is_over_it_sleeps_and_wakes_as_ever(phase: Callable[..
     world.signal(Kind.REQUEST)
     follow(world, 20)
     assert world.phase() is Phase.AWAKE
+
+
+@pytest.mark.parametrize(("taken", "stands"), [((), 13), ((13,), 99), ((13, 98), 99)])
+def test_behind_a_websocket_rule_the_wake_rule_stands_wherever_its_number_is_taken(
+    taken: tuple[int, ...], stands: int
+) -> None:
+    world = awake()
+    world.rules[WEBSOCKET_RULE] = 12
+    own = {"OWN_RULE_ARNS": f"{CONTROL_RULE},{WEBSOCKET_RULE}", "RULE_PRIORITY": "13"}
+    world.environment = {**world.environment, **own}
+    world.alarm = "ALARM"
+    take(world, *taken)
+    world.minutes(30)
+    assert world.phase() is Phase.ASLEEP
+    assert wake_rule(world) == stands
+    world.signal(Kind.REQUEST)
+    follow(world, 20)
+    assert world.phase() is Phase.AWAKE
+
+
+def test_a_wake_rule_that_is_up_makes_room_for_a_websocket_rule_of_a_higher_number() -> None:
+    """As where `rule_priority` was changed together with the switch, of a sleeping service."""
+    world = asleep()
+    assert wake_rule(world) == 12
+    world.rules[WEBSOCKET_RULE] = 22
+    own = {"OWN_RULE_ARNS": f"{CONTROL_RULE},{WEBSOCKET_RULE}", "RULE_PRIORITY": "23"}
+    world.environment = {**world.environment, **own}
+    world.invoke(UPDATE)
+    assert wake_rule(world) == 23
+    assert world.phase() is Phase.ASLEEP

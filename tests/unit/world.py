@@ -55,6 +55,7 @@ ENVIRONMENT = {
     "WAKE_DEADLINE_SECONDS": "300",
     "WAKE_BUDGET_PER_HOUR": "4",
     "WAKE_CONFIRMATION": "request",
+    "TRANSITION_NOTICES": "true",
     "HOLD_SECONDS": "25",
     "HOLD_LIMIT": "50",
     "WAITING_STATUS_CODE": "503",
@@ -106,6 +107,7 @@ class World:
     environment: dict[str, str] = field(default_factory=lambda: dict(ENVIRONMENT))
     time: float = 1_800_000_000.0
     boot: float = 10.0
+    stages: dict[str, float] = field(default_factory=dict)  # a task's time -> its share of boot
     doomed: float = 3.0
     desired: int = 1
     exists: bool = True
@@ -120,6 +122,7 @@ class World:
     protected: bool = False
     starts: bool = True
     alarm: str | None = "OK"
+    alarm_since: float = 0.0
     wake_alarm: str = "OK"
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
     rules: dict[str, int] = field(
@@ -129,6 +132,7 @@ class World:
     calls: list[tuple[float, str]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
+    published: list[dict[str, Any]] = field(default_factory=list)  # as it went to SNS
     token: str = "secret"
     reads: list[str] = field(default_factory=list)
     hooks: dict[str, list[Callable[[], object]]] = field(default_factory=dict)
@@ -371,6 +375,9 @@ class Ecs(Client):
         }
         if self.world.time >= task.created + self.world.boot / 2:
             described["connectivityAt"] = moment(task.created + self.world.boot / 2)
+        for name, share in self.world.stages.items():
+            if self.world.time >= task.created + self.world.boot * share:
+                described[name] = moment(task.created + self.world.boot * share)
         if task.stopped is not None:
             described |= {"stoppedAt": moment(task.stopped), "stoppedReason": task.reason}
         return described
@@ -419,14 +426,17 @@ class LoadBalancing(Client):
 class CloudWatch(Client):
     def describe_alarms(self, *, AlarmNames: list[str]) -> dict[str, Any]:
         states = {"staging-idle": self.world.alarm, "staging-wake": self.world.wake_alarm}
+        since = {"StateTransitionedTimestamp": moment(self.world.alarm_since)}
         found = [states[name] for name in AlarmNames]
-        return {"MetricAlarms": [{"StateValue": state} for state in found if state]}
+        return {"MetricAlarms": [{"StateValue": state, **since} for state in found if state]}
 
 
 class Topic(Client):
-    def publish(self, *, Message: str, Subject: str, **_: Any) -> None:
+    def publish(self, *, Message: str, Subject: str, **more: Any) -> None:
+        assert more["MessageStructure"] == "json"
         self.world.subjects.append(Subject)
-        self.world.notices.append(Message)
+        self.world.notices.append(json.loads(Message)["default"])
+        self.world.published.append({"Message": Message, "Subject": Subject, **more})
 
 
 class Parameters(Client):

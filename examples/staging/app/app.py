@@ -1,4 +1,4 @@
-"""A small web application for the staging estate: a page, a JSON endpoint and a slow one.
+"""A small web application for the staging estate: a page, a JSON endpoint, a slow one, a WebSocket.
 
 Standard library only, one thread a request. It listens on PORT (8080 if unset), on every address of
 the task unless HOST names one. On SIGTERM it takes
@@ -7,10 +7,13 @@ no more connections, lets the requests under way end, and goes.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import platform
 import signal
+import struct
 import threading
 import time
 from datetime import UTC, datetime
@@ -20,6 +23,9 @@ from urllib.parse import parse_qs, urlsplit
 BOOTED = time.time()
 LONGEST_SECONDS = 900.0
 LAST_WORD_SECONDS = 25.0  # ECS kills a task 30 s after SIGTERM
+LONGEST_MESSAGE_BYTES = 65_535
+TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA  # https://www.rfc-editor.org/rfc/rfc6455#section-5.2
+WEBSOCKET = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # section 1.3
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -78,8 +84,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answers one request; 404 to a path that is none of ours."""
+        url = urlsplit(self.path)
+        if url.path == "/live":
+            self._live()
+            return
         with UNDER_WAY:
-            url = urlsplit(self.path)
             if url.path == "/":
                 self._send(200, "text/html; charset=utf-8", PAGE.encode())
             elif url.path == "/healthz":
@@ -133,6 +142,46 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(min(1.0, left))
         self._chunk("done\n")
         self.wfile.write(b"0\r\n\r\n")
+
+    def _live(self) -> None:
+        """A WebSocket that says back what it is told. On SIGTERM nobody waits for its end."""
+        key = self.headers.get("Sec-WebSocket-Key")
+        if self.headers.get("Upgrade", "").lower() != "websocket" or not key:
+            self._send_json(426, {"error": "open a WebSocket here"})
+            return
+        digest = hashlib.sha1((key + WEBSOCKET).encode(), usedforsecurity=False).digest()
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", base64.b64encode(digest).decode())
+        self.end_headers()
+        self.close_connection = True
+        while frame := self._frame():
+            opcode, data = frame
+            if opcode == CLOSE:
+                self._send_frame(CLOSE, data[:2])
+                return
+            if opcode in (TEXT, PING):
+                self._send_frame(PONG if opcode == PING else TEXT, data)
+
+    def _frame(self) -> tuple[int, bytes] | None:
+        """Opcode and data of the next frame; None at the end, and for one that is too long."""
+        head = self.rfile.read(2)
+        if len(head) < 2:
+            return None
+        length = head[1] & 0x7F
+        if length > 125:
+            wide = self.rfile.read(2)
+            length = struct.unpack("!H", wide)[0] if length == 126 else LONGEST_MESSAGE_BYTES + 1
+        if length > LONGEST_MESSAGE_BYTES:
+            return None
+        mask, data = self.rfile.read(4), self.rfile.read(length)
+        return head[0] & 0x0F, bytes(byte ^ mask[n % 4] for n, byte in enumerate(data))
+
+    def _send_frame(self, opcode: int, data: bytes) -> None:
+        length = len(data)
+        size = bytes([length]) if length < 126 else struct.pack("!BH", 126, length)
+        self.wfile.write(bytes([0x80 | opcode]) + size + data)
 
     def _chunk(self, text: str) -> None:
         data = text.encode()

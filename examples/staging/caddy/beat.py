@@ -11,7 +11,8 @@ where either is above zero it posts both to the load balancer:
 
 No activity, no beat: a beat that only said "the proxy is up" would keep the service awake for ever.
 A beat wakes nothing either. Restarts of Caddy, of the service and of the network are lived through;
-what could not be told is told with the next beat.
+what could not be told is told later, with `idle_seconds`, how long ago it was. One empty beat,
+which counts for nothing, finds out at the start whether URL and token are right.
 
     BEAT_TOKEN=... python3 beat.py --url http://LOAD-BALANCER/health
 
@@ -19,10 +20,14 @@ Every option can be given in the environment: `--url` as BEAT_URL, and so on. Th
 BEAT_TOKEN, or from a file (`--token-file`) that is read anew for every beat, so that it can change.
 Over http:// it can be read on its way: write https:// where there is a certificate.
 
+The URL is the load balancer's own: a beat that came by way of Caddy would be a request there, and
+so the reason for the next beat, for ever. That ends this program.
+
 The Caddyfile beside this program turns on the metrics that are read here. Requests to all of
 Caddy's servers count; where probes have a server of their own, name the others with `--server`.
 
-Standard library only. Exit status: 0 after SIGTERM or SIGINT, 2 for wrong settings.
+Standard library only. Exit status: 0 after SIGTERM or SIGINT, 2 for wrong settings. beat.service
+beside this file runs it under systemd.
 
 Caddy's side of this: https://caddyserver.com/docs/api#get-reverse-proxyupstreams and
 https://caddyserver.com/docs/metrics
@@ -41,12 +46,13 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-TIMEOUT_SECONDS = 5.0
+CADDY_SECONDS = 5.0  # to answer
+LOAD_BALANCER_SECONDS = 15.0  # room for a Lambda that starts, and for an AWS that is slow
 LARGEST_REPLY_BYTES = 8_000_000
 LONGEST_INTERVAL_SECONDS = 240.0
 SERIES = re.compile(r"^caddy_http_requests_(total|in_flight)\{(?P<labels>.*)\} (?P<value>\S+)$")
@@ -55,6 +61,10 @@ LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 class SettingsError(Exception):
     """A setting cannot be right. The message names it and says what to write."""
+
+
+class ThroughCaddyError(Exception):
+    """A beat came by way of Caddy. The message says what to write instead."""
 
 
 class UnusableReplyError(Exception):
@@ -91,13 +101,22 @@ class Reading:
 
 @dataclass(frozen=True)
 class Activity:
-    """What is told: requests in flight now, and requests that came since the last beat."""
+    """Requests in flight now, and requests that came since an earlier look."""
 
     in_flight: int
     requests: int
 
     def __bool__(self) -> bool:
         return self.in_flight > 0 or self.requests > 0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer by HTTP: status, text, and what its Server headers say."""
+
+    status: int
+    text: str
+    server: str = ""
 
 
 def checked_token(source: str, token: str, if_empty: str) -> str:
@@ -127,29 +146,31 @@ def total_requests(metrics: str, servers: Collection[str] = ()) -> int | None:
     """How many requests Caddy's servers had since its start, from the text of /metrics.
 
     A server's request passes several handlers and is counted by each, so the largest count of a
-    server stands for it. With names given only those servers count. None where there is no metric
-    of HTTP requests at all: metrics are off, or there was no request yet.
+    server (and host, where newer Caddys count by host) stands for it. With names given only those
+    servers count. None where there is no metric of HTTP requests at all: metrics are off, or there
+    was no request yet.
     """
-    counts: dict[str, int] = {}
+    counts: dict[tuple[str, str], int] = {}
     found = False
     for line in metrics.splitlines():
         series = SERIES.match(line)
         if series is None:
             continue
         found = True
-        server = dict(LABEL.findall(series["labels"])).get("server", "")
-        if series[1] == "total" and (not servers or server in servers):
-            counts[server] = max(counts.get(server, 0), int(float(series["value"])))
+        labels = dict(LABEL.findall(series["labels"]))
+        counted = labels.get("server", ""), labels.get("host", "")
+        if series[1] == "total" and (not servers or counted[0] in servers):
+            counts[counted] = max(counts.get(counted, 0), int(float(series["value"])))
     return sum(counts.values()) if found else None
 
 
-def activity(told: Reading, now: Reading) -> Activity:
-    """What happened since the reading that was last told.
+def activity(before: Reading, now: Reading) -> Activity:
+    """What there is now, and what happened since an earlier reading.
 
     A count that went down means that Caddy has restarted: what it counted since is what is new.
     """
-    before, after = told.total or 0, now.total or 0
-    return Activity(now.in_flight, after - before if after >= before else after)
+    then, after = before.total or 0, now.total or 0
+    return Activity(now.in_flight, after - then if after >= then else after)
 
 
 def settings_from(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
@@ -229,7 +250,11 @@ class Beat:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._told: Reading | None = None
+        self._seen: Reading | None = None  # what Caddy said last
+        self._active: float | None = None  # when there was activity that is still to be told
+        self._requests = 0  # that are still to be told
+        self._right = False  # whether the load balancer has taken a beat
+        self._holds_seconds: float | None = None  # how long one beat holds, where it is said
         self._last_words = ""
         # The admin API is this machine's: no proxy of the environment stands before it.
         no_proxy = urllib.request.ProxyHandler({})
@@ -240,7 +265,7 @@ class Beat:
         """One look at Caddy, and a beat where there is activity.
 
         Prints what is new to say. Raises nothing for what the next try may find better; what was
-        not told then stays to be told.
+        not told then stays to be told. Raises ThroughCaddyError.
         """
         try:
             words = self._look_and_tell()
@@ -251,75 +276,111 @@ class Beat:
         self._last_words = words
 
     def _look_and_tell(self) -> str:
-        now = self._read()
-        if self._told is None:
-            # Nobody knows how old the requests of Caddy's count are: they are not news.
-            self._told = now
-        news = activity(self._told, now)
-        words = self._tell(news) if news else "No activity, no beat."
-        self._told = now
+        now, moment = self._read(), time.monotonic()
+        # Nobody knows how old the requests of Caddy's first count are: they are not news.
+        news = activity(self._seen or now, now)
+        self._seen = now
+        self._requests += news.requests
+        if news:
+            self._active = moment
+        if self._active is None:
+            if self._right:
+                return "No activity, no beat."
+            phase = self._tell({})["phase"]
+            words = f"URL and token are right, the service is {phase}. No activity."
+        else:
+            words = self._tell_of(Activity(now.in_flight, self._requests), moment - self._active)
+            self._requests, self._active = 0, None
+        return " ".join([words, *self._hints(now)])
+
+    def _hints(self, now: Reading) -> Iterator[str]:
+        """What is not as it should be, though the beat was taken."""
         if now.in_flight and now.total is None:
-            words += (
-                " Only requests in flight are seen, because Caddy's metrics are off: "
+            yield (
+                "Only requests in flight are seen, because Caddy's metrics are off: "
                 "write `servers { metrics }` into the global options of the Caddyfile."
             )
-        return words
+        interval, holds = self._settings.interval_seconds, self._holds_seconds
+        if holds is not None and interval >= holds:
+            yield (
+                f"--interval: {interval:g} s is too long, because a beat holds the service awake "
+                f"for {holds:g} s: write less, or it falls asleep between two beats."
+            )
 
     def _read(self) -> Reading:
         base = self._settings.caddy
-        status, upstreams = exchange(self._caddy, f"{base}/reverse_proxy/upstreams")
-        metrics_status, metrics = exchange(self._caddy, f"{base}/metrics")
-        if (status, metrics_status) != (200, 200):
+        upstreams = exchange(self._caddy, f"{base}/reverse_proxy/upstreams", CADDY_SECONDS)
+        metrics = exchange(self._caddy, f"{base}/metrics", CADDY_SECONDS)
+        if (upstreams.status, metrics.status) != (200, 200):
             raise UnusableReplyError(
-                f"{base} answers {status} and {metrics_status}: is --caddy Caddy's admin API?"
+                f"{base} answers {upstreams.status} and {metrics.status}: "
+                "is --caddy Caddy's admin API?"
             )
         return Reading(
-            in_flight(parsed(upstreams, f"{base}/reverse_proxy/upstreams")),
-            total_requests(metrics, self._settings.servers),
+            in_flight(parsed(upstreams.text, f"{base}/reverse_proxy/upstreams")),
+            total_requests(metrics.text, self._settings.servers),
         )
 
-    def _tell(self, news: Activity) -> str:
-        url = self._settings.url
+    def _tell_of(self, news: Activity, idle_seconds: float) -> str:
+        """Tell of activity that was last seen so many seconds ago."""
+        beat: dict[str, float] = {"in_flight": news.in_flight, "requests": news.requests}
+        if not news.in_flight and idle_seconds:
+            beat["idle_seconds"] = round(idle_seconds, 1)
+        reply = self._tell(beat)
+        counted = "the beat counts" if reply.get("counted") else "the beat counts for nothing"
+        return f"Activity: the service is {reply['phase']}, {counted}."
+
+    def _tell(self, beat: Mapping[str, float]) -> dict[str, Any]:
+        """POST a beat; what the warmkeeper answers."""
+        url, token = self._settings.url, self._settings.bearer()
         headers = {"Content-Type": "application/json"}
-        token = self._settings.bearer()
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        body = json.dumps({"in_flight": news.in_flight, "requests": news.requests}).encode()
-        status, text = exchange(self._load_balancer, url, body, headers)
-        if status == 401:
+        body = json.dumps(beat).encode()
+        answer = exchange(self._load_balancer, url, LOAD_BALANCER_SECONDS, body, headers)
+        if "caddy" in answer.server.lower():
+            raise ThroughCaddyError(
+                f"--url: {url} leads through Caddy, where each beat is a request and so the reason "
+                "for the next; write the load balancer's own name"
+            )
+        if answer.status == 401:
             raise UnusableReplyError(
                 f"{url} answers 401: the token is not the one in the module's "
                 "heartbeat.token_parameter_arn."
             )
-        if status != 200:
+        if answer.status != 200:
             raise UnusableReplyError(
-                f"{url} answers {status}: {' '.join(text.split())[:200] or 'no text'}. "
+                f"{url} answers {answer.status}: "
+                f"{' '.join(answer.text.split())[:200] or 'no text'}. "
                 "Is --url the load balancer's, with the module's heartbeat path?"
             )
-        reply = parsed(text, url)
+        reply = parsed(answer.text, url)
         if not isinstance(reply, dict) or "phase" not in reply:
             raise UnusableReplyError(
                 f"{url} answers, but not as the warmkeeper: is that the module's heartbeat path?"
             )
-        counted = "the beat counts" if reply.get("counted") else "the beat counts for nothing"
-        return f"Activity: the service is {reply['phase']}, {counted}."
+        self._right, holds = True, reply.get("holds_seconds")
+        self._holds_seconds = holds if isinstance(holds, int | float) else None
+        return reply
 
 
 def exchange(
     opener: urllib.request.OpenerDirector,
     url: str,
+    seconds: float,
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
-) -> tuple[int, str]:
-    """Status and text of a GET, or with a body of a POST. No answer raises UnusableReplyError."""
+) -> Reply:
+    """The answer to a GET, or with a body to a POST. None within `seconds`: UnusableReplyError."""
     request = urllib.request.Request(url, data=body, headers=dict(headers or {}))
     try:
         try:
-            with opener.open(request, timeout=TIMEOUT_SECONDS) as reply:
-                return reply.status, reply.read(LARGEST_REPLY_BYTES).decode(errors="replace")
+            answer = opener.open(request, timeout=seconds)
         except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read(LARGEST_REPLY_BYTES).decode(errors="replace")
+            answer = error
+        with answer:
+            text = answer.read(LARGEST_REPLY_BYTES).decode(errors="replace")
+            return Reply(answer.status, text, ", ".join(answer.headers.get_all("Server", [])))
     except (OSError, http.client.HTTPException) as error:
         raise UnusableReplyError(f"{url} cannot be reached: {error}") from error
 
@@ -354,9 +415,13 @@ def main() -> int:
     say(f"Looking at {settings.caddy} every {settings.interval_seconds:g} s, for {settings.url}.")
     due = time.monotonic()
     while True:
-        beat.once()
+        try:
+            beat.once()
+        except ThroughCaddyError as error:
+            print(f"beat: {error}", file=sys.stderr)
+            return 2
         due = max(due + settings.interval_seconds, time.monotonic())
-        time.sleep(due - time.monotonic())
+        time.sleep(max(0.0, due - time.monotonic()))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,261 @@
+"""The page in a real browser, before the real warmkeeper over an in-memory AWS."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from warmkeeper import Phase
+
+from tests.browser import chromium, site
+from tests.browser.chromium import accessibility, prefer, speak, violations
+from tests.browser.site import STATES, Site, confirming, serving, settle
+from tests.unit.world import World
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "page.md"
+WAKE = "POST /.warmkeeper/wake"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(chromium.MISSING, reason="no chromedriver: make tools"),
+]
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[Chrome]:
+    with chromium.chromium() as driver:
+        yield driver
+
+
+@pytest.fixture
+def browser(chrome: Chrome) -> Chrome:
+    """As a reader of English with a small window has it."""
+    chrome.get("about:blank")
+    chrome.set_window_size(400, 640)
+    prefer(chrome)
+    speak(chrome, "en")
+    violations(chrome)
+    return chrome
+
+
+def eventually(holds: Callable[[], object], seconds: float = 15) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def read(browser: Chrome, selector: str = "main") -> str:
+    """What is to be seen there."""
+    return browser.find_element(By.CSS_SELECTOR, selector).text
+
+
+def visit(browser: Chrome, place: Site, link: str = "/") -> None:
+    browser.get(place.url + link)
+    eventually(lambda: browser.execute_script("return document.readyState === 'complete'"))
+
+
+def look_again(browser: Chrome, place: Site) -> None:
+    """Let the page ask for the status now, and have it shown."""
+    known = place.asked.count("GET /.warmkeeper/status")
+    browser.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
+    eventually(lambda: place.asked.count("GET /.warmkeeper/status") > known)
+    time.sleep(0.1)  # from the answer to what the script does with it
+
+
+@pytest.mark.parametrize(
+    ("state", "lang"),
+    [*((state, "en") for state in STATES), ("far-over", "fr"), ("given-up", "fr")],  # its longest
+)
+def test_in_every_state_and_scheme_an_accessibility_checker_finds_nothing(
+    browser: Chrome, state: str, lang: str
+) -> None:
+    speak(browser, lang)
+    with serving(STATES[state]()) as place:
+        visit(browser, place)
+        for scheme in ("light", "dark"):
+            prefer(browser, scheme, "reduce")
+            assert accessibility(browser) == []
+        assert browser.execute_script("return document.documentElement.lang") == lang
+        wide = "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
+        assert not browser.execute_script(wide)
+    assert violations(browser) == []
+
+
+def test_it_follows_the_wake_and_enters_the_app_on_the_link_that_was_asked_for(
+    browser: Chrome,
+) -> None:
+    world = site.asleep()
+    with serving(world) as place:
+        link = "/a/b?x=1&y=two%20words#part"
+        visit(browser, place, link)
+        assert read(browser, "#words") == "Finding a place to run it."
+        assert "Place to run" in read(browser, ".now")
+        world.time += 29
+        eventually(lambda: read(browser, "#words") == "Waiting until it answers well.")
+        heard = "return document.querySelector('.now').textContent"
+        assert browser.execute_script(heard) == "Health check: under way"
+        assert "usually about 31 s" in read(browser, "#time")
+        assert browser.title == "Waking staging"
+        world.time += 5
+        eventually(lambda: browser.title == "Ready: staging")
+        assert read(browser, "#words") == "It is ready. Opening it now."
+        eventually(lambda: "The application" in browser.page_source)
+        assert browser.current_url == place.url + link
+        assert WAKE not in place.asked
+    assert violations(browser) == []
+
+
+def test_its_words_are_those_of_the_language_also_where_the_script_says_them(
+    browser: Chrome,
+) -> None:
+    speak(browser, "fr")
+    world = site.first_wake()
+    with serving(world) as place:
+        visit(browser, place)
+        assert "Recherche d’un emplacement." in read(browser)
+        world.time += 13
+        eventually(lambda: "Téléchargement de son image." in read(browser))
+        assert "Aucun démarrage précédent" in read(browser, "#time")
+
+
+def test_the_retry_after_a_failed_wake_wakes_it(browser: Chrome) -> None:
+    world = site.failed()
+    with serving(world) as place:
+        visit(browser, place)
+        assert "Its image could not be fetched." in read(browser, "#why")
+        assert world.phase() is Phase.ASLEEP
+        browser.find_element(By.ID, "wake").click()
+        eventually(lambda: "Finding a place to run it." in read(browser))
+        assert "could not be" not in read(browser)
+        assert not browser.find_element(By.ID, "wake").is_displayed()
+        assert world.phase() is Phase.WAKING
+
+
+def test_a_page_that_is_open_when_the_wake_fails_says_so_in_an_alert(browser: Chrome) -> None:
+    world = site.woken_for(20)
+    with serving(world) as place:
+        visit(browser, place)
+        world.starts = False
+        world.time += 301
+        eventually(lambda: browser.title == "Did not start: staging")
+        alert = browser.find_element(By.CSS_SELECTOR, "[role=alert]")
+        assert alert.text == "It runs, but fails its health check."
+        assert read(browser, "button") == "Try again"
+        assert accessibility(browser) == []
+
+
+def test_where_a_request_wakes_nothing_the_page_does_once_without_a_click(
+    browser: Chrome,
+) -> None:
+    world = site.asleep()
+    with serving(confirming(world)) as place:
+        visit(browser, place)
+        eventually(lambda: "Finding a place to run it." in read(browser))
+        world.time += 17
+        eventually(lambda: "Fetching its image." in read(browser))
+        assert place.asked.count(WAKE) == 1
+        assert world.desired == 1
+    assert violations(browser) == []
+
+
+@pytest.mark.parametrize("make", [site.failed, site.given_up])
+def test_after_a_failed_wake_the_page_wakes_nothing_by_itself(
+    browser: Chrome, make: Callable[[], World]
+) -> None:
+    with serving(confirming(make())) as place:
+        visit(browser, place)
+        look_again(browser, place)
+        assert WAKE not in place.asked
+        assert read(browser, "button") == "Try again"
+
+
+def test_a_wake_that_cannot_be_asked_for_says_so_and_leaves_the_button(browser: Chrome) -> None:
+    world = site.asleep()
+    world.failing.add("put_item")
+    with serving(confirming(world)) as place:
+        visit(browser, place)
+        eventually(lambda: "Try again in a moment." in read(browser))
+        assert read(browser, "button") == "Wake it"
+        assert accessibility(browser) == []
+        look_again(browser, place)
+        assert place.asked.count(WAKE) == 1
+
+
+def test_where_nothing_is_remembered_it_claims_nothing_and_goes_on_asking(
+    browser: Chrome,
+) -> None:
+    world = site.asleep()
+    world.gone.add("table")
+    with serving(world) as place:
+        visit(browser, place)
+        assert read(browser, "#words") == "It is on its way."
+        assert world.desired == 1
+        for _ in range(2):
+            look_again(browser, place)
+        assert read(browser, "#words") == "No news of it for a moment. Still asking."
+        assert not browser.find_element(By.ID, "wake").is_displayed()
+
+
+def test_whoever_prefers_less_motion_sees_none(browser: Chrome) -> None:
+    moves = "return getComputedStyle(document.querySelector('.now'), '::before').animationName"
+    with serving(site.first_wake()) as place:
+        visit(browser, place)
+        assert browser.execute_script(moves) == "breathe"
+        prefer(browser, motion="reduce")
+        assert browser.execute_script(moves) == "none"
+
+
+def test_the_settings_colours_logo_title_and_texts_are_shown_and_accessible(
+    browser: Chrome,
+) -> None:
+    page: dict[str, Any] = site.BRAND | {"title": "<b>Shop</b> & 'Co' " + "x" * 80}
+    page |= {"texts": {"ar": {"failed": "<i>تعذّر البدء</i>"}}}
+    speak(browser, "ar")
+    with serving(settle(site.failed(), page)) as place:
+        visit(browser, place)
+        assert read(browser, "h1") == page["title"]
+        assert read(browser, "#words") == page["texts"]["ar"]["failed"]
+        assert browser.execute_script("return document.dir") == "rtl"
+        assert browser.execute_script("return document.querySelector('img').naturalWidth") > 0
+        colour = "return getComputedStyle(document.querySelector('button')).backgroundColor"
+        assert browser.execute_script(colour) == "rgb(15, 107, 92)"
+        for scheme in ("light", "dark"):
+            prefer(browser, scheme)
+            assert accessibility(browser) == []
+    assert violations(browser) == []
+
+
+def test_in_a_page_of_one_s_own_the_policy_lets_run_what_bears_the_nonce_and_nothing_else(
+    browser: Chrome,
+) -> None:
+    own = """<!doctype html><html lang="{{lang}}"><title>{{title}}</title><h1>{{words}}</h1>
+      <script nonce="{{nonce}}">fetch("{{status_url}}").then((r) => r.json()).then((status) => {
+        document.title = status.phase + " " + {{texts}}.retry; });</script>
+      <script>document.title = "not ours";</script>"""
+    with serving(settle(site.woken_for(17), {"html": own})) as place:
+        visit(browser, place)
+        eventually(lambda: browser.title == "waking Try again")
+        assert read(browser, "h1") == "Fetching its image."
+    assert len(violations(browser)) == 1
+
+
+def test_the_page_of_one_s_own_in_the_docs_wakes_the_service_and_enters_the_app(
+    browser: Chrome,
+) -> None:
+    (own,) = re.findall(r"```html\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    world = confirming(settle(site.asleep(), {"html": own}))
+    with serving(world) as place:
+        visit(browser, place, "/a?b=c#d")
+        eventually(lambda: WAKE in place.asked)
+        world.time += 40
+        eventually(lambda: "The application" in browser.page_source)
+        assert browser.current_url == f"{place.url}/a?b=c#d"
+        assert place.asked.count(WAKE) == 1
+    assert violations(browser) == []

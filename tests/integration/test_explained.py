@@ -1,0 +1,104 @@
+"""`make explain` and `make report` on a living estate: what they name is what then comes.
+
+`RECORD=1` keeps what they print as the examples of docs/operating.md.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.estate import Estate
+from tests.localcloud.client import LocalCloud
+from tools import explain, report
+from tools.terraform_docs import with_table
+
+pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
+
+OPERATING = Path(__file__).resolve().parents[2] / "docs" / "operating.md"
+SLOW_START = {"provisioning_seconds": 8.0, "pull_seconds": 12.0, "start_seconds": 1.0}
+TICK_AND_MORE = 75.0  # a tick is at most so late
+Told = Callable[[str], str]
+
+
+@pytest.fixture
+def told(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Told:
+    """Runs one of the two as a person would, and gives what it prints."""
+    for name, value in estate.workspace.environment.items():
+        monkeypatch.setenv(name, value)
+
+    def run(tool: str) -> str:
+        main = {"explain": explain.main, "report": report.main}[tool]
+        capsys.readouterr()
+        assert main([estate.outputs["function_name"]]) == 0, capsys.readouterr().err
+        return capsys.readouterr().out.rstrip()
+
+    return run
+
+
+def is_in(estate: Estate, phase: str) -> bool:
+    return estate.phase() == phase
+
+
+def keep(name: str, text: str) -> None:
+    """An example of the document, where it is wanted."""
+    if os.environ.get("RECORD"):
+        block = f"```text\n{text}\n```"
+        OPERATING.write_text(with_table(OPERATING.read_text(), name, block))
+
+
+def named(text: str, phase: str, cloud: LocalCloud) -> float:
+    """The moment at which its first line says that this phase comes, as an epoch second."""
+    first = text.splitlines()[0]
+    found = re.search(rf"{phase} at the earliest (?:(\S+-\S+) )?([\d:]+)", first)
+    assert found, first
+    today = datetime.datetime.fromtimestamp(cloud.now(), datetime.UTC).date().isoformat()
+    time = found[2] if found[2].count(":") == 2 else f"{found[2]}:00"
+    return datetime.datetime.fromisoformat(f"{found[1] or today}T{time}+00:00").timestamp()
+
+
+def test_what_is_explained_comes_when_it_is_said_to(
+    estate: Estate, cloud: LocalCloud, told: Told
+) -> None:
+    for _ in range(3):
+        assert estate.get().status_code == 200
+    came = cloud.now()
+    cloud.advance_until(lambda: cloud.now() > came + 200, minutes=5, speed=120)
+    text = told("explain")
+    keep("explain", text)
+    assert re.search(r"is awake: \d requests? at \d\d:\d\d, drowsy at the earliest", text)
+    for phase in ("drowsy", "asleep"):
+        at = named(text, phase, cloud)
+        cloud.advance_until(partial(is_in, estate, phase), minutes=20, speed=120)
+        assert at - 1 <= estate.memory()["since"] <= at + TICK_AND_MORE
+        text = told("explain")
+    assert "is asleep: " in text
+    assert "waking at once, when a request comes" in text
+    assert re.search(r"tick +drowsy -> asleep +idle", text)
+
+
+def test_a_report_tells_the_stages_of_a_wake_and_what_would_shorten_it(
+    estate: Estate, cloud: LocalCloud, told: Told
+) -> None:
+    estate.fall_asleep(cloud)
+    cloud.settings(ecs=SLOW_START)
+    asked = estate.invoke({"command": "wake"})
+    assert asked["phase"] == "waking"
+    cloud.advance_until(lambda: estate.phase() == "awake", minutes=5, speed=20)
+    text = told("report")
+    keep("report", text)
+    (wake,) = estate.memory()["wakes"]
+    (line,) = [line for line in text.splitlines() if re.match(r"\d{4}-", line)]
+    assert line.split()[2] == "wake"
+    *took, _ = (float(cell) for cell in line.replace("?", "0").split()[3:])
+    assert sum(took[:5]) == pytest.approx(wake["seconds"], abs=0.3)
+    assert took[2] == pytest.approx(SLOW_START["pull_seconds"], abs=1.5)
+    assert "halve the image's size: up to" in text

@@ -1,0 +1,244 @@
+"""What `make explain` makes of the warmkeeper's answer, of CloudWatch's counts and of the log."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import json
+from contextlib import redirect_stdout
+from typing import Any
+
+import pytest
+
+from tests.unit.test_explain import (
+    alarm_gone,
+    asked_to_sleep,
+    browser_only,
+    just_woken,
+    requests_come,
+    service_gone,
+    several_reasons,
+    starts,
+    told,
+)
+from tests.unit.test_phases import asleep, failed
+from tests.unit.test_report import Client
+from tools import command, explain
+from tools.explain import Decision, Minute
+
+NOON = datetime.datetime(2026, 11, 24, 12, tzinfo=datetime.UTC).timestamp()
+IDLE = "the idle alarm is in ALARM"
+
+
+def at(text: str) -> float:
+    """A time of that day, as an epoch second."""
+    hours, minutes = map(int, text.split(":"))
+    return NOON + (hours - 12) * 3600 + minutes * 60
+
+
+def answer(**changes: Any) -> dict[str, Any]:
+    """What the command says of a service that somebody has just used."""
+    way = {"phase": "drowsy", "at_earliest": at("12:06"), "needs": [IDLE]}
+    return {
+        "name": "staging",
+        "phase": "awake",
+        "now": at("12:06"),
+        "since": at("11:40"),
+        "because": "live",
+        "failure": "",
+        "next": way,
+        "or": [],
+        "objections": [],
+        "idle_minutes": 5,
+        "idle_alarm_arn": "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:staging-idle",
+    } | changes
+
+
+def line(said: dict[str, Any], *minutes: Minute) -> str:
+    return explain.render(said, minutes, []).splitlines()[0]
+
+
+def test_the_first_line_is_the_answer() -> None:
+    minutes = Minute(at("12:03"), 1), Minute(at("12:04"), 3), Minute(at("12:05"), 0, busy=False)
+    assert line(answer(), *minutes) == (
+        "staging is awake: 3 requests at 12:04, drowsy at the earliest 12:12, "
+        "when the idle alarm is in ALARM"
+    )
+
+
+def test_requests_that_are_too_few_for_the_alarm_hold_nothing() -> None:
+    minutes = Minute(at("12:03"), 9), Minute(at("12:05"), 2, busy=False)
+    assert "2 requests at 12:05, drowsy at the earliest 12:11" in line(answer(), *minutes)
+
+
+def test_the_alarm_is_asked_only_where_it_is_waited_for() -> None:
+    way = {"phase": "drowsy", "at_earliest": at("12:08"), "needs": []}
+    assert "drowsy at the earliest 12:08" in line(answer(next=way), Minute(at("12:04"), 3))
+
+
+def test_what_ends_later_than_the_alarm_counts() -> None:
+    way = {"phase": "drowsy", "at_earliest": at("12:30"), "needs": [IDLE]}
+    assert "drowsy at the earliest 12:30" in line(answer(next=way), Minute(at("12:04"), 3))
+
+
+def test_without_a_request_nothing_is_made_up_about_the_alarm() -> None:
+    assert line(answer()) == "staging is awake: drowsy at once, when the idle alarm is in ALARM"
+
+
+def test_another_day_is_named() -> None:
+    way = {"phase": "drowsy", "at_earliest": NOON + 86_400 + 5, "needs": []}
+    assert "at the earliest 2026-11-25 12:00:05" in line(answer(next=way))
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (requests_come, "awake: drowsy at once, when the idle alarm is in ALARM"),
+        (just_woken, "awake: drowsy at the earliest"),
+        (asked_to_sleep, "drowsy: asleep at the earliest"),
+        (asleep, "asleep: waking at once, when a request comes"),
+        (failed, "asleep: waking at the earliest"),
+        (browser_only, "asleep: waking at once, when the command wake is sent"),
+        (starts, "waking: awake at once, when a target is live"),
+        (service_gone, "awake: nothing that is known changes that"),
+        (alarm_gone, "when the idle alarm is there and the idle alarm is in ALARM"),
+    ],
+)
+def test_a_situation_in_words(build: Any, words: str) -> None:
+    with redirect_stdout(io.StringIO()):
+        said = told(build())
+    assert words in line(said)
+
+
+def test_all_that_holds_it_stands_there_with_its_end() -> None:
+    with redirect_stdout(io.StringIO()):
+        said = told(several_reasons())
+    held = [text for text in explain.render(said, (), ()).splitlines() if "  held" in text]
+    assert [", until " in text for text in held] == [True, True, False, False]
+
+
+def test_why_the_last_wake_failed_stands_there() -> None:
+    with redirect_stdout(io.StringIO()):
+        said = told(failed())
+    assert "  failed CannotPull" in explain.render(said, (), ())
+
+
+# --- the log -----------------------------------------------------------------------------------
+def tick(moment: float, reason: str, before: str = "awake", after: str = "") -> dict[str, Any]:
+    """An event of the log."""
+    entry = {"signal": "tick", "before": before, "after": after or before, "reason": reason}
+    message = json.dumps({"level": "INFO", **entry, "actions": [], "milliseconds": 3})
+    return {"timestamp": round(moment * 1000), "message": message}
+
+
+def test_what_is_only_said_again_is_a_line_with_its_number() -> None:
+    events = [
+        *(tick(NOON + 60 * n, f"stays awake: awake for {60 * n} s of 8 min") for n in range(5)),
+        tick(NOON + 300, "idle", "awake", "drowsy"),
+        tick(NOON + 360, "drowsy for 60 s of 60 s", "drowsy"),
+    ]
+    first, second, third = explain.collapsed(explain.parsed(events))
+    assert (first.times, first.first, first.last) == (5, NOON, NOON + 240)
+    assert first.reason == "stays awake: awake for 240 s of 8 min"
+    assert (second.times, third.times) == (1, 1)
+    table = explain.log_table([first, second], NOON)
+    assert "12:04  tick  awake            stays awake: awake for 240 s" in table
+    assert "(5 times since 12:00)" in table
+    assert "awake -> drowsy  idle" in table
+
+
+def test_what_did_something_is_never_taken_together() -> None:
+    did = [Decision(NOON + n, NOON + n, "tick", "a", "a", "again", ("rule up",)) for n in range(3)]
+    assert explain.collapsed(did) == did
+
+
+def test_lines_that_are_no_decisions_are_passed_over() -> None:
+    messages = ["START RequestId: 1", "{", '"signal"', '{"level": "ERROR"}', "[]", '{"Wakes": 1}']
+    events = [{"timestamp": 1, "message": message} for message in messages]
+    assert list(explain.parsed(events)) == []
+
+
+class Session:
+    """Answers as boto3 would."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+
+    def client(self, _: str) -> Client:
+        return Client(self.answers)
+
+
+class Pages:
+    """FilterLogEvents: a page of what is younger than is asked for."""
+
+    def __init__(self, events: list[dict[str, Any]]) -> None:
+        self.events, self.asked = events, list[dict[str, Any]]()
+
+    def paginate(self, **arguments: Any) -> list[dict[str, Any]]:
+        self.asked.append(arguments)
+        young = [e for e in self.events if e["timestamp"] >= arguments["startTime"]]
+        return [{"events": young[::2]}, {"events": young[1::2]}]
+
+
+def test_the_log_is_read_no_further_back_than_there_is_need() -> None:
+    events = [tick(NOON - 3000 * n, f"reason {'x' * n}") for n in range(30)]
+    pages = Pages(events)
+    session: Any = Session(
+        get_function_configuration={"LoggingConfig": {"LogGroup": "/aws/lambda/other"}},
+        get_paginator=lambda: pages,
+    )
+    found = explain.decisions(session, "staging-warmkeeper", NOON)
+    assert [len(d.reason) - len("reason ") for d in found] == list(range(9, -1, -1))
+    assert len(pages.asked) == 2
+    assert {asked["logGroupName"] for asked in pages.asked} == {"/aws/lambda/other"}
+
+
+def test_requests_are_counted_as_the_idle_alarm_counts_them() -> None:
+    asked: list[dict[str, Any]] = []
+
+    def statistics(**arguments: Any) -> dict[str, Any]:
+        asked.append(arguments)
+        sums = {at("12:04"): 1.0, at("12:03"): 3.0}
+        moments = {datetime.datetime.fromtimestamp(t, datetime.UTC): n for t, n in sums.items()}
+        return {"Datapoints": [{"Timestamp": t, "Sum": n} for t, n in moments.items()]}
+
+    alarm = {
+        "Namespace": "AWS/ApplicationELB",
+        "MetricName": "RequestCount",
+        "Threshold": 2.0,
+        "Dimensions": [{"Name": "TargetGroup", "Value": "targetgroup/app/1"}],
+    }
+    session: Any = Session(
+        describe_alarms={"MetricAlarms": [alarm]}, get_metric_statistics=statistics
+    )
+    counted = [Minute(at("12:03"), 3), Minute(at("12:04"), 1, busy=False)]
+    assert explain.requests(session, answer()) == counted
+    (arguments,) = asked
+    assert arguments["Dimensions"] == alarm["Dimensions"]
+    assert (arguments["EndTime"] - arguments["StartTime"]).total_seconds() == 20 * 60
+    gone: Any = Session(describe_alarms={"MetricAlarms": []})
+    assert explain.requests(gone, answer()) == []
+
+
+def test_a_warmkeeper_that_fails_is_an_error_that_says_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing = {
+        "FunctionError": "Unhandled",
+        "Payload": io.BytesIO(b'{"errorMessage": "no table staging"}'),
+    }
+    monkeypatch.setattr(command, "session_of", lambda _: Session(invoke=failing))
+    assert explain.main(["staging"]) == 1
+    assert "does not answer explain: no table staging" in capsys.readouterr().err
+
+
+def test_the_example_of_the_document_is_one_of_this_explanation() -> None:
+    text = (explain.ROOT / "docs" / "operating.md").read_text()
+    block = text.partition("<!-- explain -->")[2].partition("<!-- /explain -->")[0]
+    begin = {words.split()[0] for words in explain.render(answer(), (), ()).splitlines() if words}
+    begin |= {"held", "or"}
+    lines = block.strip().strip("`").splitlines()[1:]
+    head, _, log = "\n".join(lines).partition("\n\nThe last decisions:\n")
+    assert {line.split()[0] for line in head.splitlines()} <= begin
+    assert "drowsy at the earliest" in head
+    assert log

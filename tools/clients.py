@@ -1,0 +1,200 @@
+"""docs/clients.md: who asks, what each gets, and whom the default policy keeps from waking it.
+
+Promise: what stands between the markers in docs/clients.md is made from tests/unit/clients.toml,
+the table that the tests run, and from the default of `wake_policy` in variables.tf with the
+checkers of main.tf before it.
+
+    python tools/clients.py            writes the tables
+    python tools/clients.py --check    exits 1 where they differ, and changes nothing
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import hcl2
+
+ROOT = Path(__file__).resolve().parent.parent
+if __package__ in (None, ""):
+    sys.path.insert(0, str(ROOT))
+
+from tools.terraform_docs import with_table  # noqa: E402
+
+DOCUMENT = ROOT / "docs" / "clients.md"
+TABLE = ROOT / "tests" / "unit" / "clients.toml"
+KINDS = ("methods", "paths", "user_agents", "source_ranges")
+ANSWERS = {
+    "page": "The page",
+    "held": "Held, then 307",
+    "held in vain": "Held, then 503",
+    "sent on": "307",
+    "problem": "503 at once",
+    "preflight": "204",
+}
+CANNED = {"asleep": "200 and the phase", "not-found": "404", "unavailable": "503"}
+LONGEST = 96  # characters of a path or a header that are shown
+KEPT = 60  # of these at the end, where many a name stands
+# Headers that are shown where they are there: what decides besides name, path and method.
+TELLING = (
+    "sec-purpose", "purpose", "x-moz", "x-purpose", "content-type", "x-requested-with",
+    "hx-request", "turbo-frame", "x-up-version", "access-control-request-method", "upgrade",
+    "x-forwarded-for",
+)  # fmt: skip
+
+
+def default_policy() -> list[dict[str, Any]]:
+    """The rules as they are in the settings item by default: the checkers, then `ignore`."""
+    variable = _blocks("variables.tf", "variable")["wake_policy"]
+    # the type's text ends with the default of `ignore`, the only list of objects in it
+    default = re.search(r"\[\{.*\}\]", variable["type"], re.DOTALL)
+    if default is None:
+        raise ValueError("variables.tf: wake_policy.ignore has no default")
+    rules = _read(f"rules = {default[0]}")["rules"]
+    fixed = _blocks("main.tf", "locals")["checkers"]
+    empty = {"answer": "asleep", **dict.fromkeys(KINDS, ())}
+    return [{**empty, **_unmarked(rule)} for rule in (fixed, *rules)]
+
+
+def clients() -> list[dict[str, Any]]:
+    """The table's rows; `{8000}` after a character stands for so many of it."""
+    rows: list[dict[str, Any]] = tomllib.loads(TABLE.read_text(encoding="utf-8"))["client"]
+    for row in rows:
+        row["path"] = _long(row["path"])
+        row["headers"] = {
+            name: [_long(text) for text in (value if isinstance(value, list) else [value])]
+            for name, value in row["headers"].items()
+        }
+    return rows
+
+
+def policy_table(rules: Iterable[Mapping[str, Any]]) -> str:
+    """What the default policy ignores, rule by rule."""
+    rows = []
+    for rule in rules:
+        conditions = (
+            f"{kind.replace('_', ' ')} {', '.join(map(_code, rule[kind]))}"
+            for kind in KINDS
+            if rule[kind]
+        )
+        answer = CANNED.get(rule["answer"], "may wake, in spite of what follows")
+        rows.append((rule["class"], "; ".join(conditions), answer))
+    return _table(("Class", "Matches", "Gets"), rows)
+
+
+def clients_tables(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A heading and a table for each group."""
+    parts = []
+    for group, members in groupby(rows, key=lambda row: str(row["group"])):
+        lines = [
+            (_client(row), _request(row), _answer(row), _text(row["reason"])) for row in members
+        ]
+        parts.append(f"### {group}\n\n{_table(('Client', 'Asks', 'Gets', 'Because'), lines)}")
+    return "\n\n".join(parts)
+
+
+def left_table(rows: Iterable[Mapping[str, Any]]) -> str:
+    """What the clients are left with that do not follow a redirect, or not for ever."""
+    lines = [(_client(row), _text(row["gets"])) for row in rows if "gets" in row]
+    return _table(("Client", "Is left with"), lines)
+
+
+def document(text: str) -> str:
+    """The text of docs/clients.md with its tables made anew."""
+    rows = clients()
+    text = with_table(text, "policy", policy_table(default_policy()))
+    text = with_table(text, "left", left_table(rows))
+    counted = f"{len(rows)} requests, each of another client and for another reason."
+    return with_table(text, "clients", f"{counted}\n\n{clients_tables(rows)}")
+
+
+def _client(row: Mapping[str, Any]) -> str:
+    link = re.search(r"https://[^\s()]+", row["source"])
+    return f"[{_text(row['client'])}]({link[0]})" if link else _text(row["client"])
+
+
+def _request(row: Mapping[str, Any]) -> str:
+    headers = {name: ", ".join(values) for name, values in row["headers"].items()}
+    asked = f"{row['method']} {row['path']}" + (f"?{row['query']}" if "query" in row else "")
+    agent = headers.get("user-agent", "no user agent") or "an empty user agent"
+    lines = [asked, agent]
+    if "sec-fetch-mode" in headers:
+        lines.append(f"{headers['sec-fetch-mode']} to {headers.get('sec-fetch-dest', 'nothing')}")
+    elif "accept" in headers:
+        lines.append(f"accept: {headers['accept']}")
+    lines += [f"{name}: {headers[name]}" for name in TELLING if name in headers]
+    return "<br>".join(map(_code, lines))
+
+
+def _answer(row: Mapping[str, Any]) -> str:
+    phase = {"asleep": "", "late": ", waking for long", "failed": ", after a failure"}
+    when = phase.get(row["phase"], f", {row['phase']}")
+    kind, _, rest = row["answer"].partition(" ")
+    if kind == "ignored":
+        name, _, answer = rest.partition(" ")
+        return f"Ignored as {name}: {CANNED[answer]}{when}"
+    return ANSWERS[row["answer"]] + when
+
+
+def _blocks(file: str, kind: str) -> dict[str, Any]:
+    """The blocks of a kind by their label, and for locals the values by their name."""
+    found: dict[str, Any] = {}
+    for block in _read((ROOT / file).read_text(encoding="utf-8"))[kind]:
+        found |= {name.strip('"'): body for name, body in block.items()}
+    return found
+
+
+def _read(text: str) -> dict[str, Any]:
+    options = hcl2.SerializationOptions(with_comments=False, strip_string_quotes=True)
+    read: dict[str, Any] = hcl2.loads(text, serialization_options=options)
+    return read
+
+
+def _unmarked(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """Without python-hcl2's own keys."""
+    return {name: value for name, value in rule.items() if not name.startswith("__")}
+
+
+def _long(text: str) -> str:
+    return re.sub(r"(.)\{(\d+)\}$", lambda found: found[1] * int(found[2]), text)
+
+
+def _text(text: str) -> str:
+    return text.replace("|", r"\|").replace("<", "&lt;")
+
+
+def _code(text: str) -> str:
+    short = text if len(text) <= LONGEST else f"{text[: LONGEST - KEPT]}…{text[-KEPT:]}"
+    return "`{}`".format(short.replace("|", r"\|").replace("`", "'"))
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = (head, ("---",) * len(head), *rows)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Make the tables of docs/clients.md.")
+    parser.add_argument("--check", action="store_true", help="compare only; exit 1 on a difference")
+    check = parser.parse_args().check
+    before = DOCUMENT.read_text(encoding="utf-8")
+    after = document(before)
+    if after == before:
+        print("docs/clients.md is up to date.")
+        return 0
+    if check:
+        print("docs/clients.md differs from the table or the policy: make docs", file=sys.stderr)
+        return 1
+    DOCUMENT.write_text(after, encoding="utf-8")
+    print("docs/clients.md is written.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

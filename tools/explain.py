@@ -1,0 +1,230 @@
+"""Why the service is awake or asleep, what comes next and at the earliest when, and who decided.
+
+Promise: what comes next is the warmkeeper's own decision code, asked of later moments (command
+explain). Added here is what it does not read: the requests that CloudWatch counted, and so when the
+idle alarm can go off; and the last decisions from its log.
+
+    python tools/explain.py staging
+    make explain NAME=staging ARGS='--region eu-central-1'
+
+Rights: lambda:InvokeFunction and lambda:GetFunctionConfiguration on the warmkeeper,
+cloudwatch:DescribeAlarms and GetMetricStatistics, logs:FilterLogEvents. Times are UTC.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+from tabulate import tabulate
+
+ROOT = Path(__file__).resolve().parents[1]
+for folder in (ROOT, ROOT / "lambda"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+import warmkeeper as wk  # noqa: E402
+
+from tools import command  # noqa: E402
+from tools.estimate import EXTRA_MINUTES  # noqa: E402
+
+IDLE = wk.NEEDS[wk.NOT_IDLE][0]
+DECISIONS = 10
+LOOK_BACK_HOURS = (1, 24, 24 * 14)  # for so many decisions, no further than there is need
+SOON_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Minute:
+    """The requests of one minute, by CloudWatch."""
+
+    at: float
+    requests: int
+    busy: bool = True  # enough of them for the idle alarm
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A line of the log, and how often it came in a row."""
+
+    first: float
+    last: float
+    signal: str
+    before: str
+    after: str
+    reason: str
+    actions: tuple[str, ...] = ()
+    times: int = 1
+
+    def repeats(self, other: Decision) -> bool:
+        """Whether it says the same as `other`, but for numbers, and changes nothing."""
+        mine, theirs = (re.sub(r"\d+", "", d.reason) for d in (self, other))
+        same = (self.signal, self.before, self.after, mine)
+        return same == (other.signal, other.before, other.after, theirs) and not self.actions
+
+
+# --- what follows from it ----------------------------------------------------------------------
+def alarm_at(told: Mapping[str, Any], minutes: Sequence[Minute]) -> float | None:
+    """When at the earliest the idle alarm goes off: if nobody comes any more.
+
+    It goes off once the last minute with enough requests is out of all that it looks back upon.
+    """
+    busy = [minute.at for minute in minutes if minute.busy]
+    back = (told["idle_minutes"] + EXTRA_MINUTES) * 60
+    return max(busy) + 60 + back if busy else None
+
+
+def with_alarm(way: Mapping[str, Any], told: Mapping[str, Any], minutes: Sequence[Minute]) -> float:
+    """When at the earliest it goes that way, with what is known of the idle alarm."""
+    at = float(way["at_earliest"])
+    alarm = alarm_at(told, minutes) if IDLE in way["needs"] else None
+    return max(at, alarm or at)
+
+
+def collapsed(decisions: Iterable[Decision]) -> list[Decision]:
+    """The oldest first; a decision that only says again what the last one said is counted."""
+    found: list[Decision] = []
+    for decision in sorted(decisions, key=lambda d: d.first):
+        if found and decision.repeats(found[-1]) and not found[-1].actions:
+            again = replace(found[-1], last=decision.last, times=found[-1].times + 1)
+            found[-1] = replace(again, reason=decision.reason)
+        else:
+            found.append(decision)
+    return found
+
+
+def looked_back(told: Mapping[str, Any]) -> int:
+    """Minutes of requests: more than the idle alarm looks back upon."""
+    return int(told["idle_minutes"]) + 15
+
+
+# --- reading -----------------------------------------------------------------------------------
+def requests(session: boto3.Session, told: Mapping[str, Any]) -> list[Minute]:
+    """RequestCount by minute, as the idle alarm sees it, for as long as it looks back and more."""
+    cloudwatch = session.client("cloudwatch")
+    name = told["idle_alarm_arn"].rpartition(":")[2]
+    alarms = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    if not alarms:
+        return []
+    now = datetime.datetime.fromtimestamp(told["now"], datetime.UTC)
+    since = now - datetime.timedelta(minutes=looked_back(told))
+    points = cloudwatch.get_metric_statistics(
+        Namespace=alarms[0]["Namespace"],
+        MetricName=alarms[0]["MetricName"],
+        Dimensions=alarms[0]["Dimensions"],
+        StartTime=since,
+        EndTime=now,
+        Period=60,
+        Statistics=["Sum"],
+    )["Datapoints"]
+    least = alarms[0]["Threshold"]
+    sums = sorted((p["Timestamp"].timestamp(), p["Sum"]) for p in points)
+    return [Minute(at, round(many), many >= least) for at, many in sums]
+
+
+def parsed(events: Iterable[Mapping[str, Any]]) -> Iterator[Decision]:
+    """The decisions among the events of a log."""
+    for event in events:
+        entry = wk.from_json(event["message"])
+        if isinstance(entry, dict) and "signal" in entry and "reason" in entry:
+            at, done = event["timestamp"] / 1000, tuple(entry.get("actions") or ())
+            signal, before, after, reason = (
+                str(entry.get(name, "?")) for name in ("signal", "before", "after", "reason")
+            )
+            yield Decision(at, at, signal, before, after, reason, done)
+
+
+def decisions(session: boto3.Session, function: str, now: float) -> list[Decision]:
+    """The last ten, with repetitions as one."""
+    settings = session.client("lambda").get_function_configuration(FunctionName=function)
+    group = settings.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{function}"
+    pages = session.client("logs").get_paginator("filter_log_events")
+    found: list[Decision] = []
+    for hours in LOOK_BACK_HOURS:
+        asked = pages.paginate(
+            logGroupName=group,
+            startTime=round((now - hours * 3600) * 1000),
+            filterPattern='{ $.signal = "*" }',
+        )
+        found = collapsed(d for page in asked for d in parsed(page["events"]))
+        if len(found) >= DECISIONS:
+            break
+    return found[-DECISIONS:]
+
+
+# --- printing ----------------------------------------------------------------------------------
+def clock(seconds: float, now: float) -> str:
+    """A moment, with its day where that is another one."""
+    day, same = (command.moment(at, "%Y-%m-%d") for at in (seconds, now))
+    time = command.moment(round(seconds)).removesuffix(":00")
+    return time if day == same else f"{day} {time}"
+
+
+def said(way: Mapping[str, Any], told: Mapping[str, Any], minutes: Sequence[Minute]) -> str:
+    """A way out of the phase, in words."""
+    now, at = told["now"], with_alarm(way, told, minutes)
+    when = "at once" if at <= now + SOON_SECONDS else f"at the earliest {clock(at, now)}"
+    needs = f", when {' and '.join(way['needs'])}" if way["needs"] else ""
+    return f"{way['phase']} {when}{needs}"
+
+
+def counted(minutes: Iterable[Minute], now: float) -> list[str]:
+    """The minutes in which somebody came, the last first."""
+    busy = [minute for minute in minutes if minute.requests]
+    return [
+        f"{m.requests} request{'s' if m.requests != 1 else ''} at {clock(m.at, now)}"
+        for m in reversed(busy)
+    ]
+
+
+def log_table(made: Iterable[Decision], now: float) -> str:
+    rows = []
+    for d in made:
+        phase = d.after if d.before == d.after else f"{d.before} -> {d.after}"
+        reason = "; ".join((d.reason, *d.actions))
+        many = f" ({d.times} times since {clock(d.first, now)})" if d.times > 1 else ""
+        rows.append([clock(d.last, now), d.signal, phase, reason + many])
+    return textwrap.indent(tabulate(rows, tablefmt="plain"), "  ")
+
+
+def render(told: Mapping[str, Any], minutes: Sequence[Minute], made: Sequence[Decision]) -> str:
+    """The whole explanation; its first line is the answer."""
+    now, way, came = told["now"], told["next"], counted(minutes, told["now"])
+    then = said(way, told, minutes) if way else "nothing that is known changes that"
+    lines = [f"{told['name']} is {told['phase']}: {', '.join((*came[:1], then))}"]
+    because = told["because"] or "not remembered"
+    lines += [f"  since  {clock(told['since'], now)}, because: {because}"]
+    if told["failure"]:
+        lines += [f"  failed {told['failure']}"]
+    for objection in told["objections"]:
+        until = objection["until"]
+        ends = "" if until is None else f", until {clock(until, now)}"
+        lines += [f"  held   {objection['what']}{ends}"]
+    lines += [f"  or     {said(other, told, minutes)}" for other in told["or"]]
+    lines += [f"  came   {', '.join(came[:5]) or 'nobody'}, in {looked_back(told)} minutes"]
+    lines += ["", "The last decisions:", log_table(made, now) or "  none in the log"]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    chosen = command.options(__doc__ or "", arguments)
+    try:
+        session, function = command.session_of(chosen), command.function_of(chosen.name)
+        told = command.ask(session, function, "explain")
+        made = decisions(session, function, told["now"])
+        print(render(told, requests(session, told), made))
+    except (command.CommandError, *command.ERRORS) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
