@@ -175,9 +175,10 @@ variable "websocket_rule" {
     drowsy and its tasks still run; with it a drowsy service takes the upgrade, and a sleeping one
     answers 503. Takes a fourth number (`rule_priority` + 2; the wake rule, when it is up, + 3), so that
     it has to be switched on while the service is awake. Refused where your service rule authenticates
-    or has conditions besides hosts and paths, as far as `checks_enabled` lets the module see it. A
-    socket is activity only when it is opened: for one that stays open send heartbeats. Nothing on the
-    alarm path, where no rule of the module is in the way.
+    or has conditions besides hosts and paths, as far as `checks_enabled` lets the module see it. Of a
+    socket the warmkeeper sees nothing, and CloudWatch only that it was opened, minutes later: send
+    heartbeats, or it sleeps under the socket. Nothing on the alarm path, where no rule of the module is
+    in the way.
   EOT
   type        = bool
   default     = false
