@@ -135,6 +135,12 @@ locals {
               [local.metric_namespace, "Beats", "Name", var.name, { label = "active heartbeats", color = local.colors.beats }],
               [local.metric_namespace, "WaitingAnswers", "Name", var.name, { label = "answers to those who wait", color = local.colors.waking }],
             ]
+            annotations = {
+              horizontal = [
+                for threshold in [var.idle_request_threshold] :
+                { value = threshold, label = "idle with fewer than ${threshold}", color = local.colors.quiet } if threshold > 1
+              ]
+            }
           }
         },
       ]

@@ -583,8 +583,8 @@ variable "page" {
   }
 
   validation {
-    condition     = var.page.html == null ? true : can(regex("\\{\\{(status_url|refresh_seconds)\\}\\}", var.page.html))
-    error_message = "page.html must hold {{status_url}}, for a script that asks how far it is, or {{refresh_seconds}}, for a page that loads itself again: without either, nobody gets from it to the application. See docs/page.md."
+    condition     = var.page.html == null ? true : can(regex("\\{\\{(status_url|look_again)\\}\\}", var.page.html))
+    error_message = "page.html must hold {{status_url}}, for a script that asks how far it is, or {{look_again}}, for a page that loads itself again: without either, nobody gets from it to the application. See docs/page.md."
   }
 
   # An item of DynamoDB holds 400 KB, and the wake policy is in the same one.

@@ -1503,16 +1503,28 @@ def compact(template: str) -> str:
     return head + tight + rest
 
 
+def look_again(seconds: str, frame_url: str, title: str) -> str:
+    """What has a browser without script load the page again, with its fragment; "" in the frame.
+
+    A refresh of a URL with a fragment only jumps within the document, and one that names the URL
+    loses the fragment, which no server hears of. A document of frames is loaded in any case.
+    """
+    # https://html.spec.whatwg.org/multipage/browsing-the-web.html#navigate
+    frame = f'<frame src="{html.escape(frame_url)}" title="{html.escape(title)}">'
+    refresh = f'<meta http-equiv="refresh" content="{seconds}">'
+    return f"<noscript>{refresh}<frameset>{frame}</frameset></noscript>" if frame_url else ""
+
+
 def render(
     template: str, texts: Mapping[str, Any], page: Mapping[str, Any], values: Mapping[str, Any]
 ) -> str:
     """The page that is sent: `template` or the settings' own `html`, every {{name}} filled in.
 
-    `texts` and `page["texts"]` are by language, then by key. `values` are name, status_url, url
-    (what was asked for), nonce, refresh_seconds, accept_language, confirm (true or false) and
-    status, as the status path tells it. All is escaped for HTML but `texts` and `status`, which are
-    JSON for a script, and what is HTML already: `stages` and `logo`. A name that is not known stays
-    as it is.
+    `texts` and `page["texts"]` are by language, then by key. `values` are name, status_url,
+    frame_url ("" in the frame itself), nonce, refresh_seconds, accept_language, confirm (true or
+    false) and status, as the status path tells it. All is escaped for HTML but `texts` and
+    `status`, which are JSON for a script, and what is HTML already: `stages`, `logo` and
+    `look_again`. A name that is not known stays as it is.
     """
     own, status, confirm = page.get("texts") or {}, values["status"], values["confirm"]
     lang = language(values["accept_language"], {**texts, **own})
@@ -1525,7 +1537,7 @@ def render(
     logo = html.escape(page.get("logo_data_uri") or "")
     again = fill(words["looks_again"], time=f"{wait} s")
     known = {**words, **facts, "title": title, "lang": lang, "nonce": values["nonce"]}
-    known |= {"status_url": values["status_url"], "url": values["url"]}
+    known |= {"status_url": values["status_url"]}
     known |= {"refresh_seconds": f"{wait}", "confirm": f"{confirm}".lower()}
     known |= {"dir": "rtl" if lang.partition("-")[0].lower() in RIGHT_TO_LEFT else "ltr"}
     known |= {"accent": accent, "on_accent": readable_on(accent)}
@@ -1534,6 +1546,7 @@ def render(
     known |= {"without_script": f"{again} {facts['needs_script']}".strip()}
     sent = {name: html.escape(text) for name, text in known.items()}
     sent["logo"] = f'<img src="{logo}" alt="">' if logo else ""
+    sent["look_again"] = look_again(wait, values["frame_url"], title)
     sent["stages"] = stage_list(words, STEPS.index(stage) + 1 if stage in STEPS else 0)
     sent["texts"] = in_script({k: text for k, text in words.items() if k not in WRITTEN_ONCE})
     sent["status"] = in_script(status)
@@ -1892,11 +1905,16 @@ class Warmkeeper:
         return told | {"estimate_seconds": memory.estimate(), **failed}
 
     def page(self, request: Request, seen: Observation, told: dict[str, str]) -> dict[str, Any]:
-        """lambda/page.html or the settings' own, in the client's language, with headers `told`."""
+        """lambda/page.html or the settings' own, in the client's language, with headers `told`.
+
+        At control_path/page it is what stands in the frame of a page without script.
+        """
         config, nonce, status = self.config, secrets.token_urlsafe(16), self.status(seen)
         here, starts = Path(__file__), seen.memory.phase is not Phase.ASLEEP
         values: dict[str, Any] = {"name": config.name, "nonce": nonce, "status": status}
-        values |= {"status_url": f"{config.control_path}/status", "url": request.location}
+        status_url, frame_url = f"{config.control_path}/status", f"{config.control_path}/page"
+        values |= {"status_url": status_url}
+        values |= {"frame_url": "" if request.path == frame_url else frame_url}
         values |= {"refresh_seconds": "5" if starts else told["Retry_After"]}
         values |= {"accept_language": request.headers.get("accept-language", "")}
         values |= {"confirm": config.wake_confirmation == "browser"}
@@ -1904,7 +1922,8 @@ class Warmkeeper:
         texts = json.loads(here.with_name("texts.json").read_text(encoding="utf-8"))
         page = render(template, texts, self.aws.settings().get("page", {}), values)
         policy = f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; "
-        policy += "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
+        policy += "connect-src 'self'; frame-src 'self'; img-src data:; "
+        policy += "base-uri 'none'; form-action 'none'"
         told |= {"Content_Security_Policy": policy, "X_Robots_Tag": "noindex"}
         return request.answer(config.waiting_status_code, page, **told)
 
@@ -1984,7 +2003,7 @@ class Warmkeeper:
         return request.answer(200, told | {"holds_seconds": minutes * 60})
 
     def control(self, request: Request, arrived: float) -> dict[str, Any]:
-        """The control path: GET status, GET health, POST wake, POST heartbeat."""
+        """The control path: GET status, GET health, GET page, POST wake, POST heartbeat."""
         control, beats = self.config.control_path, self.config.heartbeat_path
         post = request.method == "POST"
         if request.wants is Wants.PREFLIGHT:
@@ -1998,9 +2017,11 @@ class Warmkeeper:
             if seen.memory.phase is Phase.AWAKE:
                 self.remember(seen, self.aws.now())
             return request.answer(200, self.status(seen))
+        if not post and request.path == f"{control}/page":
+            return self.page(request, self.act(Signal(Kind.POLL)), {"Retry_After": "5"})
         if not post and request.path == f"{control}/health":
             return self.health(request)
-        here = "Here are GET status, GET health, POST wake and POST heartbeat."
+        here = "Here are GET status, GET health, GET page, POST wake and POST heartbeat."
         return request.problem(404, here)
 
     def health(self, request: Request) -> dict[str, Any]:

@@ -141,6 +141,7 @@ class StagingDay(Simulation):
         yield at("18:00"), lambda: self._session(25)
         yield at("20:10"), lambda: self._wakes(Start(pull=12.0), self._call)
         yield at("02:00"), lambda: self._wakes(Start(), lambda: self._command("wake"))
+        yield at("04:10"), lambda: self._stranger("Mozilla/5.0", "/wp-login.php")  # not ignored
         yield at("07:38"), self._break_image
         yield at("07:40"), self._browse
         yield at("07:49"), self._mend_image
@@ -158,7 +159,7 @@ class StagingDay(Simulation):
             yield BEGIN + hour * HOUR + 37 * MINUTE, self._monitor
         for agent, path, often in (
             ("Googlebot/2.1", "/robots.txt", 9),
-            ("Mozilla/5.0 (compatible; scanner)", "/wp-login.php", 14),
+            ("Mozilla/5.0 zgrab/0.x", "/", 14),
             ("curl/8.5.0", "/.env", 8),
         ):
             for _ in range(often):

@@ -228,7 +228,7 @@ def _single_values(widget: Widget, card: Card) -> None:
     for number, (line, series) in enumerate(widget.lines):
         value = _short(series[max(series)]) if series else "-"
         x = 12 + number * share
-        card.text(x, card.height * 0.55, value, fontsize=22, color=_color(line, number))
+        card.text(x, card.height * 0.55, value, fontsize=19, color=_color(line, number))
         card.text(x, card.height - 22, line.label, color=PALE)
 
 

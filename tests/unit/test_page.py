@@ -35,7 +35,7 @@ def sent(
 ) -> str:
     """The page for that status and those settings."""
     usual = {"name": "staging", "status_url": "/.warmkeeper/status", "nonce": "abc"}
-    usual |= {"url": "/a?b=c"}
+    usual |= {"frame_url": "/.warmkeeper/page"}
     more = {"refresh_seconds": "5", "accept_language": "", "confirm": False, "status": status}
     return wk.render(TEMPLATE, TEXTS, page or {}, {**usual, **more, **values})
 
