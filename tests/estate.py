@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -166,18 +167,23 @@ class Estate:
     def forget_wakes(self, *instead: dict[str, Any]) -> None:
         """As if it had not been woken for an hour: one test's wakes are not the next one's."""
         table = self.client("dynamodb")
-        item = table.get_item(TableName=self.outputs["table_name"], Key={"id": {"S": "memory"}})
-        memory = json.loads(item["Item"]["body"]["S"]) | {"wakes": list(instead)}
-        table.update_item(
-            TableName=self.outputs["table_name"],
-            Key={"id": {"S": "memory"}},
-            UpdateExpression="SET body = :body",
-            ConditionExpression="version = :version",
-            ExpressionAttributeValues={
-                ":body": {"S": json.dumps(memory)},
-                ":version": item["Item"]["version"],
-            },
-        )
+        memory: dict[str, Any] = {"TableName": self.outputs["table_name"]}
+        memory |= {"Key": {"id": {"S": "memory"}}}
+        for _ in range(10):  # the warmkeeper may write in between
+            item = table.get_item(**memory, ConsistentRead=True)["Item"]
+            body = json.loads(item["body"]["S"]) | {"wakes": list(instead)}
+            with contextlib.suppress(table.exceptions.ConditionalCheckFailedException):
+                table.update_item(
+                    **memory,
+                    UpdateExpression="SET body = :body",
+                    ConditionExpression="version = :version",
+                    ExpressionAttributeValues={
+                        ":body": {"S": json.dumps(body)},
+                        ":version": item["version"],
+                    },
+                )
+                return
+        raise RuntimeError("the memory is written again and again")
 
     def fall_asleep(self, cloud: LocalCloud) -> None:
         """Asleep for ten seconds, past the fence, through a linger that goes by fast."""

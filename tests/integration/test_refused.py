@@ -66,7 +66,7 @@ def test_with_the_websocket_rule_an_upgrade_reaches_the_service_while_its_tasks_
 ) -> None:
     """What is seen of it is nothing: a beat has to say that somebody is there."""
     passing.fall_drowsy()
-    time.sleep(1.0)  # the wake rule is up at every node
+    time.sleep(2.0)  # the wake rule is up at every node
     assert passing.get("/healthz", allow_redirects=False).status_code == 307
     passing.fall_drowsy()
     time.sleep(1.0)
