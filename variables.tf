@@ -192,7 +192,7 @@ variable "websocket_rule" {
 }
 
 variable "control_path" {
-  description = "Path below which the load balancer always asks the Lambda: status, wake and heartbeat. Choose one that your application does not use, and one of its own for each module where several share a host."
+  description = "Path below which the load balancer always asks the Lambda: status, health, wake and heartbeat. Choose one that your application does not use, and one of its own for each module where several share a host."
   type        = string
   default     = "/.warmkeeper"
   nullable    = false

@@ -778,7 +778,7 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
         memory = replace(memory, visited=True)
     match signal.kind:
         case Kind.BEAT if signal.active and (signal.at or now) - memory.beat >= BEAT_WRITE_SECONDS:
-            memory = replace(memory, beat=signal.at or now)
+            memory = replace(memory, beat=signal.at or now, visited=True)
         case Kind.SLEEP if memory.phase is Phase.DROWSY:
             memory = replace(memory, asked_to_sleep=True)
         case Kind.PIN | Kind.UNPIN:
@@ -1049,10 +1049,14 @@ class Aws:
         """Terraform's item, believed for SETTINGS_SECONDS. What cannot be read keeps nobody out."""
         if self.now() - self._settings[0] > SETTINGS_SECONDS:
             try:
-                body = self.item("settings").get("body", {"S": "{}"})["S"]
-                self._settings = (self.now(), json.loads(body))
+                read = from_json(self.item("settings").get("body", {"S": "{}"})["S"])
             except (*ERRORS, TableGoneError) as error:
                 log(level="WARNING", message="the settings cannot be read", error=str(error))
+                return self._settings[1]
+            if not isinstance(read, dict):
+                log(level="WARNING", message="the settings cannot be read", error="no JSON object")
+                return self._settings[1]
+            self._settings = (self.now(), read)
         return self._settings[1]
 
     def may_hold(self) -> bool:
@@ -1189,8 +1193,9 @@ class Aws:
         alarms = self.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
         if not alarms:
             return "MISSING", 0.0
-        since = alarms[0]["StateTransitionedTimestamp"]
-        return str(alarms[0]["StateValue"]), float(since.timestamp())
+        # the API promises neither, and without it only a notice comes earlier
+        since = alarms[0].get("StateTransitionedTimestamp")
+        return str(alarms[0]["StateValue"]), since.timestamp() if since else 0.0
 
 
 @dataclass(frozen=True)
@@ -1342,7 +1347,11 @@ def cors(headers: Mapping[str, str], allowed: Iterable[str]) -> dict[str, list[s
     """The headers by which a page of another origin may read an answer; {} for any other."""
     # https://developer.mozilla.org/docs/Web/HTTP/Guides/CORS
     origin, allowed = headers.get("origin"), set(allowed)
-    if origin is None or not {origin, "*"} & allowed or not origin.isprintable():
+    if (
+        origin is None
+        or not {origin, "*"} & allowed
+        or not (origin.isascii() and origin.isprintable())
+    ):
         return {}
     readable = "Retry-After, X-Warmkeeper-Phase, X-Warmkeeper-Cold-Start-Seconds"
     named = {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": readable}
@@ -1419,10 +1428,10 @@ def language(accepted: str, offered: Iterable[str]) -> str:
 
 def spoken(texts: Mapping[str, Any], own: Mapping[str, Any], lang: str) -> dict[str, str]:
     """Each text in that language or, where it has none, in the wider language or in English."""
-    wider = ("en", lang.partition("-")[0], lang)
-    return {
-        key: text for tag in wider for of in (texts, own) for key, text in of.get(tag, {}).items()
-    }
+    wider = ("en", lang.partition("-")[0].lower(), lang.lower())  # tags know no case
+    every = [(tag.lower(), words) for of in (texts, own) for tag, words in of.items()]
+    found = [words for wide in wider for tag, words in every if tag == wide]
+    return {key: text for words in found for key, text in words.items() if text is not None}
 
 
 def fill(text: str, **values: str) -> str:
@@ -1872,11 +1881,11 @@ class Warmkeeper:
         waking = Memory(0, Phase.WAKING, now, wake=Wake(now, signal.kind, now))
         seen = self.look(waking, signal)
         log(level="ERROR", message="cannot remember", error=str(error), signal=signal.kind)
-        self.metrics(HandledErrors=1)
-        self.tell_of_error(str(error))
         if signal.kind in WAKING_KINDS and not seen.desired:
             for service in seen.services:
                 self.aws.set_count(service["serviceName"], self.config.awake_count)
+        self.metrics(HandledErrors=1)
+        self.tell_of_error(str(error))
         if not (seen.desired and seen.live):
             return replace(seen, reason=str(error))
         if seen.rule is Rule.UP:
@@ -1945,7 +1954,8 @@ class Warmkeeper:
         memory, wake, now = seen.memory, seen.memory.wake, self.aws.now()
         told = {"X_Warmkeeper_Phase": str(memory.phase)}
         stuck = seen.rule is Rule.UP and arrived - memory.since > STUCK_SECONDS
-        served = memory.phase is Phase.AWAKE and not stuck and wants is not Wants.GRPC
+        there = not seen.missing  # of a service that is gone nobody waits for anything
+        served = there and memory.phase is Phase.AWAKE and not stuck and wants is not Wants.GRPC
         if served:
             # a 307 that comes back waits as long again as the rule has been on its way already
             pace = min(max(SETTLE_SECONDS, arrived - memory.since), SLOW_SETTLE_SECONDS)
@@ -1954,7 +1964,7 @@ class Warmkeeper:
             self.aws.sleep(sent - self.aws.now())
             if memory.wakes and now - memory.wakes[-1]["times"]["live"] < FIRST_ANSWERS_SECONDS:
                 told["X_Warmkeeper_Cold_Start_Seconds"] = f"{memory.wakes[-1]['seconds']:.1f}"
-        patient = wake is not None and now - wake.began < MOST_HOPS * config.hold_seconds
+        patient = there and wake is not None and now - wake.began < MOST_HOPS * config.hold_seconds
         if served or (wants is Wants.CALL and patient and not full):
             return request.answer(307, {"phase": memory.phase}, Location=request.location, **told)
         expected = memory.estimate() or config.cold_start_target_seconds
@@ -1989,7 +1999,7 @@ class Warmkeeper:
     def beat(self, request: Request) -> dict[str, Any]:
         """A heartbeat: it counts where it tells of somebody, else it does nothing; none wakes."""
         if self.config.heartbeat_token_parameter:
-            given = request.headers.get("authorization", "").encode()
+            given = request.headers.get("authorization", "").encode(errors="replace")
             if not hmac.compare_digest(given, f"Bearer {self.aws.token()}".encode()):
                 kind = WrongTokenError if given.startswith(b"Bearer ") else RefusedError
                 raise kind("send the token as 'Authorization: Bearer <token>'", 401)

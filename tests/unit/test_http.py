@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes, urljoin, urlsplit
 
 import pytest
 import warmkeeper as wk
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from warmkeeper import Kind, Phase
 
@@ -266,6 +266,11 @@ def test_an_origin_that_is_named_may_send_credentials_and_no_other_may_read() ->
         assert not [name for name in headers if name.startswith("access-control")]
 
 
+def test_an_origin_that_is_not_ascii_is_not_sent_back() -> None:
+    headers = headers_of(ask(drowsy(), headers={"origin": "https://b\u00fccher.example"}))
+    assert "access-control-allow-origin" not in headers
+
+
 def test_a_preflight_for_the_control_path_is_answered_and_wakes_nothing() -> None:
     world, wants = asleep(), {"access-control-request-method": "POST", "origin": SPA}
     answer = control(world, "OPTIONS", f"{CONTROL}/heartbeat", headers=wants)
@@ -427,6 +432,13 @@ def test_the_settings_are_read_once_in_five_minutes_and_what_cannot_be_read_keep
     world.gone.clear()
     keeper.dispatch(event)
     assert world.phase() is not Phase.ASLEEP
+
+
+def test_settings_that_are_no_json_keep_nobody_out() -> None:
+    world = asleep()
+    world.items["settings"] = {"id": {"S": "settings"}, "body": {"S": "{"}}
+    ask(world, headers=NAVIGATION)
+    assert world.phase() is Phase.WAKING
 
 
 def test_with_browser_confirmation_an_api_client_is_told_what_wakes_it() -> None:
@@ -630,6 +642,17 @@ def test_a_rule_that_cannot_be_taken_down_sends_nobody_round_for_ever(
     world.time += wk.FENCE_SECONDS
     ask(world, headers=headers)
     assert not world.rule_up
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+def test_of_a_service_that_is_gone_nobody_is_sent_round(remembers: bool) -> None:
+    world = asleep()
+    ask(world, headers=NAVIGATION)
+    world.time += 3
+    world.exists = False
+    if not remembers:
+        world.items.clear()
+    assert ask(world)["statusCode"] == 503
 
 
 def test_200_simultaneous_first_requests_give_the_count_once() -> None:
@@ -1052,6 +1075,7 @@ def test_without_the_right_token_a_beat_is_401_and_does_nothing(
 
 
 @given(st.text(max_size=30))
+@example("\ud800")
 @settings(max_examples=50, deadline=None)
 def test_no_other_text_passes_for_the_token(text: str) -> None:
     world = World(environment={**ENVIRONMENT, **TOKEN})

@@ -151,6 +151,17 @@ def test_a_region_takes_what_it_leaves_out_from_its_language() -> None:
     assert TEXTS["fr"]["by_itself"] in text
 
 
+def test_a_text_that_is_null_is_ours() -> None:
+    page = {"texts": {"en": {"after_placed": None}}}
+    assert TEXTS["en"]["after_placed"] in shown(sent(page=page))
+
+
+def test_a_language_of_the_settings_is_ours_whatever_the_case_of_its_tag() -> None:
+    text = shown(sent(page={"texts": {"FR": {"after_placed": "Patience."}}}, accept_language="fr"))
+    assert "Patience." in text
+    assert TEXTS["fr"]["by_itself"] in text
+
+
 # --- what it says ------------------------------------------------------------------------------
 
 

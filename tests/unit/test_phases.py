@@ -359,6 +359,18 @@ def test_who_comes_in_the_linger_minute_has_followed_up(news: Kind) -> None:
     assert "followed" not in world.memory.wakes[-1]
 
 
+def test_who_is_told_of_by_beats_has_followed_up() -> None:
+    world = asleep()
+    world.alarm = "ALARM"
+    world.signal(Kind.REQUEST)
+    follow(world, 12)
+    world.minutes(1)
+    world.signal(Kind.BEAT, active=True)
+    world.minutes(20)
+    assert world.phase() is Phase.ASLEEP
+    assert "followed" not in world.memory.wakes[-1]
+
+
 def test_with_browser_confirmation_a_request_alone_wakes_nothing() -> None:
     world = asleep()
     world.environment["WAKE_CONFIRMATION"] = "browser"

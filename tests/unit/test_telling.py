@@ -388,6 +388,13 @@ def test_beats_are_use() -> None:
     assert kinds(world) == []
 
 
+def test_an_alarm_that_does_not_say_since_when_puts_it_to_sleep_all_the_same() -> None:
+    world = World(alarm="ALARM", alarm_since=None)
+    world.signal(Kind.ADOPT)
+    world.minutes(10)
+    assert world.phase() is Phase.ASLEEP
+
+
 # --- what was refused, and what went wrong -----------------------------------------------------
 
 
@@ -459,3 +466,11 @@ def test_a_table_that_is_gone_is_told_though_nothing_can_be_remembered() -> None
         keeper.dispatch(request())
     assert kinds(world) == ["errors-handled"]
     assert "no table" in world.notices[0]
+
+
+def test_without_a_table_the_service_is_woken_before_anybody_is_told() -> None:
+    world = asleep()
+    world.gone.add("table")
+    world.invoke(request())
+    calls = [call for call in world.reads if call in ("update_service", "publish")]
+    assert calls == ["update_service", "publish"]

@@ -122,7 +122,7 @@ class World:
     protected: bool = False
     starts: bool = True
     alarm: str | None = "OK"
-    alarm_since: float = 0.0
+    alarm_since: float | None = 0.0
     wake_alarm: str = "OK"
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
     rules: dict[str, int] = field(
@@ -426,7 +426,8 @@ class LoadBalancing(Client):
 class CloudWatch(Client):
     def describe_alarms(self, *, AlarmNames: list[str]) -> dict[str, Any]:
         states = {"staging-idle": self.world.alarm, "staging-wake": self.world.wake_alarm}
-        since = {"StateTransitionedTimestamp": moment(self.world.alarm_since)}
+        at = self.world.alarm_since
+        since = {} if at is None else {"StateTransitionedTimestamp": moment(at)}
         found = [states[name] for name in AlarmNames]
         return {"MetricAlarms": [{"StateValue": state, **since} for state in found if state]}
 
