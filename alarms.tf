@@ -11,7 +11,7 @@
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 resource "aws_cloudwatch_metric_alarm" "idle" {
   alarm_name          = local.idle_alarm
-  alarm_description   = "No request to ${var.cluster_name}/${var.service_name} for ${var.idle_minutes} minutes. Usual: the warmkeeper then considers putting it to sleep."
+  alarm_description   = "${var.idle_minutes} minutes with fewer than ${var.idle_request_threshold} requests each to ${var.cluster_name}/${var.service_name}. Usual: the warmkeeper then considers putting it to sleep."
   namespace           = "AWS/ApplicationELB"
   metric_name         = "RequestCount"
   statistic           = "Sum"

@@ -90,7 +90,7 @@ locals {
               [{ expression = "1 - up", id = "asleep", visible = false }],
               [{ expression = "TIME_SERIES(SUM(asleep)) * PERIOD(heard) / 3600", id = "hours", label = "hours asleep", color = local.colors.quiet }],
               [{ expression = "hours * ${local.saved_per_hour}", id = "saved", label = "USD saved", color = local.colors.beats }],
-              [{ expression = "TIME_SERIES(AVG(asleep)) * 730 * ${local.saved_per_hour}", id = "month", label = "USD a month, so", color = local.colors.beats }],
+              [{ expression = "TIME_SERIES(AVG(asleep)) * 730 * ${local.saved_per_hour}", id = "month", label = "USD a month at this rate", color = local.colors.beats }],
             ])
           }
         },
@@ -157,7 +157,7 @@ locals {
             query = join(" | ", [
               local.source,
               "filter ispresent(wake.seconds) or (before = \"waking\" and after = \"asleep\")",
-              "fields @timestamp, wake.cause as cause, wake.seconds as seconds, wake.asleep_minutes as after_minutes, reason as failed",
+              "fields @timestamp, wake.cause as cause, wake.seconds as seconds, wake.asleep_minutes as slept_minutes, reason as failed",
               "sort @timestamp desc",
               "limit 50",
             ])
@@ -189,7 +189,7 @@ locals {
             title  = "Cold starts in seconds, and wakes that failed"
             view   = "timeSeries"
             period = 60
-            yAxis  = { left = { min = 0, showUnits = false }, right = { min = 0, max = 2, showUnits = false } }
+            yAxis  = { left = { min = 0, showUnits = false }, right = { min = 0, max = 12, showUnits = false } }
             metrics = [
               [local.metric_namespace, "ColdStartSeconds", "Name", var.name, { label = "cold start, seconds", stat = "Maximum", color = local.colors.awake }],
               [local.metric_namespace, "FailedWakes", "Name", var.name, { label = "failed wakes (right)", stat = "Sum", color = local.colors.bad, yAxis = "right" }],
@@ -203,7 +203,7 @@ locals {
           width = 12
           type  = "log"
           properties = {
-            title   = "Where the seconds went, wake by wake"
+            title   = "Where the seconds went, wake by wake, until the rule was down"
             view    = "bar"
             stacked = true
             query = join(" | ", [

@@ -60,7 +60,7 @@ locals {
 # The listener's rules. Only the wake rule ever moves, and only the warmkeeper moves it.
 # ---------------------------------------------------------------------------------------------
 
-# Always the Lambda: status, wake and heartbeat of pages and proxies.
+# Always the Lambda: status, health, wake and heartbeat of pages, monitors and proxies.
 resource "aws_lb_listener_rule" "control" {
   count = local.listener_path ? 1 : 0
 

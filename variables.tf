@@ -286,6 +286,13 @@ variable "cors_allowed_origins" {
     condition     = alltrue([for origin in var.cors_allowed_origins : can(regex("^(\\*|https?://[a-z0-9.-]+(:[0-9]+)?)$", origin))])
     error_message = "cors_allowed_origins must be origins as browsers send them, in lower case and without a path, or \"*\"; got ${jsonencode(var.cors_allowed_origins)}. Write for example [\"https://app.example.com\"]."
   }
+
+  # They are in the function's environment, which AWS holds to 4 KB in all:
+  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+  validation {
+    condition     = length(join(",", var.cors_allowed_origins)) <= 1000
+    error_message = "cors_allowed_origins must be at most 1,000 characters, all origins and the commas between them; got ${length(join(",", var.cors_allowed_origins))}. Write [\"*\"], which lets any page read and none send credentials."
+  }
 }
 
 variable "wake_deadline_seconds" {
@@ -336,7 +343,7 @@ variable "wake_policy" {
       user_agents   = optional(list(string), [])
       source_ranges = optional(list(string), [])
     })), [])
-    # Listed is who says who he is, and what nobody opens or calls by intent. Looked at 2026-11-24.
+    # Listed is who says who they are, and what nobody opens or calls by intent. Looked at 2026-11-24.
     ignore = optional(list(object({
       class         = string
       answer        = optional(string, "asleep")
@@ -515,6 +522,12 @@ variable "wake_policy" {
   validation {
     condition     = alltrue([for range in flatten([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.source_ranges]) : can(cidrhost(range, 0))])
     error_message = "wake_policy: source_ranges must be CIDR blocks; got ${jsonencode([for range in flatten([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.source_ranges]) : range if !can(cidrhost(range, 0))])}. Write for example \"203.0.113.0/24\", and \"203.0.113.7/32\" for one address."
+  }
+
+  # An item of DynamoDB holds 400 KB, and the page may have 300,000 bytes of them.
+  validation {
+    condition     = length(base64encode(jsonencode(var.wake_policy))) * 3 / 4 <= 100000
+    error_message = "wake_policy must be at most 100,000 bytes as JSON, all in; got ${floor(length(base64encode(jsonencode(var.wake_policy))) * 3 / 4)}. Write wider source_ranges, or leave so many addresses to AWS WAF."
   }
 }
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import base64
 import bisect
+import contextlib
 import hmac
 import html
 import ipaddress
@@ -63,6 +64,7 @@ TOKEN_AGAIN_SECONDS = 60.0  # between two tries to read it anew, while SSM canno
 TOKEN_DENIED = ("ParameterNotFound", "AccessDeniedException")  # SSM's answers, and no outage
 LONGEST_IDLE_SECONDS = 1e9  # that a beat may tell of
 SETTINGS_SECONDS = 300.0  # how long the settings item that was read is believed
+SETTINGS_AGAIN_SECONDS = 10.0  # between two tries where it cannot be read
 FIRST_ANSWERS_SECONDS = 60.0  # so long after a wake answers say how long it took
 BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes in a row; then none
 RESTORE_PIN_SECONDS = 3600.0  # on destroy: nothing that is still under way may take the count
@@ -634,7 +636,7 @@ class Case:
         if self.now - memory.since < linger - TICK_JITTER_SECONDS:
             return Decision(f"drowsy for {self.now - memory.since:.0f} s of {linger} s")
         return self.to_asleep(
-            f"idle or asked to, and nobody came in {linger} s", wakes=self.judged()
+            f"{memory.because or 'idle'}, and nobody came in {linger} s", wakes=self.judged()
         )
 
     def judged(self) -> tuple[dict[str, Any], ...]:
@@ -1050,13 +1052,15 @@ class Aws:
         if self.now() - self._settings[0] > SETTINGS_SECONDS:
             try:
                 read = from_json(self.item("settings").get("body", {"S": "{}"})["S"])
+                problem = "" if isinstance(read, dict) else "no JSON object"
             except (*ERRORS, TableGoneError) as error:
-                log(level="WARNING", message="the settings cannot be read", error=str(error))
-                return self._settings[1]
-            if not isinstance(read, dict):
-                log(level="WARNING", message="the settings cannot be read", error="no JSON object")
-                return self._settings[1]
-            self._settings = (self.now(), read)
+                read, problem = None, str(error)
+            if problem:  # not by every request anew: somebody waits for each try
+                log(level="WARNING", message="the settings cannot be read", error=problem)
+                again = self.now() - SETTINGS_SECONDS + SETTINGS_AGAIN_SECONDS
+                self._settings = (again, self._settings[1])
+            else:
+                self._settings = (self.now(), read)
         return self._settings[1]
 
     def may_hold(self) -> bool:
@@ -1400,6 +1404,7 @@ def from_json(text: str | bytes) -> Any:
 # --- the page ----------------------------------------------------------------------------------
 STEPS = ("asked", "placed", "pulled", "started", "healthy")
 RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
+MOST_SUBTAGS = 8  # RFC 5646 gives 35 characters to the longest tag that anybody needs
 ACCENT, ACCENT_DARK = "#b4551d", "#f0965a"
 # what the page's script has no need of, because it is written here
 WRITTEN_ONCE = frozenset({*STEPS, "progress_label", "by_itself", "looks_again", "needs_script"})
@@ -1416,7 +1421,8 @@ def language(accepted: str, offered: Iterable[str]) -> str:
         wishes.append((float(liked[1]) if liked else 0.0, tag))
     refused = {tag for liking, tag in wishes if liking == 0}
     for liking, tag in sorted(wishes, key=lambda wish: -wish[0]):
-        parts = tag.split("-") if liking else []
+        # of a tag as long as a header may be, all beginnings together would be megabytes
+        parts = tag.split("-")[:MOST_SUBTAGS] if liking else []
         shorter = ["-".join(parts[:length]) for length in range(len(parts), 0, -1)]
         closer = [name for name in named if parts and name.startswith(tag + "-")]
         found = ["en"] if shorter == ["*"] else [*shorter, *closer]
@@ -1663,7 +1669,7 @@ def worded(text: str, remedy: str, facts: Mapping[str, str]) -> dict[str, str]:
 
 
 def log(**entry: Any) -> None:
-    """One JSON line. Ids and numbers only: never a payload, a header, a query or a secret."""
+    """One JSON line. Never a payload, a query or a secret; of headers the user agent at most."""
     print(json.dumps(entry, default=str), flush=True)
 
 
@@ -1690,7 +1696,7 @@ class Warmkeeper:
         if severity == "info" and not self.config.transition_notices:
             return
         title = f"{self.config.name}: {notice.text}".splitlines()[0]
-        subject = "".join(c if " " <= c <= "~" else "?" for c in title)[:100]  # what SNS takes
+        subject = "".join(c if " " <= c <= "~" else "?" for c in title)[:99]  # what SNS takes
         facts = {"name": self.config.name, "kind": notice.kind, "phase": phase}
         facts |= {"severity": severity}
         message = {"TopicArn": self.config.topic_arn, "Subject": subject}
@@ -1828,7 +1834,8 @@ class Warmkeeper:
             if decision.metrics:
                 self.metrics(**decision.metrics)
             if decision.notice:
-                self.tell(decision.notice, after.phase)
+                waits = signal.kind in (Kind.REQUEST, Kind.POLL, Kind.BEAT)
+                self.tell(decision.notice, after.phase, in_haste=waits)
             if stuck:
                 after = self.warn(after, stuck)
             if not decision.again:
@@ -2061,12 +2068,20 @@ class Warmkeeper:
             log(level="ERROR", message="unforeseen", error=what, trace=frames)
             self.metrics(HandledErrors=1)
             self.tell_of_error(what)
-            answer = request.problem(503, "Try again.", Retry_After="5")
+            answer = self.apology(request)
         vary = {"Vary": ["Accept, Accept-Language, Origin, Sec-Fetch-Mode"]}
         answer["multiValueHeaders"] |= vary | cors(
             request.headers, self.config.cors_allowed_origins
         )
         return answer
+
+    def apology(self, request: Request) -> dict[str, Any]:
+        """503 for an error of our own; to a browser by the page, which asks again by itself."""
+        told, waking = {"Retry_After": "5"}, Memory(0, Phase.WAKING, self.aws.now())
+        if request.wants is Wants.PAGE:
+            with contextlib.suppress(Exception):  # it may be the page that fails
+                return self.page(request, Observation(waking, ()), told)
+        return request.problem(503, "Try again.", Retry_After="5")
 
     def routed(self, request: Request, arrived: float) -> dict[str, Any]:
         """The answer of the rule by which the request came. Raises RefusedError for any other."""

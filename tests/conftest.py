@@ -28,8 +28,11 @@ ESTATES = (
         "test_rule_numbers.py",
         "test_alarms.py",
     ),
-    ("test_changing.py", "test_rights.py", "test_faults.py"),
+    ("test_changing.py", "test_rights.py", "test_faults.py", "test_elsewhere.py"),
 )
+# Each of these applies something once for all of its tests: the fourth worker begins with them, and
+# so has them for itself.
+SHARED = ("test_plans.py", "test_dashboard.py", "test_cost.py")
 
 
 @pytest.hookimpl(trylast=True)
@@ -57,6 +60,7 @@ def spread(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
     waiting = {item for head in heads for item in head}
     folders = [list(group) for _, group in itertools.groupby(items, lambda item: item.path.parent)]
     rest = [item for group in reversed(folders) for item in group if item not in waiting]
+    rest.sort(key=lambda item: item.path.name not in SHARED)
     share = len(items) // workers
     order: list[pytest.Item] = []
     for head in heads:

@@ -51,8 +51,8 @@ def ask(session: boto3.Session, function: str, command: str) -> dict[str, Any]:
         answer = session.client("lambda").invoke(FunctionName=function, Payload=payload)
     except ERRORS as error:
         raise CommandError(
-            f"{function} cannot be invoked: {error}. Name the module's name, the region and the "
-            "account; it takes lambda:InvokeFunction."
+            f"{function} cannot be invoked: {str(error).rstrip('.')}. Name the module's name, the "
+            "region and the account; it takes lambda:InvokeFunction."
         ) from None
     told: dict[str, Any] = json.loads(answer["Payload"].read())
     if answer.get("FunctionError"):

@@ -1,5 +1,5 @@
-# The least that one writes: a service that is there already, and its four names. The provider is
-# configured by the environment (AWS_REGION, AWS_PROFILE).
+# The least that one writes: a service that is there already, by its four names, and a free number.
+# The provider is configured by the environment (AWS_REGION, AWS_PROFILE).
 #
 #   terraform init
 #   terraform apply -var cluster_name=staging -var service_name=web \

@@ -25,6 +25,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs" / "images" / "page"
 WIDTH, HEIGHT, SCALE, GAP = 400, 500, 2, 16
 COLOURS = 128  # of a picture: flat grounds and the edges of letters
 OVERVIEW = ("placed", "failed")
+ACROSS = 3  # states side by side on the sheet of all
 
 
 def look_again(driver: Chrome, _: Site) -> None:
@@ -99,6 +100,17 @@ def write(picture: Image.Image, name: str) -> None:
     few.save(FOLDER / f"{name}.png", optimize=True)
 
 
+def sheet(pictures: list[Image.Image]) -> Image.Image:
+    """All of them on one, at half their size."""
+    width, height = (side // 2 + GAP for side in pictures[0].size)
+    rows = -(-len(pictures) // ACROSS)
+    whole = Image.new("RGB", (width * ACROSS, height * rows), "white")
+    for number, picture in enumerate(pictures):
+        small = picture.resize((width - GAP, height - GAP), Image.Resampling.LANCZOS)
+        whole.paste(small, (width * (number % ACROSS), height * (number // ACROSS)))
+    return whole
+
+
 def main() -> int:
     """Takes every picture; 0, or it raises."""
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -113,6 +125,8 @@ def main() -> int:
     for number, part in enumerate(parts):
         wide.paste(part, ((part.width + GAP * SCALE) * number, 0))
     write(wide, "overview")
+    # what is made smaller has colours in between, of which the most frequent say little
+    sheet(list(taken.values())).quantize(256).save(FOLDER / "states.png", optimize=True)
     return 0
 
 

@@ -71,7 +71,7 @@ def test_a_broken_warmkeeper_is_found(
     break_it: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_it(monkeypatch)
-    run = LongRun(seed=2, days=1.5)
+    run = LongRun(seed=3, days=1.5)
     run.play()
     print(*run.wrong[:5], sep="\n")
     assert run.wrong

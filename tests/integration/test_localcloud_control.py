@@ -474,7 +474,8 @@ def test_reserved_concurrency_throttles(
 
     cloud.advance_until(record, minutes=600, speed=min(seconds, 3000))
     took = record()[0]["time"] - began
-    assert seconds <= took < seconds + 310  # tried again every five minutes in the end
+    # tried again every five minutes in the end; a slow machine's clock overshoots a little
+    assert seconds <= took < seconds + 310 + seconds * 0.01
     context = json.loads(record()[0]["message"])["requestContext"]
     assert (context["condition"], context["approximateInvokeCount"]) == ("EventAgeExceeded", 0)
 

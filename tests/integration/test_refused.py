@@ -46,6 +46,11 @@ def test_what_the_load_balancer_refuses_wakes_nothing_and_goes_through_after_a_s
     assert upgrade(estate) == 400
     assert estate.phase() == "asleep"
     assert estate.updates(cloud, began) == []
+    grpc = {"Content-Type": "application/grpc"}
+    call = requests.post(estate.url + "/a.B/C", headers=grpc, data=b"\0" * 5, timeout=30)
+    assert call.status_code == 503, (
+        "which gRPC takes for UNAVAILABLE; a redirect it could not follow"
+    )
     wake = estate.outputs["status_url"].replace("/status", "/wake")
     assert requests.post(wake, timeout=30).status_code == 202
     estate.until("awake")
@@ -67,7 +72,7 @@ def test_with_the_websocket_rule_an_upgrade_reaches_the_service_while_its_tasks_
     """What is seen of it is nothing: a beat has to say that somebody is there."""
     passing.fall_drowsy()
     time.sleep(2.0)  # the wake rule is up at every node
-    assert passing.get("/healthz", allow_redirects=False).status_code == 307
+    assert passing.get(allow_redirects=False).status_code == 307
     passing.fall_drowsy()
     time.sleep(1.0)
     assert upgrade(passing) == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import time
 
 import pytest
@@ -37,7 +38,7 @@ def test_a_deep_link_to_a_sleeping_service_ends_on_that_link_in_the_app_also_wit
         plain.switch_to.default_content()
         for driver in (browser, plain):
             end = time.monotonic() + 60
-            while "up_seconds" not in (text := driver.page_source):
+            while "up_seconds" not in (text := html.unescape(driver.page_source)):
                 assert time.monotonic() < end, text
                 time.sleep(0.2)
             assert path in text, "the application was asked for something else"

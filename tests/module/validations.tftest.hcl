@@ -173,6 +173,16 @@ run "refuses_origins_with_a_path" {
   expect_failures = [var.cors_allowed_origins]
 }
 
+run "refuses_more_origins_than_the_function_s_environment_holds" {
+  command = plan
+
+  variables {
+    cors_allowed_origins = [for n in range(50) : "https://app-${n}.example.com"]
+  }
+
+  expect_failures = [var.cors_allowed_origins]
+}
+
 run "refuses_a_wake_budget_of_nothing" {
   command = plan
 
@@ -444,6 +454,16 @@ run "refuses_an_ignored_path_that_begins_nowhere" {
 
   variables {
     wake_policy = { ignore_also = [{ class = "ours", paths = ["ping", ""] }] }
+  }
+
+  expect_failures = [var.wake_policy]
+}
+
+run "refuses_a_policy_that_the_item_of_the_page_has_no_room_for" {
+  command = plan
+
+  variables {
+    wake_policy = { ignore_also = [{ class = "ours", user_agents = [for n in range(1000) : format("%0100d", n)] }] }
   }
 
   expect_failures = [var.wake_policy]

@@ -398,7 +398,7 @@ def test_nothing_that_was_noted_is_lost(seen: Observation, signal: Signal) -> No
         assert decision.memory.beat >= seen.memory.beat
         if signal.kind not in (Kind.PIN, Kind.UNPIN):
             assert decision.memory.pinned_until >= seen.memory.pinned_until
-        assert len(decision.memory.wakes) <= 5
+        assert len(decision.memory.wakes) <= wk.KEPT_WAKES
 
 
 @given(observations(), signals([Kind.BEAT, Kind.PIN, Kind.UNPIN]))

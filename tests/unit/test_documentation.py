@@ -98,6 +98,16 @@ def test_every_link_leads_somewhere(document: Path) -> None:
             assert anchor in anchors(path), f"{link}: {name_of(path)} has no such heading"
 
 
+def test_every_picture_is_shown_in_a_document_and_has_words_for_who_cannot_see_it() -> None:
+    shown = {
+        (document.parent / picture).resolve()
+        for document in DOCUMENTS
+        for picture in re.findall(r"!\[[^\]]{20,}\]\(([^)\s]+)\)", prose(document))
+    }
+    pictures = {file for file in (ROOT / "docs" / "images").rglob("*") if file.is_file()}
+    assert pictures == shown
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_make_target_named_exists(document: Path) -> None:
     text = document.read_text()

@@ -489,7 +489,7 @@ def test_a_service_that_is_gone_comes_to_nothing() -> None:
         (just_woken, "live"),
         (lingers, "idle"),
         (asked_to_sleep, "asked to sleep"),
-        (asleep, "idle or asked to, and nobody came in 60 s"),
+        (asleep, "idle, and nobody came in 60 s"),
         (starts, "woken: request"),
         (failed, "no live target in 300 s: "),
     ],

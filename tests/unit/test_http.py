@@ -31,6 +31,7 @@ from tests.unit.world import (
     SERVICE_GROUP,
     WAKE_GROUP,
     WAKE_RULE,
+    SimulatedAws,
     World,
 )
 
@@ -430,6 +431,7 @@ def test_the_settings_are_read_once_in_five_minutes_and_what_cannot_be_read_keep
     assert json.loads(keeper.dispatch(event)["body"])["state"] == "unknown"
     assert "the settings cannot be read" in capsys.readouterr().out
     world.gone.clear()
+    world.time += wk.SETTINGS_AGAIN_SECONDS + 1
     keeper.dispatch(event)
     assert world.phase() is not Phase.ASLEEP
 
@@ -1140,6 +1142,34 @@ def test_an_unforeseen_error_is_503_with_retry_after_a_trace_and_a_metric(
     assert "warmkeeper.py" in line["trace"]
     assert operation in line["error"]
     assert "Traceback" not in answer["body"]
+
+
+@pytest.mark.parametrize("operation", CALLED[1:])
+def test_to_a_browser_an_error_of_ours_is_a_page_that_asks_again(operation: str) -> None:
+    world = asleep()
+    world.failing.add(operation)
+    answer = ask(world, headers=NAVIGATION)
+    assert headers_of(answer)["content-type"].startswith("text/html")
+    assert 'data-status="/.warmkeeper/status"' in answer["body"]
+    assert headers_of(ask(world))["content-type"] == "application/problem+json"
+
+
+def test_who_waits_does_not_wait_for_a_topic_that_does_not_answer() -> None:
+    world = asleep()
+    control(world, "POST", f"{CONTROL}/wake")
+    world.time += 20
+    hasty: list[bool] = []
+
+    class Watched(SimulatedAws):
+        def client(self, service: str, *, taking: bool = False) -> Any:
+            if service == "sns":
+                hasty.append(taking)
+            return super().client(service, taking=taking)
+
+    aws = Watched(world)
+    wk.Warmkeeper(aws).dispatch(request("GET", f"{CONTROL}/status", group=CONTROL_GROUP))
+    assert world.phase() is Phase.AWAKE
+    assert hasty == [True], "tried once, for a moment"
 
 
 def test_a_token_that_cannot_be_read_is_503_not_a_beat() -> None:

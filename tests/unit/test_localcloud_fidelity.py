@@ -39,8 +39,10 @@ def test_the_table_is_what_the_catalogue_makes() -> None:
     assert TABLE.read_text() == table()
 
 
-def test_the_mutants_that_need_no_cloud_are_caught() -> None:
-    command = [sys.executable, "-m", "tests.fidelity", "--pure"]
+def test_of_the_mutants_that_need_no_cloud_every_sixth_is_caught_again() -> None:
+    """All of them by make fidelity; what has changed since is stale, which is tested above."""
+    some = [row.name for row in behaviours() if row.pure][::6]
+    command = [sys.executable, "-m", "tests.fidelity", "--pure", *some]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     run = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr

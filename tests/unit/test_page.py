@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,14 @@ def test_the_language_follows_accept_language(accepted: str, expected: str) -> N
 @given(st.text("enfrENFR-,;=q.01* é", max_size=40))
 def test_whatever_is_accepted_the_language_is_one_that_is_offered(accepted: str) -> None:
     assert wk.language(accepted, TEXTS) in TEXTS
+
+
+def test_a_tag_as_long_as_a_header_is_not_taken_apart_for_megabytes() -> None:
+    tracemalloc.start()
+    assert wk.language("fr" + "-x" * 8000, TEXTS) == "fr"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import warmkeeper as wk
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from warmkeeper import Kind, Phase
 
@@ -305,10 +305,11 @@ def test_a_notice_is_worded_for_mail_for_chat_and_for_machines(kind: str) -> Non
 
 
 @given(st.text(min_size=1, max_size=5000))
+@example("x" * 200)
 def test_whatever_ecs_says_fits_into_a_message_and_a_subject(text: str) -> None:
     (sent,) = publish("wake-failed", "wake failed: " + text).published
     assert len(sent["Message"].encode()) < 256 * 1024 / 2
-    assert 0 < len(sent["Subject"]) <= 100
+    assert 0 < len(sent["Subject"]) < 100  # "less than 100", says the API
     assert sent["Subject"].isascii()
     assert sent["Subject"].isprintable()
 
