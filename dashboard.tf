@@ -90,7 +90,7 @@ locals {
               [{ expression = "1 - up", id = "asleep", visible = false }],
               [{ expression = "TIME_SERIES(SUM(asleep)) * PERIOD(heard) / 3600", id = "hours", label = "hours asleep", color = local.colors.quiet }],
               [{ expression = "hours * ${local.saved_per_hour}", id = "saved", label = "USD saved", color = local.colors.beats }],
-              [{ expression = "TIME_SERIES(AVG(asleep)) * 730 * ${local.saved_per_hour}", id = "month", label = "USD a month at this rate", color = local.colors.beats }],
+              [{ expression = "TIME_SERIES(AVG(asleep)) * 730 * ${local.saved_per_hour}", id = "month", label = "USD a month", color = local.colors.beats }],
             ])
           }
         },
