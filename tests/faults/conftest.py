@@ -14,6 +14,7 @@ import warmkeeper as wk
 def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(wk, "log", lambda **_: None)
     monkeypatch.setattr("secrets.randbelow", random.Random(1).randrange)
+    gc.freeze()  # what other tests have left in this process is not looked through after each
     gc.disable()
     yield
     gc.enable()
