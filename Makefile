@@ -125,7 +125,8 @@ fuzz: setup ## Give the warmkeeper 200,000 mutated events, make test has 10,000 
 
 .PHONY: changing
 changing: setup terraform ## Change the module in every way under a service in every phase
-	@CHANGING=1 $(BIN)/python -m pytest tests/integration/test_changing.py --numprocesses=0
+	@CHANGING=1 $(BIN)/python -m pytest tests/integration/test_changing.py \
+	  tests/integration/test_lifecycle.py --numprocesses=0
 
 .PHONY: lint
 lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, terraform, the README's tables, checkov

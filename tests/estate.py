@@ -175,11 +175,13 @@ class Estate:
             with contextlib.suppress(table.exceptions.ConditionalCheckFailedException):
                 table.update_item(
                     **memory,
-                    UpdateExpression="SET body = :body",
+                    # a version of its own: what was read before must not be written after
+                    UpdateExpression="SET body = :body, version = :next",
                     ConditionExpression="version = :version",
                     ExpressionAttributeValues={
                         ":body": {"S": json.dumps(body)},
                         ":version": item["version"],
+                        ":next": {"N": str(int(item["version"]["N"]) + 1)},
                     },
                 )
                 return

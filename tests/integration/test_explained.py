@@ -95,8 +95,8 @@ def test_a_report_tells_the_stages_of_a_wake_and_what_would_shorten_it(
     cloud.advance_until(lambda: estate.phase() == "awake", minutes=5, speed=20)
     text = told("report")
     keep("report", text)
-    (wake,) = estate.memory()["wakes"]
-    (line,) = [line for line in text.splitlines() if re.match(r"\d{4}-", line)]
+    *_, wake = estate.memory()["wakes"]
+    *_, line = [line for line in text.splitlines() if re.match(r"\d{4}-", line)]
     assert line.split()[2] == "wake"
     *took, _ = (float(cell) for cell in line.replace("?", "0").split()[3:])
     assert sum(took[:5]) == pytest.approx(wake["seconds"], abs=0.3)
