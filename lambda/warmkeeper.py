@@ -1402,6 +1402,12 @@ def from_json(text: str | bytes) -> Any:
 
 
 # --- the page ----------------------------------------------------------------------------------
+@cache
+def packaged(name: str) -> str:
+    """The text of a file beside this one, read once by a container."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
 STEPS = ("asked", "placed", "pulled", "started", "healthy")
 RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
 MOST_SUBTAGS = 8  # RFC 5646 gives 35 characters to the longest tag that anybody needs
@@ -1926,7 +1932,7 @@ class Warmkeeper:
         At control_path/page it is what stands in the frame of a page without script.
         """
         config, nonce, status = self.config, secrets.token_urlsafe(16), self.status(seen)
-        here, starts = Path(__file__), seen.memory.phase is not Phase.ASLEEP
+        starts = seen.memory.phase is not Phase.ASLEEP
         values: dict[str, Any] = {"name": config.name, "nonce": nonce, "status": status}
         status_url, frame_url = f"{config.control_path}/status", f"{config.control_path}/page"
         values |= {"status_url": status_url}
@@ -1934,8 +1940,7 @@ class Warmkeeper:
         values |= {"refresh_seconds": "5" if starts else told["Retry_After"]}
         values |= {"accept_language": request.headers.get("accept-language", "")}
         values |= {"confirm": config.wake_confirmation == "browser"}
-        template = here.with_name("page.html").read_text(encoding="utf-8")
-        texts = json.loads(here.with_name("texts.json").read_text(encoding="utf-8"))
+        template, texts = packaged("page.html"), json.loads(packaged("texts.json"))
         page = render(template, texts, self.aws.settings().get("page", {}), values)
         policy = f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; "
         policy += "connect-src 'self'; frame-src 'self'; img-src data:; "

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if __package__ in (None, ""):
     sys.path.insert(0, str(ROOT))
 
-from tools.terraform_docs import with_table  # noqa: E402
+from tools.terraform_docs import table, with_table  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "clients.md"
 TABLE = ROOT / "tests" / "unit" / "clients.toml"
@@ -85,7 +85,7 @@ def policy_table(rules: Iterable[Mapping[str, Any]]) -> str:
         )
         answer = CANNED.get(rule["answer"], "may wake, in spite of what follows")
         rows.append((rule["class"], "; ".join(conditions), answer))
-    return _table(("Class", "Matches", "Gets"), rows)
+    return table(("Class", "Matches", "Gets"), rows)
 
 
 def clients_tables(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -95,14 +95,14 @@ def clients_tables(rows: Sequence[Mapping[str, Any]]) -> str:
         lines = [
             (_client(row), _request(row), _answer(row), _text(row["reason"])) for row in members
         ]
-        parts.append(f"### {group}\n\n{_table(('Client', 'Asks', 'Gets', 'Because'), lines)}")
+        parts.append(f"### {group}\n\n{table(('Client', 'Asks', 'Gets', 'Because'), lines)}")
     return "\n\n".join(parts)
 
 
 def left_table(rows: Iterable[Mapping[str, Any]]) -> str:
     """What the clients are left with that do not follow a redirect, or not for ever."""
     lines = [(_client(row), _text(row["gets"])) for row in rows if "gets" in row]
-    return _table(("Client", "Is left with"), lines)
+    return table(("Client", "Is left with"), lines)
 
 
 def document(text: str) -> str:
@@ -172,11 +172,6 @@ def _text(text: str) -> str:
 def _code(text: str) -> str:
     short = text if len(text) <= LONGEST else f"{text[: LONGEST - KEPT]}…{text[-KEPT:]}"
     return "`{}`".format(short.replace("|", r"\|").replace("`", "'"))
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = (head, ("---",) * len(head), *rows)
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main() -> int:

@@ -28,19 +28,13 @@ from tabulate import tabulate
 
 ROOT = Path(__file__).resolve().parents[1]
 if __package__ in (None, ""):
-    sys.path.insert(0, str(ROOT))
+    sys.path[:0] = [str(ROOT), str(ROOT / "lambda")]
+
+import warmkeeper as wk  # noqa: E402
 
 from tools import command  # noqa: E402
 
-# Each stage ends at the first of these moments that is known; what is not known is in the next one.
-STAGES = {
-    "asked": ("createdAt",),
-    "placed": ("pullStartedAt", "connectivityAt"),
-    "pulled": ("pullStoppedAt",),
-    "booted": ("startedAt",),
-    "checked": ("live",),
-    "opened": ("down",),
-}
+STAGES = tuple(wk.ENDS)
 WORTH_SECONDS = 1.0  # an advice that gains less is none
 WORTH_WITHOUT_A_NUMBER = 5.0  # what a stage must take where the gain cannot be told
 SHORTEST_INTERVAL = 5  # of a target group's health check
@@ -114,14 +108,9 @@ def stages(wake: Mapping[str, Any]) -> dict[str, float]:
         times["live"] = times["began"] + seconds
     if not {"began", "live"} <= times.keys():
         return {}
-    began, end = times["began"], max(times["live"], times.get("down", times["live"]))
-    reached, found = 0.0, {}
-    for stage, moments in STAGES.items():
-        at = next((times[name] for name in moments if name in times), None)
-        if at is not None:
-            past = max(reached, min(at, end) - began)
-            found[stage], reached = past - reached, past
-    return found
+    if "down" in times:
+        times["down"] = max(times["down"], times["live"])
+    return wk.stages(times)
 
 
 def medians(wakes: Iterable[Mapping[str, Any]]) -> dict[str, float]:

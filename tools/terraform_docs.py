@@ -13,7 +13,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def inputs_table(text: str) -> str:
         (_code(name), _description(name, block), _code(_type(block)), _default(block))
         for name, block in _blocks(text, "variable")
     ]
-    return _table(("Input", "What it is", "Type", "Default"), rows)
+    return table(("Input", "What it is", "Type", "Default"), rows)
 
 
 def outputs_table(text: str) -> str:
@@ -41,10 +41,10 @@ def outputs_table(text: str) -> str:
         (_code(name), _description(name, block) + (" Sensitive." if block.get("sensitive") else ""))
         for name, block in _blocks(text, "output")
     ]
-    return _table(("Output", "What it is"), rows)
+    return table(("Output", "What it is"), rows)
 
 
-def with_table(readme: str, name: str, table: str) -> str:
+def with_table(readme: str, name: str, made: str) -> str:
     """The README's text with the table between the markers of that name.
 
     Raises DocsError unless each of the two markers stands there once, in order.
@@ -57,7 +57,7 @@ def with_table(readme: str, name: str, table: str) -> str:
     ):
         raise DocsError(f"The text must have {begin} and after it {end}, each once, on a line.")
     head, rest = readme.split(begin)
-    return f"{head}{begin}\n{table}\n{end}{rest.split(end)[1]}"
+    return f"{head}{begin}\n{made}\n{end}{rest.split(end)[1]}"
 
 
 def _blocks(text: str, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -96,7 +96,8 @@ def _code(text: str) -> str:
     return "`{}`".format(text.replace("|", r"\|"))
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A table in Markdown."""
     lines = (head, ("---",) * len(head), *rows)
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -13,7 +13,7 @@ import warmkeeper as wk
 from warmkeeper import Kind, Phase
 
 from tests.unit.recorded import headers_of, log_lines, recorded, state
-from tests.unit.world import World
+from tests.unit.world import World, after_a_failed_wake
 from tools import clients
 
 ROWS = clients.clients()
@@ -76,13 +76,7 @@ def drowsy() -> World:
 
 def failed() -> World:
     """Asleep, in the pause after a failed wake."""
-    world = asleep()
-    world.starts = False
-    world.signal(Kind.REQUEST)
-    world.time += 301
-    world.signal(Kind.TICK)
-    world.time += 10
-    return world
+    return after_a_failed_wake(asleep())
 
 
 PHASES: dict[str, tuple[Callable[[], World], Phase]] = {

@@ -33,6 +33,7 @@ from tests.unit.world import (
     WAKE_RULE,
     SimulatedAws,
     World,
+    after_a_failed_wake,
 )
 
 CONTROL = "/.warmkeeper"
@@ -58,14 +59,7 @@ def drowsy() -> World:
 
 def broken() -> World:
     """Asleep, in the back-off after a failed wake."""
-    world = asleep()
-    world.starts = False
-    world.signal(Kind.REQUEST)
-    world.time += 301
-    world.signal(Kind.TICK)
-    world.time += 10
-    assert world.phase() is Phase.ASLEEP
-    return world
+    return after_a_failed_wake(asleep())
 
 
 def ask(world: World, method: str = "GET", path: str = "/api/things", **more: Any) -> Any:

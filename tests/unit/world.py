@@ -219,6 +219,17 @@ class World:
         return sum(1 for _, call in self.calls if call == what)
 
 
+def after_a_failed_wake(world: World) -> World:
+    """The same, asleep, in the pause after its next wake has failed."""
+    world.starts = False
+    world.signal(wk.Kind.REQUEST)
+    world.time += 301
+    world.signal(wk.Kind.TICK)
+    world.time += 10
+    assert world.phase() is wk.Phase.ASLEEP
+    return world
+
+
 class SimulatedAws(wk.Aws):
     """The adapter, with clients over a World."""
 
