@@ -28,7 +28,13 @@ ESTATES = (
         "test_rule_numbers.py",
         "test_alarms.py",
     ),
-    ("test_elsewhere.py", "test_changing.py", "test_rights.py", "test_faults.py"),
+    (
+        "test_example.py",
+        "test_elsewhere.py",
+        "test_changing.py",
+        "test_rights.py",
+        "test_faults.py",
+    ),
 )
 # Each of these applies something once for all of its tests: the fourth worker begins with them, and
 # so has them for itself.

@@ -1,13 +1,14 @@
-"""examples/staging, applied by Terraform to a cloud: what tests and the demonstration drive."""
+"""An estate with the module, applied to a cloud: what tests and the demonstration drive."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,12 @@ from localstack_client.session import Session
 from python_terraform import IsFlagged, IsNotFlagged, Terraform
 
 from tests.localcloud.client import LocalCloud
+from tests.surroundings import Surroundings
 from tools.terraform_env import terraform_environment
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 STAGING = REPOSITORY / "examples" / "staging"
+MODULE_ALONE = REPOSITORY / "tests" / "integration" / "module_alone"
 
 
 class TerraformError(RuntimeError):
@@ -104,24 +107,32 @@ class Workspace:
         return {name: output["value"] for name, output in json.loads(self._out).items()}
 
 
-class Estate:
-    """A staging estate on a cloud, and what one wants to know of it."""
+def client(environment: Mapping[str, str], service: str) -> Any:
+    """A boto3 client for the cloud of this environment, by way of localstack-client."""
+    session = Session(
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=environment["AWS_REGION"],
+        localstack_host=environment["AWS_ENDPOINT_URL"].partition("://")[2],
+    )
+    return session.client(service)
 
-    def __init__(self, workspace: Workspace) -> None:
+
+class Estate:
+    """A staging estate on a cloud, and what one wants to know of it.
+
+    `surroundings` is what boto3 made around the module; None where Terraform made all of it.
+    """
+
+    def __init__(self, workspace: Workspace, surroundings: Surroundings | None = None) -> None:
         self.workspace = workspace
+        self.surroundings = surroundings
         self.outputs = workspace.outputs()
         self.url: str = self.outputs["url"]
 
     def client(self, service: str) -> Any:
-        """A boto3 client for the cloud, by way of localstack-client."""
-        environment = self.workspace.environment
-        session = Session(
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-            region_name=environment["AWS_REGION"],
-            localstack_host=environment["AWS_ENDPOINT_URL"].partition("://")[2],
-        )
-        return session.client(service)
+        """A boto3 client for the cloud."""
+        return client(self.workspace.environment, service)
 
     def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
         """Invoke the warmkeeper directly. Raises RuntimeError with its error."""
@@ -200,12 +211,9 @@ class Estate:
 
     def updates(self, cloud: LocalCloud, since: float) -> list[float]:
         """When the warmkeeper called UpdateService, from `since` on."""
-        calls = cloud.calls(service="ecs", action="UpdateService")
-        return [
-            call["time"]
-            for call in calls
-            if call["time"] >= since and call["caller"].startswith("function")
-        ]
+        caller = f"function.{self.outputs['function_name']}"
+        calls = cloud.calls(service="ecs", action="UpdateService", caller=caller)
+        return [call["time"] for call in calls if call["time"] >= since]
 
     def until(self, phase: str, seconds: float = 120) -> None:
         """Wait in real time for a phase. TimeoutError with the memory if it does not come."""
@@ -228,3 +236,24 @@ def staging(
         yield Estate(workspace)
     finally:
         workspace.destroy()
+
+
+@contextmanager
+def surrounded(
+    cloud: LocalCloud, scratch: Path, *, destroy: bool = True, **variables: Any
+) -> Iterator[Estate]:
+    """Make the surroundings by boto3 and apply the module; `destroy` it afterwards.
+
+    What boto3 made stays: it is for a cloud that ends with the test run.
+    """
+    environment = cloud.environment()
+    surroundings = Surroundings(functools.partial(client, environment))
+    given = {**surroundings.variables(), **variables}
+    workspace = Workspace(MODULE_ALONE, scratch, environment, given)
+    workspace.init()
+    workspace.apply()
+    try:
+        yield Estate(workspace, surroundings)
+    finally:
+        if destroy:
+            workspace.destroy()

@@ -1,4 +1,4 @@
-"""A cloud and a staging estate per worker, shared by its tests, which drive it by real HTTP.
+"""A cloud and an estate per worker, shared by its tests, which drive it by real HTTP.
 
 The cloud is found as localstack-client finds it: where AWS_ENDPOINT_URL or LOCALSTACK_HOST names
 one, that is used (`make test-integration`); otherwise a local cloud of our own is started on a free
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from localstack_client import config
 
-from tests.estate import Estate, staging
+from tests.estate import Estate, surrounded
 from tests.localcloud.client import LocalCloud, running
 from tests.rights.reference import Place
 from tests.rights.watch import Watch
@@ -64,11 +64,11 @@ def cloud(anywhere: LocalCloud) -> LocalCloud:
 
 @pytest.fixture(scope="session")
 def applied(anywhere: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
-    """examples/staging, applied once: the provider alone waits a minute on its load balancer."""
+    """The module alone, applied once, in surroundings that boto3 made."""
     if has_own_api(anywhere):
         anywhere.settings(ecs=QUICK_START)
     scratch: Path = tmp_path_factory.mktemp("staging")
-    with staging(anywhere, scratch) as estate:
+    with surrounded(anywhere, scratch, destroy=elsewhere()) as estate:
         yield estate
 
 

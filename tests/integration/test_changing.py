@@ -20,9 +20,10 @@ import pytest
 import requests
 
 from tests import figures
-from tests.estate import REPOSITORY, STAGING, Estate, Workspace
+from tests.estate import MODULE_ALONE, REPOSITORY, Estate, Workspace
 from tests.integration.test_lifecycle import bring_to
 from tests.localcloud.client import LocalCloud
+from tests.surroundings import Surroundings
 from tools.package import build
 from tools.terraform_env import terraform_environment
 
@@ -43,18 +44,18 @@ SLOW = (
 
 @dataclass
 class Copy:
-    """The example and the module, to be changed: applied to the same state as the originals."""
+    """The module and the call of it, to be changed: applied to the same state as the originals."""
 
     root: Path
     workspace: Workspace
 
     @classmethod
     def of(cls, workspace: Workspace, root: Path) -> Copy:
-        for part in ("lambda", "examples/staging"):
-            shutil.copytree(REPOSITORY / part, root / part)
+        folder = root / MODULE_ALONE.relative_to(REPOSITORY)
+        shutil.copytree(REPOSITORY / "lambda", root / "lambda")
+        shutil.copytree(MODULE_ALONE, folder)
         for file in REPOSITORY.glob("*.tf"):
             shutil.copy(file, root)
-        folder = root / STAGING.relative_to(REPOSITORY)
         return cls(root, replace(workspace, folder=folder, variables=dict(workspace.variables)))
 
     def edit(self, name: str, old: str, new: str) -> None:
@@ -90,34 +91,28 @@ class Copy:
                 os.killpg(process.pid, signal.SIGKILL)  # its providers, which it leaves behind
 
 
-def another_code(copy: Copy) -> None:
+def another_code(copy: Copy, _: Surroundings) -> None:
     """As a new version of the module has it."""
     copy.edit("lambda/warmkeeper.py", "def handler(", "# another version\ndef handler(")
     (copy.root / "lambda" / "warmkeeper.zip").write_bytes(build(copy.root / "lambda"))
 
 
-def another_idle_time(copy: Copy) -> None:
+def another_idle_time(copy: Copy, _: Surroundings) -> None:
     copy.workspace.variables["idle_minutes"] = 7
 
 
-def another_rule_priority(copy: Copy) -> None:
-    copy.edit("examples/staging/main.tf", "first_free_priority   = 10", "first_free_priority = 20")
+def another_rule_priority(copy: Copy, _: Surroundings) -> None:
+    copy.workspace.variables["rule_priority"] = 20
 
 
-GROUP = ('name                 = "${var.name}-app"', 'name                 = "${var.name}-app-2"')
+def another_target_group(copy: Copy, surroundings: Surroundings) -> None:
+    """The service and its rule go to the other group, as Terraform would have it before ours."""
+    group = surroundings.make_target_group("staging-app-2")
+    surroundings.move_to(group)
+    copy.workspace.variables["target_group_arn"] = group
 
 
-def another_target_group(copy: Copy) -> None:
-    """The service and its rule go to the other group, then the first one ends."""
-    main, check = "examples/staging/main.tf", "    unhealthy_threshold = 3\n  }\n"
-    copy.edit(main, *GROUP)
-    copy.edit(main, check, check + "\n  lifecycle {\n    create_before_destroy = true\n  }\n")
-    copy.edit(
-        main, "  desired_count   = 1\n", "  desired_count = 1\n  force_new_deployment = true\n"
-    )
-
-
-CHANGES: dict[str, Callable[[Copy], None]] = {
+CHANGES: dict[str, Callable[[Copy, Surroundings], None]] = {
     "code": another_code,
     "idle time": another_idle_time,
     "rule priority": another_rule_priority,
@@ -160,9 +155,10 @@ def test_a_change_keeps_the_phase_and_requests_are_served_afterwards(
 ) -> None:
     bring_to(phase, estate, cloud)
     kept = MAY_BE.get(f"{phase}, another {change}", MAY_BE.get(phase, (phase,)))
+    assert estate.surroundings
     copy, began = Copy.of(estate.workspace, tmp_path), cloud.now()
-    CHANGES[change](copy)
     cloud.set_speed(SLOW)
+    CHANGES[change](copy, estate.surroundings)
     try:
         if stop:
             copy.apply_until(cloud, call, stop)
@@ -181,8 +177,9 @@ def test_a_change_keeps_the_phase_and_requests_are_served_afterwards(
         cloud.set_speed(1)
         if change == "target group":  # a running task stays in the group that it was started for
             estate.fall_asleep(cloud)
-            copy.edit("examples/staging/main.tf", *reversed(GROUP))
-            copy.workspace.apply()
+            estate.surroundings.move_to(estate.surroundings.target_group_arn)
+            estate.workspace.apply()
+            estate.surroundings.delete_target_group(copy.workspace.variables["target_group_arn"])
             estate.outputs = estate.workspace.outputs()
     found = {"phase": phase, "change": change, "interrupted by": stop.name if stop else None}
     figures.record("rights", f"changed-{phase}-{change.replace(' ', '-')}", found)

@@ -1,0 +1,166 @@
+"""What surrounds the module, made by boto3 in a second: load balancer, service rule, ECS service.
+
+The provider waits a minute on every `aws_lb`, whatever answers it. So only the module is applied by
+Terraform, from tests/integration/module_alone; examples/staging as a whole is applied once, by
+tests/integration/test_example.py. Both have the same outputs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+APP = Path(__file__).resolve().parents[1] / "examples" / "staging" / "app" / "app.py"
+PORT = 8080
+EVERY_PATH = {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/*"]}}
+
+
+class Surroundings:
+    """One load balancer, one listener, one service of the sample application, all of one name.
+
+    `client` gives a boto3 client for the name of an AWS service.
+    """
+
+    def __init__(self, client: Any, name: str = "staging", *, rule_priority: int = 100) -> None:
+        self.name = name
+        self.ecs = client("ecs")
+        self.elbv2 = client("elbv2")
+        self.ec2 = client("ec2")
+        self.subnets = self._make_subnets()
+        self.security_group: str = self.ec2.create_security_group(
+            GroupName=name, Description="Everything around the module", VpcId=self.vpc_id
+        )["GroupId"]
+        self.load_balancer = self._make_load_balancer()
+        self.listener_arn = self._make_listener()
+        self.target_group_arn = self.make_target_group(f"{name}-app")
+        rule = self.elbv2.create_rule(
+            ListenerArn=self.listener_arn,
+            Priority=rule_priority,
+            Conditions=[EVERY_PATH],
+            Actions=[{"Type": "forward", "TargetGroupArn": self.target_group_arn}],
+        )
+        self.service_rule_arn: str = rule["Rules"][0]["RuleArn"]
+        self._make_service()
+
+    def variables(self) -> dict[str, Any]:
+        """The variables of tests/integration/module_alone."""
+        return {
+            "name": self.name,
+            "cluster_name": self.name,
+            "service_name": f"{self.name}-app",
+            "url": f"http://{self.load_balancer['DNSName']}",
+            "load_balancer_name": self.name,
+            "load_balancer_arn": self.load_balancer["LoadBalancerArn"],
+            "listener_arn": self.listener_arn,
+            "target_group_arn": self.target_group_arn,
+            "service_rule_arn": self.service_rule_arn,
+        }
+
+    def make_target_group(self, name: str) -> str:
+        """A target group as examples/staging has it; gives its ARN."""
+        made = self.elbv2.create_target_group(
+            Name=name,
+            Protocol="HTTP",
+            Port=PORT,
+            VpcId=self.vpc_id,
+            TargetType="ip",
+            HealthCheckPath="/healthz",
+            HealthCheckIntervalSeconds=5,
+            HealthCheckTimeoutSeconds=3,
+            HealthyThresholdCount=2,
+            UnhealthyThresholdCount=3,
+        )
+        arn: str = made["TargetGroups"][0]["TargetGroupArn"]
+        delay = {"Key": "deregistration_delay.timeout_seconds", "Value": "15"}
+        self.elbv2.modify_target_group_attributes(TargetGroupArn=arn, Attributes=[delay])
+        return arn
+
+    def delete_target_group(self, arn: str) -> None:
+        """Delete what no rule uses any more."""
+        self.elbv2.delete_target_group(TargetGroupArn=arn)
+
+    def move_to(self, target_group_arn: str) -> None:
+        """Rule and service go over to another target group, by a new deployment."""
+        forward = {"Type": "forward", "TargetGroupArn": target_group_arn}
+        self.elbv2.modify_rule(RuleArn=self.service_rule_arn, Actions=[forward])
+        self.ecs.update_service(
+            cluster=self.name,
+            service=f"{self.name}-app",
+            loadBalancers=[self._target(target_group_arn)],
+            forceNewDeployment=True,
+        )
+
+    def _make_subnets(self) -> list[str]:
+        self.vpc_id: str = self.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        zones = [
+            each["ZoneName"] for each in self.ec2.describe_availability_zones()["AvailabilityZones"]
+        ]
+        return [
+            self.ec2.create_subnet(
+                VpcId=self.vpc_id, CidrBlock=f"10.0.{number}.0/24", AvailabilityZone=zone
+            )["Subnet"]["SubnetId"]
+            for number, zone in enumerate(zones[:2])
+        ]
+
+    def _make_load_balancer(self) -> dict[str, Any]:
+        made = self.elbv2.create_load_balancer(
+            Name=self.name,
+            Subnets=self.subnets,
+            SecurityGroups=[self.security_group],
+            Type="application",
+        )
+        found: dict[str, Any] = made["LoadBalancers"][0]
+        return found
+
+    def _make_listener(self) -> str:
+        nothing = {"ContentType": "text/plain", "MessageBody": "nothing here", "StatusCode": "404"}
+        made = self.elbv2.create_listener(
+            LoadBalancerArn=self.load_balancer["LoadBalancerArn"],
+            Protocol="HTTP",
+            Port=80,
+            DefaultActions=[{"Type": "fixed-response", "FixedResponseConfig": nothing}],
+        )
+        arn: str = made["Listeners"][0]["ListenerArn"]
+        return arn
+
+    def _make_service(self) -> None:
+        app = f"{self.name}-app"
+        self.ecs.create_cluster(clusterName=self.name)
+        container = {
+            "name": "app",
+            "image": "python:3.13-alpine",
+            "command": ["python", "-u", "-c", APP.read_text()],
+            "essential": True,
+            "environment": [{"name": "PORT", "value": str(PORT)}],
+            "portMappings": [{"containerPort": PORT, "hostPort": PORT, "protocol": "tcp"}],
+        }
+        self.ecs.register_task_definition(
+            family=app,
+            requiresCompatibilities=["FARGATE"],
+            networkMode="awsvpc",
+            cpu="256",
+            memory="512",
+            containerDefinitions=[container],
+        )
+        self.ecs.create_service(
+            cluster=self.name,
+            serviceName=app,
+            taskDefinition=app,
+            launchType="FARGATE",
+            desiredCount=1,
+            healthCheckGracePeriodSeconds=60,
+            networkConfiguration={
+                "awsvpcConfiguration": {
+                    "subnets": self.subnets,
+                    "securityGroups": [self.security_group],
+                }
+            },
+            loadBalancers=[self._target(self.target_group_arn)],
+        )
+
+    def _target(self, target_group_arn: str) -> dict[str, Any]:
+        return {
+            "targetGroupArn": target_group_arn,
+            "containerName": "app",
+            "containerPort": PORT,
+        }
