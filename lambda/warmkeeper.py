@@ -123,17 +123,53 @@ NOTICES = {
 }
 
 
-# What ECS's words for a start that failed come down to. The class may be told to anybody.
+# Words in ECS's reason for a start that failed, and the class that they come down to: the first
+# that match decide, so a cause stands before the sentence that carries it ("unable to place a
+# task. Reason: Internal error."). The class may be told to anybody. Each documented text and its
+# page is a row of tests/unit/ecs_words.toml.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
-FAILURES = {
-    "CannotPull": "image-not-pulled",
-    "ResourceInitializationError": "setup-failed",
-    "unable to": "no-capacity",
-    "Capacity is unavailable": "no-capacity",
-    "OutOfMemory": "out-of-memory",
-    "health checks": "health-check-failed",
-    "Essential container": "container-exited",
-}
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
+FAILURES = (
+    ("CannotPull", "image-not-pulled"),
+    ("ResourceInitializationError", "setup-failed"),
+    ("pull the image", "image-not-pulled"),
+    ("from the Amazon ECR repository", "image-not-pulled"),
+    ("Too Many Requests", "image-not-pulled"),
+    ("pull rate limit", "image-not-pulled"),
+    ("OutOfMemory", "out-of-memory"),
+    ("due to memory usage", "out-of-memory"),
+    ("ResourceNotFoundException", "setup-failed"),
+    ("retrieve the secret", "setup-failed"),
+    ("failed to launch a task", "setup-failed"),  # RunTask was refused: the role, the tags
+    ("been misconfigured", "setup-failed"),  # IAM policies, or a trust relationship
+    ("Unexpected EC2 error", "setup-failed"),  # of the network interface
+    ("InternalError", "setup-failed"),
+    ("Internal error", "setup-failed"),  # a subnet in a zone without Fargate
+    ("compute strategy", "setup-failed"),
+    ("deployment configuration", "setup-failed"),
+    ("CannotStartContainer", "setup-failed"),
+    ("CannotCreate", "setup-failed"),
+    ("CannotInspectContainer", "setup-failed"),
+    ("ContainerRuntime", "setup-failed"),
+    ("DockerTimeoutError", "setup-failed"),
+    ("unable to place", "no-capacity"),
+    ("could not launch", "no-capacity"),
+    ("No Container Instances", "no-capacity"),
+    ("Amazon ECS Agent", "no-capacity"),
+    ("being throttled", "no-capacity"),
+    ("unused device index", "no-capacity"),
+    ("TaskFailedToStart:", "no-capacity"),  # RESOURCE, AGENT, ATTRIBUTE and the like
+    ("Spot Task was interrupted", "no-capacity"),
+    ("SpotInterruption", "no-capacity"),
+    ("Host EC2", "no-capacity"),
+    ("Container instance deregistration", "no-capacity"),
+    ("health checks", "health-check-failed"),
+    ("is unhealthy in", "health-check-failed"),
+    ("is not healthy in", "health-check-failed"),
+    ("Essential container", "container-exited"),
+)
+SUMMARIES = ("consistently start tasks", "tasks failed to start")  # what hides the cause
+FAILING = re.compile("unable|failed")  # with one of these an event without a class is a reason
 SCALED_IN = "Scaling activity"
 GRACE = "healthCheckGracePeriodSeconds"
 SEVERAL = "several tasks stopped"
@@ -303,8 +339,15 @@ def failure_class(reason: str) -> str | None:
     """One word for why a start failed, with nothing of the account in it; None for no reason."""
     if not reason:
         return None
-    kind = next((kind for words, kind in FAILURES.items() if words in reason), "not-ready")
+    kind = next((kind for words, kind in FAILURES if words in reason), "not-ready")
     return "crash-loop" if kind == "container-exited" and SEVERAL in reason else kind
+
+
+def vagueness(reason: str) -> int:
+    """0 for a reason that has a class, 1 for one that is not known, 2 for a summary."""
+    if failure_class(reason) != "not-ready":
+        return 0
+    return 2 if any(words in reason for words in SUMMARIES) else 1
 
 
 def stages(times: Mapping[str, float]) -> dict[str, float]:
@@ -823,16 +866,17 @@ def matches_by(rule: ListenerRule) -> dict[str, list[str]]:
     return {name: values for name, values in found.items() if values not in (["/*"], ["*"])}
 
 
-def why_stopped(stopped: list[Task]) -> str:
-    """ECS's reason for the last of these tasks, with its containers' own; "" for none."""
-    if not stopped:
-        return ""
-    last = max(stopped, key=lambda task: task["stoppedAt"])
-    containers = last.get("containers", ())
-    codes = [f"exit code {c['exitCode']}" if "exitCode" in c else "" for c in containers]
-    said = [c.get("reason") or code for c, code in zip(containers, codes, strict=True)]
-    many = [SEVERAL] if len(stopped) > 1 else []
-    return "; ".join(filter(None, [str(last.get("stoppedReason", "")), *said, *many]))
+def why_stopped(stopped: list[Task]) -> list[str]:
+    """ECS's reason for each of these tasks, with its containers' own; the last one's first."""
+    reasons = []
+    for task in sorted(stopped, key=lambda task: task["stoppedAt"], reverse=True):
+        containers = task.get("containers", ())
+        codes = [f"exit code {c['exitCode']}" if "exitCode" in c else "" for c in containers]
+        said = [c.get("reason") or code for c, code in zip(containers, codes, strict=True)]
+        many = [SEVERAL] if len(stopped) > 1 else []
+        words = filter(None, [str(task.get("stoppedReason", "")), *said, *many])
+        reasons.append("; ".join(words))
+    return reasons
 
 
 # --- what it explains --------------------------------------------------------------------------
@@ -1744,7 +1788,7 @@ class Warmkeeper:
             return replace(seen, called=aws.alarm(wake_alarm)[0] == "ALARM")
         late = aws.now() - self.config.wake_deadline_seconds
         if memory.wake and not seen.live and memory.wake.began < late:
-            return replace(seen, stopped_reason=self.why_not(services, memory.since))
+            return replace(seen, stopped_reason=self.why_not(seen))
         return seen
 
     def look_closely(self, seen: Observation) -> Observation:
@@ -1763,15 +1807,26 @@ class Warmkeeper:
             return replace(seen, live=running, lost=ASTRAY)
         return replace(seen, live=live)
 
-    def why_not(self, services: tuple[Service, ...], since: float) -> str:
-        """ECS's reason why nothing has started since then; "" where it says nothing."""
+    def why_not(self, seen: Observation) -> str:
+        """ECS's reason why nothing has started in this phase; "" where it says nothing.
+
+        A reason that has a class comes first, be it a task's or an event's; a summary comes last.
+        """
+        services, memory = seen.services, seen.memory
         tasks = [task for task in self.aws.tasks("STOPPED") if "stoppedAt" in task]
-        lately = [task for task in tasks if task["stoppedAt"].timestamp() >= since]
+        lately = [task for task in tasks if task["stoppedAt"].timestamp() >= memory.since]
         # what was put to sleep may drain for minutes, into the next wake
         stopped = [t for t in lately if not t.get("stoppedReason", "").startswith(SCALED_IN)]
         events = [event for service in services for event in service.get("events", ())]
-        said = [e["message"] for e in events if e["createdAt"].timestamp() >= since]
-        return why_stopped(stopped) or next((text for text in said if "unable to" in text), "")
+        said = [e["message"] for e in events if e["createdAt"].timestamp() >= memory.since]
+        failed = [text for text in said if not vagueness(text) or FAILING.search(text)]
+        told = min([*why_stopped(stopped), *failed], key=vagueness, default="")
+        if told and vagueness(told) < 2:
+            return told
+        # ECS does not repeat an event for six hours: what it said of the last wake still stands
+        stands = not seen.tasks and memory.failures and not memory.anew(services)
+        kept = memory.failure if stands and memory.failure not in NOT_STARTED.values() else ""
+        return kept or told
 
     def perform(self, decision: Decision, stamp: float) -> tuple[list[str], bool]:
         """Do what was decided, gifts first. Raises RuleStuckError.
