@@ -84,6 +84,7 @@ DIFFER = "the wake rule and the service rule do not match the same requests"
 NO_ALARM = "the idle alarm is not there"
 ASTRAY = "the target group is gone, or the service rule does not forward to it"
 NOT_LIVE = "no live target, and the count is not ours to take"
+ROLLOUT_FAILED = "the deployment has failed and starts no task, whatever the count"
 DEPLOYING = "a deployment is in progress"
 PROTECTED = "a task protects itself from scale-in"
 NOT_IDLE = "the idle alarm is not in ALARM"
@@ -335,6 +336,34 @@ def deployment(services: Iterable[Service]) -> str:
     return ",".join(str(found["id"]) for found in deployed(services))
 
 
+def failed_rollouts(services: Iterable[Service]) -> dict[str, str]:
+    """ECS's reason by service whose primary deployment failed: it starts no task any more.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
+    """
+    primaries = [(s["serviceName"], d) for s in services for d in deployed([s])]
+    return {
+        name: d.get("rolloutStateReason", "ECS gives no reason")
+        for name, d in primaries
+        if d.get("rolloutState") == "FAILED"
+    }
+
+
+def halted(services: Iterable[Service]) -> str:
+    """That a deployment has failed and what that means, with ECS's reason; "" where none has."""
+    failed = failed_rollouts(services).items()
+    return "; ".join(f"{name}: {ROLLOUT_FAILED} ({why})" for name, why in failed)
+
+
+def redeploy(services: Iterable[Service], cluster: str) -> str:
+    """What starts tasks again once a deployment has failed; "" where none has."""
+    command = f"aws ecs update-service --cluster {cluster} --service {{}} --force-new-deployment"
+    commands = [f"`{command.format(name)}`" for name in failed_rollouts(services)]
+    if not commands:
+        return ""
+    return f"Mend what ECS names and deploy a new task definition, or run {', '.join(commands)}."
+
+
 def failure_class(reason: str) -> str | None:
     """One word for why a start failed, with nothing of the account in it; None for no reason."""
     if not reason:
@@ -484,12 +513,14 @@ class Notice:
 
     kind: str
     text: str
+    remedy: str = ""  # in the place of the kind's
 
 
-def attention(what: str, particulars: str = "") -> Notice:
+def attention(what: str, particulars: str = "", remedy: str = "") -> Notice:
     """The notice of a trouble."""
     kind = next(kind for words, kind in TROUBLES.items() if what.startswith(words))
-    return Notice(kind, f"needs attention: {what}{': ' * bool(particulars)}{particulars}")
+    text = f"needs attention: {what}{': ' * bool(particulars)}{particulars}"
+    return Notice(kind, text, remedy)
 
 
 @dataclass(frozen=True)
@@ -507,11 +538,11 @@ class Decision:
     again: bool = False  # the phase followed AWS: decide once more, with the same signal
 
 
-def tell_once(memory: Memory, what: str, particulars: str = "") -> Decision:
+def tell_once(memory: Memory, what: str, particulars: str = "", remedy: str = "") -> Decision:
     """Stay as it is and tell somebody, unless `what` was the last thing told."""
     if memory.trouble == what:
         return Decision(what)
-    notice = attention(what, particulars)
+    notice = attention(what, particulars, remedy)
     return Decision(what, replace(memory, trouble=what), notice=notice)
 
 
@@ -773,8 +804,18 @@ class Case:
         until = f"It was tried {tries} times: until" if last else f"For {pause} s, or until"
         text = f"wake failed: {reason}. {until} something is deployed, only the command wake "
         text += "or the page's button wakes it."
-        notice = Notice("wake-failed", text)
+        if stop := halted(services):
+            text = f"wake failed: {reason}." + f" {stop}." * (stop not in reason)
+        notice = Notice("wake-failed", text, redeploy(services, self.config.cluster_name))
         return replace(asleep, notice=notice, metrics={"FailedWakes": 1})
+
+    def not_live(self) -> Decision:
+        """The count is not ours to take: it stays, and somebody is told."""
+        seen, why = self.seen, self.seen.stopped_reason or "no task stopped"
+        if stop := halted(seen.services):
+            remedy = redeploy(seen.services, self.config.cluster_name)
+            return tell_once(self.memory, f"{NOT_LIVE}, and {stop}", why, remedy)
+        return tell_once(self.memory, NOT_LIVE, why)
 
     def waking(self) -> Decision:
         seen, memory, now = self.seen, self.memory, self.now
@@ -789,13 +830,13 @@ class Case:
             return Decision("a live target, but what was taken may still be on its way")
         late = now - wake.began > self.config.wake_deadline_seconds
         stage = next((STAGES[k] for k in STAGES if any(k in t for t in seen.tasks)), "asked")
-        why = seen.stopped_reason or NOT_STARTED[stage]
+        why = seen.stopped_reason or halted(seen.services) or NOT_STARTED[stage]
         if late and wake.ours and memory.pinned_until <= now:
             return self.give_up(why)
         if seen.desired == 0 and now - wake.given >= GIVE_AGAIN_SECONDS:
             return Decision("still 0: given again", given_again, self.counts(), rule=Rule.UP)
         if late and seen.rule is not Rule.DOWN:
-            return tell_once(memory, NOT_LIVE, seen.stopped_reason or "no task stopped")
+            return self.not_live()
         moved = None if stage == wake.stage else replace(memory, wake=replace(wake, stage=stage))
         return Decision(f"waking: {stage}", moved, rule=Rule.UP if seen.rule is Rule.DOWN else None)
 
@@ -1742,7 +1783,8 @@ class Warmkeeper:
         """A notice for people and their tools. That it cannot be sent keeps the service from
         nothing; `in_haste`, somebody waits, and it is tried once and for a moment.
         """
-        severity, remedy = NOTICES[notice.kind]
+        severity, usual = NOTICES[notice.kind]
+        remedy = notice.remedy or usual
         if severity == "info" and not self.config.transition_notices:
             return
         title = f"{self.config.name}: {notice.text}".splitlines()[0]
@@ -2174,6 +2216,7 @@ class Warmkeeper:
             return [{"finding": str(error), "remedy": "apply again; until then it stays awake"}]
         seen = self.look(memory, Signal(Kind.DOCTOR))
         gone, failure = seen.missing, seen.memory.failure
+        again = redeploy(seen.services, self.config.cluster_name)
         idle, _ = self.aws.alarm(self.config.idle_alarm_arn)
         hasty = [s["serviceName"] for s in seen.services if not s.get(GRACE)]
         stands, rules = self.aws.rules()
@@ -2190,7 +2233,12 @@ class Warmkeeper:
             ),
             (compared[:1] != compared[1:], DIFFER, "give conditions as the service rule has them"),
             (idle == "MISSING", f"no alarm {self.config.idle_alarm_arn}", "apply again"),
-            (failure, f"the last wake failed: {failure}", "mend the task, then send wake"),
+            (again, halted(seen.services), again),
+            (
+                failure,
+                f"the last wake failed: {failure}",
+                "mend the task and deploy it" if again else "mend the task, then send wake",
+            ),
             (seen.memory.version == 0, "nothing is remembered", "wait for the next tick"),
         ]
         return [{"finding": what, "remedy": how} for holds, what, how in symptoms if holds]
