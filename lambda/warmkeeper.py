@@ -84,6 +84,7 @@ DIFFER = "the wake rule and the service rule do not match the same requests"
 NO_ALARM = "the idle alarm is not there"
 ASTRAY = "the target group is gone, or the service rule does not forward to it"
 NOT_LIVE = "no live target, and the count is not ours to take"
+ROLLOUT_FAILED = "the deployment has failed and starts no task, whatever the count"
 DEPLOYING = "a deployment is in progress"
 PROTECTED = "a task protects itself from scale-in"
 NOT_IDLE = "the idle alarm is not in ALARM"
@@ -123,17 +124,53 @@ NOTICES = {
 }
 
 
-# What ECS's words for a start that failed come down to. The class may be told to anybody.
+# Words in ECS's reason for a start that failed, and the class that they come down to: the first
+# that match decide, so a cause stands before the sentence that carries it ("unable to place a
+# task. Reason: Internal error."). The class may be told to anybody. Each documented text and its
+# page is a row of tests/unit/ecs_words.toml.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
-FAILURES = {
-    "CannotPull": "image-not-pulled",
-    "ResourceInitializationError": "setup-failed",
-    "unable to": "no-capacity",
-    "Capacity is unavailable": "no-capacity",
-    "OutOfMemory": "out-of-memory",
-    "health checks": "health-check-failed",
-    "Essential container": "container-exited",
-}
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
+FAILURES = (
+    ("CannotPull", "image-not-pulled"),
+    ("ResourceInitializationError", "setup-failed"),
+    ("pull the image", "image-not-pulled"),
+    ("from the Amazon ECR repository", "image-not-pulled"),
+    ("Too Many Requests", "image-not-pulled"),
+    ("pull rate limit", "image-not-pulled"),
+    ("OutOfMemory", "out-of-memory"),
+    ("due to memory usage", "out-of-memory"),
+    ("ResourceNotFoundException", "setup-failed"),
+    ("retrieve the secret", "setup-failed"),
+    ("failed to launch a task", "setup-failed"),  # RunTask was refused: the role, the tags
+    ("been misconfigured", "setup-failed"),  # IAM policies, or a trust relationship
+    ("Unexpected EC2 error", "setup-failed"),  # of the network interface
+    ("InternalError", "setup-failed"),
+    ("Internal error", "setup-failed"),  # a subnet in a zone without Fargate
+    ("compute strategy", "setup-failed"),
+    ("deployment configuration", "setup-failed"),
+    ("CannotStartContainer", "setup-failed"),
+    ("CannotCreate", "setup-failed"),
+    ("CannotInspectContainer", "setup-failed"),
+    ("ContainerRuntime", "setup-failed"),
+    ("DockerTimeoutError", "setup-failed"),
+    ("unable to place", "no-capacity"),
+    ("could not launch", "no-capacity"),
+    ("No Container Instances", "no-capacity"),
+    ("Amazon ECS Agent", "no-capacity"),
+    ("being throttled", "no-capacity"),
+    ("unused device index", "no-capacity"),
+    ("TaskFailedToStart:", "no-capacity"),  # RESOURCE, AGENT, ATTRIBUTE and the like
+    ("Spot Task was interrupted", "no-capacity"),
+    ("SpotInterruption", "no-capacity"),
+    ("Host EC2", "no-capacity"),
+    ("Container instance deregistration", "no-capacity"),
+    ("health checks", "health-check-failed"),
+    ("is unhealthy in", "health-check-failed"),
+    ("is not healthy in", "health-check-failed"),
+    ("Essential container", "container-exited"),
+)
+SUMMARIES = ("consistently start tasks", "tasks failed to start")  # what hides the cause
+FAILING = re.compile("unable|failed")  # with one of these an event without a class is a reason
 SCALED_IN = "Scaling activity"
 GRACE = "healthCheckGracePeriodSeconds"
 SEVERAL = "several tasks stopped"
@@ -299,12 +336,47 @@ def deployment(services: Iterable[Service]) -> str:
     return ",".join(str(found["id"]) for found in deployed(services))
 
 
+def failed_rollouts(services: Iterable[Service]) -> dict[str, str]:
+    """ECS's reason by service whose primary deployment failed: it starts no task any more.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
+    """
+    primaries = [(s["serviceName"], d) for s in services for d in deployed([s])]
+    return {
+        name: d.get("rolloutStateReason", "ECS gives no reason")
+        for name, d in primaries
+        if d.get("rolloutState") == "FAILED"
+    }
+
+
+def halted(services: Iterable[Service]) -> str:
+    """That a deployment has failed and what that means, with ECS's reason; "" where none has."""
+    failed = failed_rollouts(services).items()
+    return "; ".join(f"{name}: {ROLLOUT_FAILED} ({why})" for name, why in failed)
+
+
+def redeploy(services: Iterable[Service], cluster: str) -> str:
+    """What starts tasks again once a deployment has failed; "" where none has."""
+    command = f"aws ecs update-service --cluster {cluster} --service {{}} --force-new-deployment"
+    commands = [f"`{command.format(name)}`" for name in failed_rollouts(services)]
+    if not commands:
+        return ""
+    return f"Mend what ECS names and deploy a new task definition, or run {', '.join(commands)}."
+
+
 def failure_class(reason: str) -> str | None:
     """One word for why a start failed, with nothing of the account in it; None for no reason."""
     if not reason:
         return None
-    kind = next((kind for words, kind in FAILURES.items() if words in reason), "not-ready")
+    kind = next((kind for words, kind in FAILURES if words in reason), "not-ready")
     return "crash-loop" if kind == "container-exited" and SEVERAL in reason else kind
+
+
+def vagueness(reason: str) -> int:
+    """0 for a reason that has a class, 1 for one that is not known, 2 for a summary."""
+    if failure_class(reason) != "not-ready":
+        return 0
+    return 2 if any(words in reason for words in SUMMARIES) else 1
 
 
 def stages(times: Mapping[str, float]) -> dict[str, float]:
@@ -441,12 +513,14 @@ class Notice:
 
     kind: str
     text: str
+    remedy: str = ""  # in the place of the kind's
 
 
-def attention(what: str, particulars: str = "") -> Notice:
+def attention(what: str, particulars: str = "", remedy: str = "") -> Notice:
     """The notice of a trouble."""
     kind = next(kind for words, kind in TROUBLES.items() if what.startswith(words))
-    return Notice(kind, f"needs attention: {what}{': ' * bool(particulars)}{particulars}")
+    text = f"needs attention: {what}{': ' * bool(particulars)}{particulars}"
+    return Notice(kind, text, remedy)
 
 
 @dataclass(frozen=True)
@@ -464,11 +538,11 @@ class Decision:
     again: bool = False  # the phase followed AWS: decide once more, with the same signal
 
 
-def tell_once(memory: Memory, what: str, particulars: str = "") -> Decision:
+def tell_once(memory: Memory, what: str, particulars: str = "", remedy: str = "") -> Decision:
     """Stay as it is and tell somebody, unless `what` was the last thing told."""
     if memory.trouble == what:
         return Decision(what)
-    notice = attention(what, particulars)
+    notice = attention(what, particulars, remedy)
     return Decision(what, replace(memory, trouble=what), notice=notice)
 
 
@@ -730,8 +804,18 @@ class Case:
         until = f"It was tried {tries} times: until" if last else f"For {pause} s, or until"
         text = f"wake failed: {reason}. {until} something is deployed, only the command wake "
         text += "or the page's button wakes it."
-        notice = Notice("wake-failed", text)
+        if stop := halted(services):
+            text = f"wake failed: {reason}." + f" {stop}." * (stop not in reason)
+        notice = Notice("wake-failed", text, redeploy(services, self.config.cluster_name))
         return replace(asleep, notice=notice, metrics={"FailedWakes": 1})
+
+    def not_live(self) -> Decision:
+        """The count is not ours to take: it stays, and somebody is told."""
+        seen, why = self.seen, self.seen.stopped_reason or "no task stopped"
+        if stop := halted(seen.services):
+            remedy = redeploy(seen.services, self.config.cluster_name)
+            return tell_once(self.memory, f"{NOT_LIVE}, and {stop}", why, remedy)
+        return tell_once(self.memory, NOT_LIVE, why)
 
     def waking(self) -> Decision:
         seen, memory, now = self.seen, self.memory, self.now
@@ -746,13 +830,13 @@ class Case:
             return Decision("a live target, but what was taken may still be on its way")
         late = now - wake.began > self.config.wake_deadline_seconds
         stage = next((STAGES[k] for k in STAGES if any(k in t for t in seen.tasks)), "asked")
-        why = seen.stopped_reason or NOT_STARTED[stage]
+        why = seen.stopped_reason or halted(seen.services) or NOT_STARTED[stage]
         if late and wake.ours and memory.pinned_until <= now:
             return self.give_up(why)
         if seen.desired == 0 and now - wake.given >= GIVE_AGAIN_SECONDS:
             return Decision("still 0: given again", given_again, self.counts(), rule=Rule.UP)
         if late and seen.rule is not Rule.DOWN:
-            return tell_once(memory, NOT_LIVE, seen.stopped_reason or "no task stopped")
+            return self.not_live()
         moved = None if stage == wake.stage else replace(memory, wake=replace(wake, stage=stage))
         return Decision(f"waking: {stage}", moved, rule=Rule.UP if seen.rule is Rule.DOWN else None)
 
@@ -823,16 +907,17 @@ def matches_by(rule: ListenerRule) -> dict[str, list[str]]:
     return {name: values for name, values in found.items() if values not in (["/*"], ["*"])}
 
 
-def why_stopped(stopped: list[Task]) -> str:
-    """ECS's reason for the last of these tasks, with its containers' own; "" for none."""
-    if not stopped:
-        return ""
-    last = max(stopped, key=lambda task: task["stoppedAt"])
-    containers = last.get("containers", ())
-    codes = [f"exit code {c['exitCode']}" if "exitCode" in c else "" for c in containers]
-    said = [c.get("reason") or code for c, code in zip(containers, codes, strict=True)]
-    many = [SEVERAL] if len(stopped) > 1 else []
-    return "; ".join(filter(None, [str(last.get("stoppedReason", "")), *said, *many]))
+def why_stopped(stopped: list[Task]) -> list[str]:
+    """ECS's reason for each of these tasks, with its containers' own; the last one's first."""
+    reasons = []
+    for task in sorted(stopped, key=lambda task: task["stoppedAt"], reverse=True):
+        containers = task.get("containers", ())
+        codes = [f"exit code {c['exitCode']}" if "exitCode" in c else "" for c in containers]
+        said = [c.get("reason") or code for c, code in zip(containers, codes, strict=True)]
+        many = [SEVERAL] if len(stopped) > 1 else []
+        words = filter(None, [str(task.get("stoppedReason", "")), *said, *many])
+        reasons.append("; ".join(words))
+    return reasons
 
 
 # --- what it explains --------------------------------------------------------------------------
@@ -1698,7 +1783,8 @@ class Warmkeeper:
         """A notice for people and their tools. That it cannot be sent keeps the service from
         nothing; `in_haste`, somebody waits, and it is tried once and for a moment.
         """
-        severity, remedy = NOTICES[notice.kind]
+        severity, usual = NOTICES[notice.kind]
+        remedy = notice.remedy or usual
         if severity == "info" and not self.config.transition_notices:
             return
         title = f"{self.config.name}: {notice.text}".splitlines()[0]
@@ -1744,7 +1830,7 @@ class Warmkeeper:
             return replace(seen, called=aws.alarm(wake_alarm)[0] == "ALARM")
         late = aws.now() - self.config.wake_deadline_seconds
         if memory.wake and not seen.live and memory.wake.began < late:
-            return replace(seen, stopped_reason=self.why_not(services, memory.since))
+            return replace(seen, stopped_reason=self.why_not(seen))
         return seen
 
     def look_closely(self, seen: Observation) -> Observation:
@@ -1763,15 +1849,26 @@ class Warmkeeper:
             return replace(seen, live=running, lost=ASTRAY)
         return replace(seen, live=live)
 
-    def why_not(self, services: tuple[Service, ...], since: float) -> str:
-        """ECS's reason why nothing has started since then; "" where it says nothing."""
+    def why_not(self, seen: Observation) -> str:
+        """ECS's reason why nothing has started in this phase; "" where it says nothing.
+
+        A reason that has a class comes first, be it a task's or an event's; a summary comes last.
+        """
+        services, memory = seen.services, seen.memory
         tasks = [task for task in self.aws.tasks("STOPPED") if "stoppedAt" in task]
-        lately = [task for task in tasks if task["stoppedAt"].timestamp() >= since]
+        lately = [task for task in tasks if task["stoppedAt"].timestamp() >= memory.since]
         # what was put to sleep may drain for minutes, into the next wake
         stopped = [t for t in lately if not t.get("stoppedReason", "").startswith(SCALED_IN)]
         events = [event for service in services for event in service.get("events", ())]
-        said = [e["message"] for e in events if e["createdAt"].timestamp() >= since]
-        return why_stopped(stopped) or next((text for text in said if "unable to" in text), "")
+        said = [e["message"] for e in events if e["createdAt"].timestamp() >= memory.since]
+        failed = [text for text in said if not vagueness(text) or FAILING.search(text)]
+        told = min([*why_stopped(stopped), *failed], key=vagueness, default="")
+        if told and vagueness(told) < 2:
+            return told
+        # ECS does not repeat an event for six hours: what it said of the last wake still stands
+        stands = not seen.tasks and memory.failures and not memory.anew(services)
+        kept = memory.failure if stands and memory.failure not in NOT_STARTED.values() else ""
+        return kept or told
 
     def perform(self, decision: Decision, stamp: float) -> tuple[list[str], bool]:
         """Do what was decided, gifts first. Raises RuleStuckError.
@@ -2119,6 +2216,7 @@ class Warmkeeper:
             return [{"finding": str(error), "remedy": "apply again; until then it stays awake"}]
         seen = self.look(memory, Signal(Kind.DOCTOR))
         gone, failure = seen.missing, seen.memory.failure
+        again = redeploy(seen.services, self.config.cluster_name)
         idle, _ = self.aws.alarm(self.config.idle_alarm_arn)
         hasty = [s["serviceName"] for s in seen.services if not s.get(GRACE)]
         stands, rules = self.aws.rules()
@@ -2135,7 +2233,12 @@ class Warmkeeper:
             ),
             (compared[:1] != compared[1:], DIFFER, "give conditions as the service rule has them"),
             (idle == "MISSING", f"no alarm {self.config.idle_alarm_arn}", "apply again"),
-            (failure, f"the last wake failed: {failure}", "mend the task, then send wake"),
+            (again, halted(seen.services), again),
+            (
+                failure,
+                f"the last wake failed: {failure}",
+                "mend the task and deploy it" if again else "mend the task, then send wake",
+            ),
             (seen.memory.version == 0, "nothing is remembered", "wait for the next tick"),
         ]
         return [{"finding": what, "remedy": how} for holds, what, how in symptoms if holds]

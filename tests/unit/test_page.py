@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 FOLDER = Path(wk.__file__).parent
 TEMPLATE = (FOLDER / "page.html").read_text(encoding="utf-8")
 TEXTS: dict[str, dict[str, str]] = json.loads((FOLDER / "texts.json").read_text(encoding="utf-8"))
-CLASSES = {*wk.FAILURES.values(), "not-ready", "crash-loop"}
+CLASSES = {"not-ready", "crash-loop", *(kind for _, kind in wk.FAILURES)}
 WAKING = {
     "phase": "waking",
     "seconds": 12.3,

@@ -113,6 +113,7 @@ class World:
     exists: bool = True
     deploying: bool = False
     deployment: str = "ecs-svc/1"
+    rollout: dict[str, str] = field(default_factory=lambda: {"rolloutState": "COMPLETED"})
     deployed: float = 1_700_000_000.0
     grace: int = 60
     events: list[tuple[float, str]] = field(default_factory=list)
@@ -342,7 +343,7 @@ class Database(Client):
 class Ecs(Client):
     def describe_services(self, *, services: list[str], **_: Any) -> dict[str, Any]:
         world = self.world
-        primary = {"id": world.deployment, "status": "PRIMARY", "rolloutState": "COMPLETED"}
+        primary = {"id": world.deployment, "status": "PRIMARY", **world.rollout}
         deployments = [{**primary, "createdAt": moment(world.deployed)}]
         if world.deploying:
             deployments += [{**primary, "id": "ecs-svc/0", "status": "ACTIVE"}]
