@@ -193,7 +193,7 @@ dashboard: setup terraform ## Draw the dashboard of a simulated day: docs/images
 
 .PHONY: estimate
 estimate: setup ## What sleeping would have saved, by a log of requests: LOG=FILE, ARGS='--cpu 512 ...'
-	@$(BIN)/python tools/estimate.py $(if $(LOG),"$(LOG)") $(ARGS)
+	@$(BIN)/python tools/estimate.py --make $(if $(LOG),"$(LOG)") $(ARGS)
 
 .PHONY: explain
 explain: setup ## Why a service is awake or asleep, and what comes next: NAME=..., ARGS='--region ...'

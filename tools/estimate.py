@@ -8,12 +8,7 @@ that are printed: CloudWatch tells of a request late, a cold start takes so and 
     python tools/estimate.py logs/ --only targetgroup/staging-app/ --cpu 512 --memory 1024
     python tools/estimate.py --example
 
-A LOG is a file, or a folder of files, each of them plain or .gz, and one of
-
-- access logs of an Application Load Balancer;
-- CSV with a head and a column of times (ISO 8601, epoch seconds or milliseconds), and if there is
-  one, a column of clients;
-- the JSON of `aws cloudwatch get-metric-data` for RequestCount, Sum, by minute.
+`--help` says what a LOG may be; tools/request_log.py reads it.
 """
 
 from __future__ import annotations
@@ -23,15 +18,13 @@ import bisect
 import csv
 import dataclasses
 import datetime
-import gzip
-import json
 import random
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 for folder in (ROOT, ROOT / "lambda"):
@@ -41,6 +34,7 @@ for folder in (ROOT, ROOT / "lambda"):
 import warmkeeper as wk  # noqa: E402
 
 from tools.cost import Book, markdown  # noqa: E402
+from tools.request_log import NAMES, Log, LogError, Request, read  # noqa: E402
 
 IDLE_MINUTES = (2, 5, 10, 15, 30, 60, 120)
 HOUR, DAY = 3600.0, 86400.0
@@ -59,143 +53,7 @@ EXAMPLE_SEED = 6
 EXAMPLE_START = datetime.datetime(2026, 3, 2, tzinfo=datetime.UTC)  # a Monday
 EXAMPLE_DAYS = 28
 PICTURE = ROOT / "docs" / "images" / "estimate.svg"
-
-
-class LogError(ValueError):
-    """A log cannot be read. The message names the file, the line and the remedy."""
-
-
-# --- reading -----------------------------------------------------------------------------------
-class Request(NamedTuple):
-    """A moment in epoch seconds, how many requests came in it, and who sent them, if known."""
-
-    time: float
-    many: int = 1
-    client: str = ""
-
-
-ALB_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
-ALB_LINE = re.compile(r"(?:https?|h2|grpcs|wss?) (?P<time>\d{4}-\S+Z) \S+ (?P<client>\S+) ")
-# The time at which the load balancer got the request stands after the rule's priority.
-# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-access-logs.html
-ALB_CREATED = re.compile(r'" -?\d+ (?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z) "')
-TIME_COLUMNS = ("time", "timestamp", "datetime", "date_time", "date", "@timestamp")
-CLIENT_COLUMNS = ("client", "client_ip", "ip", "user", "remote_addr", "c-ip")
-MILLISECONDS_FROM = 1e11  # an epoch number above this is in milliseconds
-
-
-def read(path: Path, only: str = "", column: str = "") -> list[Request]:
-    """The requests of a log, in order. `only` keeps the lines that hold that text. LogError."""
-    if not path.exists():
-        raise LogError(f"{path}: there is no such file or folder. Name one with LOG=...")
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    found = [request for file in files for request in _read_file(file, only, column)]
-    if not found:
-        kept = f" that hold {only!r}" if only else ""
-        raise LogError(f"{path}: no requests{kept}. Name another log, or give another --only.")
-    return sorted(found)
-
-
-def _read_file(path: Path, only: str, column: str) -> Iterator[Request]:
-    try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise LogError(
-            f"{path}: cannot be read as text ({error}). Give plain text or .gz of it."
-        ) from None
-    lines = text.splitlines()
-    first = next((line for line in lines if line.strip()), "")
-    if first.lstrip().startswith(("{", "[")):
-        yield from _metric_data(path, text)
-    elif ALB_LINE.match(first):
-        yield from _access_log(path, lines, only)
-    elif first:
-        yield from _table(path, lines, only, column)
-
-
-def _access_log(path: Path, lines: Iterable[str], only: str) -> Iterator[Request]:
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or only not in line:
-            continue
-        head = ALB_LINE.match(line)
-        if not head:
-            raise LogError(
-                f"{path}:{number}: not a line of an ALB access log, as those before it are: "
-                f"{line[:60]!r}. Take the line out, or mend it."
-            )
-        created = ALB_CREATED.search(line)
-        when = created["time"] if created else head["time"]
-        client = head["client"].rpartition(":")[0]
-        yield Request(_time(when, f"{path}:{number}"), client=client)
-
-
-def _table(path: Path, lines: Sequence[str], only: str, column: str) -> Iterator[Request]:
-    rows = csv.DictReader(lines)
-    names = {name.strip().lower(): name for name in rows.fieldnames or () if name}
-    wanted = (column.lower(),) if column else TIME_COLUMNS
-    times = next((names[name] for name in wanted if name in names), None)
-    if times is None:
-        raise LogError(
-            f"{path}:1: none of the columns {', '.join(names) or '(none)'} is "
-            f"{' or '.join(wanted)}. Give the file a head with a column time, or name yours with "
-            "--column."
-        )
-    clients = next((names[name] for name in CLIENT_COLUMNS if name in names), None)
-    for row in rows:
-        if only and not any(only in value for value in row.values() if isinstance(value, str)):
-            continue
-        client = (row[clients] or "") if clients else ""
-        yield Request(_time(row[times] or "", f"{path}:{rows.line_num}"), client=client)
-
-
-def _metric_data(path: Path, text: str) -> Iterator[Request]:
-    try:
-        results = json.loads(text)["MetricDataResults"]
-    except json.JSONDecodeError as error:
-        raise LogError(f"{path}:{error.lineno}: not JSON ({error.msg}). Fetch it again.") from None
-    except (KeyError, TypeError):
-        raise LogError(
-            f"{path}:1: JSON without MetricDataResults. Give what `aws cloudwatch get-metric-data` "
-            "prints for RequestCount, Sum, with a period of 60."
-        ) from None
-    if len(results) != 1:
-        raise LogError(
-            f"{path}:1: {len(results)} metrics in MetricDataResults. Ask for RequestCount alone."
-        )
-    moments, values = results[0].get("Timestamps", []), results[0].get("Values", [])
-    if len(moments) != len(values):
-        raise LogError(
-            f"{path}:1: {len(moments)} timestamps and {len(values)} values. Fetch it again."
-        )
-    whole = [
-        (_time(str(at), f"{path}:1"), value) for at, value in zip(moments, values, strict=True)
-    ]
-    for at, value in sorted(whole):
-        if at % 60:
-            raise LogError(f"{path}:1: {at:.0f} is not a full minute. Ask with a period of 60.")
-        if value > 0:
-            yield Request(at, many=round(value))
-
-
-def _time(text: str, where: str) -> float:
-    """Epoch seconds of ISO 8601 (UTC where no zone is named) or of a number."""
-    text = text.strip()
-    try:
-        number = float(text)
-    except ValueError:
-        pass
-    else:
-        seconds = number / 1000 if number > MILLISECONDS_FROM else number
-        if 0 < seconds < MILLISECONDS_FROM:
-            return seconds
-    try:
-        moment = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        raise LogError(
-            f"{where}: {text!r} is no time. Write it as 2026-03-02T09:30:00Z, or as epoch seconds."
-        ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+LEAST_DAYS = 7.0  # of log, so that a weekend is in it
 
 
 # --- playing it through the product ------------------------------------------------------------
@@ -335,8 +193,10 @@ class Simulation:
         self.pass_to(request.time)
         before = self.phase
         if before is wk.Phase.AWAKE:
-            self.count()
+            self.count()  # whoever asks, wake_policy or not
             return
+        if not request.wakes:
+            return  # the function answers it: no target, no RequestCount
         self.hear(wk.Kind.REQUEST, arrived=request.time)
         if before is wk.Phase.DROWSY:
             self.outcome.lingered += request.many
@@ -450,6 +310,32 @@ def assumptions(requests: Sequence[Request], settings: Settings, book: Book) -> 
     )
 
 
+def notes(log: Log) -> list[str]:
+    """What is not in the estimate, and what makes it a poor one."""
+    found = []
+    began, ended = span_of(log.requests)
+    days = (ended - began) / DAY
+    if days < LEAST_DAYS:
+        found.append(
+            f"Only {days:.1f} days of log: give {LEAST_DAYS:.0f} or more, because weekends and "
+            "nights are where sleeping saves."
+        )
+    ignored = sum(request.many for request in log.requests if not request.wakes)
+    if ignored:
+        found.append(
+            f"{ignored:,} requests are of clients or for paths that the default wake_policy "
+            "ignores. They wake nothing. While the service is awake, they count as activity."
+        )
+    if len(log.groups) > 1:
+        found.append(
+            f"The requests are for {len(log.groups)} target groups. Keep those of one: "
+            "`--only targetgroup/NAME/`"
+        )
+    if log.skipped:
+        found.append(log.what_was_skipped())
+    return [*found, *(f"Not read: {message}" for message in log.unread)]
+
+
 # --- the example -------------------------------------------------------------------------------
 def example(seed: int = EXAMPLE_SEED, days: int = EXAMPLE_DAYS) -> list[Request]:
     """A made-up staging site: a team's office hours, some evenings, and what scans the Internet.
@@ -504,7 +390,19 @@ def example_section(*, draw_it: bool = True) -> str:
     return f"""\
 ## What your log would say
 
-`make estimate LOG=...` plays a log of requests (ALB access logs, CSV, or CloudWatch's `RequestCount`) through the product's own `decide`, for several idle times. It prints a table like this one and draws the picture. More in `python tools/estimate.py --help`.
+`make estimate LOG=...` plays a log of requests through the product's own `decide`, for several idle times. It prints a table like this one and draws the picture. Give it seven days or more. `make estimate ARGS=--help` lists its options.
+
+| LOG, a file or a folder | How to get it |
+| --- | --- |
+| ALB access logs, plain or .gz | `aws s3 sync s3://BUCKET/PREFIX/AWSLogs logs`. The health check logs, connection logs and test files of the same bucket are skipped, and the tool says how many lines it skipped |
+| The same, delivered as JSON | From S3 as above; from a log group by `aws logs filter-log-events --log-group-name NAME --query 'events[].[message]' --output text`. Parquet is not read: the tool names the command that makes CSV of it |
+| `RequestCount`, Sum, with a period of 60 | `aws cloudwatch get-metric-data` or `get-metric-statistics`; several answers, in one file or in many, are joined. CloudWatch keeps single minutes for 15 days |
+| CSV | Any table with a column of times, or bare times, one a line. With a column `user_agent` and `request` (or `path`), `wake_policy` is applied |
+
+It counts what the product counts:
+
+- **Requests without a target group are left out.** The log has `-` for it where a rule redirected, sent a fixed response, or where the request was refused. `RequestCount` does not have them.
+- **The default `wake_policy` is applied**, by the product's own function, to the address, the method, the path and the user agent. Asleep, a monitor wakes nothing. Awake, each of its requests is activity for a minute, as in `RequestCount`. In a day of six visits with a monitor every ten minutes (`tests/unit/test_estimate.py`) the service sleeps for 19.4 hours and wakes twice. With an idle time of 15 minutes that monitor never lets it sleep.
 
 **This log is made up**: nobody's traffic, but a seeded function's idea of a staging site that six people use in office hours and that scanners find three times a day (`python tools/estimate.py --example`). It shows what the tool tells, and not what you will save.
 
@@ -516,42 +414,89 @@ def example_section(*, draw_it: bool = True) -> str:
 
 How to read it: a longer idle time costs hours awake and saves people from waiting. The bend of the curve is where more idle minutes stop buying much. *Clients that wait* counts each client once a wake; *requests that wait* counts all that a log has from the wake's seconds, of which a browser would have sent few, because the page that asks for the others came later.
 
-What the model leaves out: heartbeats, deployments, several services, and that a scanner who is made to wait does not come back."""  # noqa: E501
+The example has no user agents, so its scanners are those that `wake_policy` does not know, and all of them wake the service.
+
+What the model leaves out: heartbeats, deployments, several services, a `wake_policy` of your own, what a browser sends without being asked (a prefetch: no log shows its headers), and that a scanner who is made to wait does not come back. The JSON delivery is read by the field names of AWS's documentation; nobody has tried it on a real one."""  # noqa: E501
 
 
 # --- the command -------------------------------------------------------------------------------
-def parser() -> argparse.ArgumentParser:
+def columns() -> str:
+    """The columns of a CSV, for --help."""
+    rows = ((field.replace("_", " "), ", ".join(names)) for field, names in NAMES.items())
+    return "\n".join(f"{'':18}{field:18}{names}" for field, names in rows)
+
+
+HELP = f"""\
+LOG is a file or a folder of files, each plain or .gz. Files of a folder that are no log of requests
+are skipped and told.
+
+  access logs   of an Application Load Balancer, its own files or delivered as JSON. Health check
+                logs, connection logs and test files beside them are skipped. Parquet is not read.
+  JSON          of `aws cloudwatch get-metric-data` or `get-metric-statistics` for RequestCount,
+                Sum, with a period of 60. Several answers are joined.
+  CSV           with a head, or bare times, one a line. Times are ISO 8601, epoch seconds or
+                milliseconds. Columns by their names, in any case, of which the first is taken:
+{columns()}
+                Only the time is needed. Without user agent and request nobody can ask wake_policy,
+                and every request wakes. A target group of "-" is not counted. A request is
+                "GET https://host/path HTTP/1.1".
+"""
+
+
+def parser(*, by_make: bool = False) -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(
-        prog="estimate.py", description="What sleeping would have saved, by a log of requests."
+        prog="make estimate" if by_make else "estimate.py",
+        usage="make estimate LOG=PATH [ARGS='OPTIONS']" if by_make else None,
+        description="What sleeping would have saved, by a log of requests.",
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # so that a message names an option as it was typed
     )
-    found.add_argument("log", nargs="?", type=Path, help="ALB access log, CSV, JSON, or a folder")
+    found.add_argument("log", nargs="*", type=Path, metavar="LOG", help="files or folders")
     found.add_argument("--example", action="store_true", help="a made-up log instead of one's own")
-    found.add_argument("--only", default="", help="keep the lines that hold this text")
-    found.add_argument("--column", default="", help="the CSV's column with the time")
-    found.add_argument("--idle", type=int, nargs="+", default=list(IDLE_MINUTES), metavar="MINUTES")
+    found.add_argument("--only", default="", metavar="TEXT", help="keep the lines that hold it")
+    found.add_argument("--column", default="", metavar="NAME", help="the CSV's column of times")
+    found.add_argument(
+        "--idle",
+        type=int,
+        nargs="+",
+        default=list(IDLE_MINUTES),
+        metavar="MINUTES",
+        help="idle times, a row for each",
+    )
     defaults = Settings()
     found.add_argument("--cpu", type=int, default=defaults.cpu, help="units, 1024 a vCPU")
     found.add_argument("--memory", type=int, default=defaults.memory, help="MiB")
-    found.add_argument("--tasks", type=int, default=defaults.tasks)
+    found.add_argument("--tasks", type=int, default=defaults.tasks, help="while awake")
     found.add_argument("--public-ip", action="store_true", help="each task has a public address")
-    found.add_argument("--cold-start", type=float, default=defaults.cold_start_seconds)
-    found.add_argument("--linger", type=int, default=defaults.linger_seconds)
-    found.add_argument("--plot", type=Path, default=ROOT / ".cache" / "estimate.png")
+    found.add_argument(
+        "--cold-start", type=float, default=defaults.cold_start_seconds, metavar="SECONDS"
+    )
+    found.add_argument("--linger", type=int, default=defaults.linger_seconds, metavar="SECONDS")
+    found.add_argument(
+        "--plot", type=Path, default=ROOT / ".cache" / "estimate.png", metavar="FILE"
+    )
+    found.add_argument("--make", action="store_true", help=argparse.SUPPRESS)
     return found
+
+
+def as_typed(message: str, *, by_make: bool) -> str:
+    """A message with `LOG` and `--option VALUE`, as the caller writes those."""
+    message = message.replace("`LOG`", "LOG=PATH" if by_make else "LOG")
+    return re.sub(r"`(--[^`]+)`", r"ARGS='\1'" if by_make else r"\1", message)
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
     """Raises LogError for a number that the module would not take."""
     least = {"cpu": 1, "memory": 1, "tasks": 1, "cold_start": 1, "linger": 10}
     for name, bound in least.items():
-        if getattr(options, name) < bound:
-            got = getattr(options, name)
-            raise LogError(f"--{name.replace('_', '-')} is {got}: give {bound} or more.")
-    for minutes in options.idle:
-        if not 1 <= minutes <= 1440:
-            raise LogError(f"--idle is {minutes}: give minutes from 1 to 1440.")
+        got = getattr(options, name)
+        if got < bound:
+            raise LogError(f"`--{name.replace('_', '-')} {got:g}`: give {bound} or more.")
+    if any(not 1 <= minutes <= 1440 for minutes in options.idle):
+        raise LogError(f"`--idle {' '.join(map(str, options.idle))}`: give minutes from 1 to 1440.")
     if options.plot.suffix not in (".png", ".svg"):
-        raise LogError(f"--plot is {options.plot}: its name must end with .png or .svg.")
+        raise LogError(f"`--plot {options.plot}`: its name must end with .png or .svg.")
     return Settings(
         linger_seconds=options.linger,
         cold_start_seconds=options.cold_start,
@@ -562,26 +507,41 @@ def settings_of(options: argparse.Namespace) -> Settings:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
-    try:
-        settings, book = settings_of(options), Book.read()
-        if options.example:
-            options.log = ROOT / ".cache" / "example-requests.csv"
-            write_example(options.log)
-        if options.log is None:
-            raise LogError("No log is named. Name one (make estimate LOG=...), or --example.")
-        requests = read(options.log, options.only, options.column)
-        outcomes = [play(requests, settings, minutes) for minutes in sorted(set(options.idle))]
-        print(estimate_table(outcomes, settings, book, clients=has_clients(requests)))
-        print(f"\n{assumptions(requests, settings, book)}")
-        title = "A made-up staging site" if options.example else options.log.name
-        from tools import estimate_plot  # as above
+def log_of(options: argparse.Namespace) -> Log:
+    """The log that the options name, or the example. LogError."""
+    if options.example:
+        options.log = [ROOT / ".cache" / "example-requests.csv"]
+        write_example(options.log[0])
+    if not options.log:
+        raise LogError("No log is named. Name one: `LOG`. Or look at a made-up one: `--example`.")
+    return read(options.log, options.only, options.column)
 
-        estimate_plot.draw(outcomes, requests, settings, options.plot, title)
-        print(f"\nDrawn in {options.plot}.")
+
+def tell(options: argparse.Namespace) -> None:
+    """Print the table and its notes, and draw the picture. LogError, OSError."""
+    settings = settings_of(options)
+    book = Book.read()
+    log = log_of(options)
+    requests = log.requests
+    outcomes = [play(requests, settings, minutes) for minutes in sorted(set(options.idle))]
+    print(estimate_table(outcomes, settings, book, clients=has_clients(requests)))
+    print(f"\n{assumptions(requests, settings, book)}")
+    for note in notes(log):
+        print(f"\n{as_typed(note, by_make=options.make)}")
+    from tools import estimate_plot  # as above
+
+    title = "A made-up staging site" if options.example else options.log[0].name
+    estimate_plot.draw(outcomes, requests, settings, options.plot, title)
+    print(f"\nDrawn in {options.plot}.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = parser(by_make="--make" in given).parse_intermixed_args(given)
+    try:
+        tell(options)
     except (LogError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(as_typed(str(error), by_make=options.make), file=sys.stderr)
         return 1
     return 0
 

@@ -19,7 +19,8 @@ from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path as Shape
 
 from tools.cost import Book
-from tools.estimate import DAY, HOUR, Outcome, Request, Settings, has_clients
+from tools.estimate import DAY, HOUR, Outcome, Settings, has_clients
+from tools.request_log import Request
 
 AWAKE, ASLEEP, REQUESTS, INK, PALE = "#e08a1e", "#dfe6ee", "#3b4a5a", "#1f2933", "#6b7785"
 DAYS_SHOWN = 7
@@ -68,14 +69,22 @@ def _trade_off(
     book, who = Book.read(), "Clients" if clients else "Requests"
     waits = [(one.clients if clients else one.waited) / one.hours * 168 for one in outcomes]
     saved = [one.saved(book, settings) for one in outcomes]
-    axes.plot(waits, saved, color=AWAKE, linewidth=2, marker="o", markersize=7, zorder=3)
+    axes.plot(
+        waits, saved, color=AWAKE, linewidth=2, marker="o", markersize=7, zorder=3, clip_on=False
+    )
+    right = max([*waits, 1]) * 1.1
     above = True
     for one, x, y in zip(outcomes, waits, saved, strict=True):
         default = " (default)" if one.idle_minutes == DEFAULT_IDLE_MINUTES else ""
         label = f"{one.idle_minutes} min{default}"
+        clear = x > right * 0.05  # of the axis
         above = not above  # so that near ones do not write over each other
         axes.annotate(
-            label, (x, y), (0, 9 if above else -17), textcoords="offset points", ha="center"
+            label,
+            (x, y),
+            (0 if clear else 8, 9 if above else -17),
+            textcoords="offset points",
+            ha="center" if clear else "left",
         )
     ceiling = settings.task_hour(book) * book.hours
     axes.axhline(ceiling, color=PALE, linewidth=1, linestyle=(0, (4, 3)))
@@ -87,9 +96,10 @@ def _trade_off(
         color=PALE,
         fontsize=9,
     )
-    axes.set_xlim(0, max([*waits, 1]) * 1.1)
-    axes.set_ylim(min(0.0, *saved), ceiling * 1.06)
-    if min(saved) < 0:
+    loss = min(0.0, *saved)
+    axes.set_xlim(0, right)
+    axes.set_ylim(loss * 1.06 - (ceiling * 0.15 if loss else 0), ceiling * 1.06)
+    if loss:
         axes.axhline(0, color=INK, linewidth=1)
     axes.set_xlabel(f"{who} that wait for a cold start, a week")
     axes.set_ylabel("USD saved a month")
@@ -131,9 +141,10 @@ def _week(axes: Axes, outcomes: Sequence[Outcome], requests: Sequence[Request]) 
     for label in axes.get_xticklabels():
         label.set_horizontalalignment("left")
     axes.set_xlabel("UTC")
-    shown = (_date(until) - _date(began)) / day
+    shown = max(1, round((_date(until) - _date(began)) / day))
+    days = "day" if shown == 1 else f"{shown} days"
     axes.set_title(
-        f"When it would have been awake, by idle time: the log's first {shown:.0f} days",
+        f"When it would have been awake, by idle time: the log's first {days}",
         loc="left",
         fontsize=11,
     )

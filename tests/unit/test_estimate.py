@@ -1,142 +1,31 @@
-"""The estimate: what it reads, what it refuses, and what the product's decisions make of it."""
+"""The estimate: what the product's decisions make of a log, and what the command says."""
 
 from __future__ import annotations
 
-import gzip
+import datetime
 import itertools
-import json
 import re
+import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import hcl2
 import pytest
 
-from tools import cost, estimate
-from tools.estimate import HOUR, LogError, Request, Settings, play
+from tools import cost, estimate, request_log
+from tools.estimate import DAY, HOUR, Settings, play
+from tools.request_log import Log, Request, read
 
 ROOT = Path(__file__).resolve().parents[2]
 MONDAY = estimate.EXAMPLE_START.timestamp()
 SETTINGS = Settings()
-ALB = (
-    "http 2026-03-02T09:30:01.500000Z app/staging/50dc6c495c0c9188 192.0.2.7:2817 10.0.0.1:80 "
-    '0.000 1.400 0.000 200 200 34 366 "GET http://staging.example.com:80/ HTTP/1.1" "curl/7.46.0" '
-    "- - arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/app/73e2d6bc24d8a067 "
-    '"Root=1-58337262-36d228ad5d99923122bbe354" "-" "-" 100 2026-03-02T09:30:00.100000Z "forward" '
-    '"-" "-" "10.0.0.1:80" "200" "-" "-"'
-)
-HALF_PAST_NINE = MONDAY + 9.5 * HOUR
 
 
 def written(tmp_path: Path, text: str, name: str = "log") -> Path:
     path = tmp_path / name
     path.write_text(text)
     return path
-
-
-# --- reading -----------------------------------------------------------------------------------
-def test_an_access_log_gives_the_time_of_the_request_and_not_of_its_answer(tmp_path: Path) -> None:
-    (one,) = estimate.read(written(tmp_path, ALB + "\n"))
-    assert one == Request(HALF_PAST_NINE + 0.1, client="192.0.2.7")
-
-
-def test_an_access_log_without_that_field_gives_the_time_that_it_has(tmp_path: Path) -> None:
-    (one,) = estimate.read(written(tmp_path, ALB.partition(' "Root')[0]))
-    assert one.time == pytest.approx(HALF_PAST_NINE + 1.5)
-
-
-def test_a_folder_of_packed_logs_is_read_in_the_order_of_time(tmp_path: Path) -> None:
-    later = ALB.replace("09:30:00", "11:30:00")
-    (tmp_path / "a.log.gz").write_bytes(gzip.compress(later.encode()))
-    (tmp_path / "b.log").write_text(ALB)
-    found = estimate.read(tmp_path)
-    assert [one.time - HALF_PAST_NINE for one in found] == pytest.approx([0.1, 7200.1])
-
-
-def test_only_the_lines_that_hold_a_text_are_kept(tmp_path: Path) -> None:
-    log = written(tmp_path, f"{ALB}\n{ALB.replace('targetgroup/app/', 'targetgroup/other/')}\n")
-    assert len(estimate.read(log, only="targetgroup/other/")) == 1
-
-
-@pytest.mark.parametrize(
-    "moment",
-    [
-        "2026-03-02T09:30:00Z",
-        "2026-03-02 09:30:00",
-        "2026-03-02T10:30:00+01:00",
-        f"{HALF_PAST_NINE:.0f}",
-        f"{HALF_PAST_NINE * 1000:.0f}",
-    ],
-)
-def test_a_table_tells_time_in_any_usual_way(tmp_path: Path, moment: str) -> None:
-    log = written(tmp_path, f"path,Time,client\n/,{moment},me\n")
-    assert estimate.read(log) == [Request(HALF_PAST_NINE, client="me")]
-
-
-def test_a_column_of_another_name_can_be_named(tmp_path: Path) -> None:
-    log = written(tmp_path, f"Seen at\n{HALF_PAST_NINE}\n")
-    assert estimate.read(log, column="seen at") == [Request(HALF_PAST_NINE)]
-
-
-def test_metric_data_gives_each_minute_with_its_number(tmp_path: Path) -> None:
-    result = {
-        "Id": "m1",
-        "Timestamps": ["2026-03-02T09:31:00+00:00", "2026-03-02T09:30:00+00:00"],
-        "Values": [3.0, 0.0],
-    }
-    log = written(tmp_path, json.dumps({"MetricDataResults": [result]}))
-    assert estimate.read(log) == [Request(HALF_PAST_NINE + 60, many=3)]
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("time\n2026-03-02T09:30:00Z\nyesterday\n", r"log:3: 'yesterday' is no time\. Write it as"),
-        ("when,who\n1,2\n", r"log:1: none of the columns when, who .*--column"),
-        (f"{ALB}\nand so on\n", r"log:2: not a line of an ALB access log.*Take the line out"),
-        ('{"MetricDataResults": [\n', r"log:2: not JSON .*Fetch it again"),
-        ('{"Datapoints": []}', r"log:1: JSON without MetricDataResults\. Give what"),
-        ('{"MetricDataResults": [{}, {}]}', r"log:1: 2 metrics .*RequestCount alone"),
-        (
-            '{"MetricDataResults": [{"Timestamps": ["2026-03-02T09:30:20Z"], "Values": [1]}]}',
-            r"log:1: .*not a full minute\. Ask with a period of 60",
-        ),
-        (
-            '{"MetricDataResults": [{"Timestamps": ["2026-03-02T09:30:00Z"], "Values": []}]}',
-            r"log:1: 1 timestamps and 0 values",
-        ),
-        ("", r"log: no requests\. Name another log"),
-    ],
-)
-def test_what_cannot_be_read_is_told_with_file_line_and_remedy(
-    tmp_path: Path, text: str, says: str
-) -> None:
-    with pytest.raises(LogError, match=says):
-        estimate.read(written(tmp_path, text))
-
-
-def test_what_is_no_text_or_not_there_is_told(tmp_path: Path) -> None:
-    (tmp_path / "x").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(LogError, match=r"x: cannot be read as text"):
-        estimate.read(tmp_path / "x")
-    with pytest.raises(LogError, match=r"nowhere: there is no such file"):
-        estimate.read(tmp_path / "nowhere")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ([], "No log is named"),
-        (["x.csv", "--cpu", "0"], "--cpu is 0: give 1 or more"),
-        (["x.csv", "--idle", "5", "0"], "--idle is 0"),
-        (["x.csv", "--plot", "x.pdf"], r"must end with .png or .svg"),
-    ],
-)
-def test_the_command_says_what_is_wrong_and_ends_with_1(
-    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert estimate.main(arguments) == 1
-    assert says in capsys.readouterr().err
 
 
 # --- playing -----------------------------------------------------------------------------------
@@ -174,6 +63,50 @@ def test_a_request_in_the_linger_time_costs_no_cold_start() -> None:
     found = play([Request(MONDAY), Request(asleep - 30), Request(asleep + HOUR)], SETTINGS, 5)
     assert (found.lingered, found.wakes, found.waited) == (1, 1, 1)
     assert found.asleep[0][0] > asleep + 300  # it began to count anew
+
+
+def lines_of(agent: str, times: Iterable[float]) -> list[str]:
+    """Lines of an access log."""
+    group = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/app/73e2d6bc24d8a067"
+    return [
+        f"http {moment}Z app/staging/50dc6c495c0c9188 192.0.2.7:2817 10.0.0.1:80 0.000 0.040 0.000 "
+        f'200 200 34 366 "GET http://staging.example.com:80/ HTTP/1.1" "{agent}" - - {group} '
+        f'"Root=1-58337262" "-" "-" 100 {moment}Z "forward" "-" "-" "10.0.0.1:80" "200" "-" "-"'
+        for at in times
+        for moment in [datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat()[:19]]
+    ]
+
+
+def test_a_monitor_every_ten_minutes_wakes_nothing_and_keeps_nothing_awake(tmp_path: Path) -> None:
+    monitor = "Mozilla/5.0+(compatible; UptimeRobot/2.0; http://www.uptimerobot.com/)"
+    checks = [MONDAY + 20 + 600 * n for n in range(144)]
+    visits = [
+        MONDAY + hour * HOUR + page * 120
+        for hour in (9.1, 9.8, 10.5, 14.1, 14.8, 15.5)  # three in the morning, three later
+        for page in range(21)  # 40 minutes each
+    ]
+    lines = lines_of(monitor, checks) + lines_of("Mozilla/5.0 Firefox/140.0", visits)
+    log = read([written(tmp_path, "\n".join(lines))])
+    found = play(log.requests, SETTINGS, 5, (MONDAY, MONDAY + DAY))
+    assert found.asleep_hours == pytest.approx(19.5, abs=0.25)
+    assert (found.wakes, found.waited, found.lingered) == (2, 2, 0)
+    assert play(log.requests, SETTINGS, 15, (MONDAY, MONDAY + DAY)).asleep == []
+
+
+def test_awake_a_request_that_the_policy_ignores_is_activity_as_any_other() -> None:
+    visit, check = Request(MONDAY), Request(MONDAY + 300, wakes=False)
+    alone = play([visit], SETTINGS, 5, (MONDAY, MONDAY + HOUR))
+    both = play([visit, check], SETTINGS, 5, (MONDAY, MONDAY + HOUR))
+    assert both.asleep[0][0] == alone.asleep[0][0] + 300
+
+
+def test_drowsy_asleep_and_waking_such_a_request_does_nothing_at_all() -> None:
+    visits = [Request(MONDAY), Request(MONDAY + HOUR)]
+    asleep = play(visits, SETTINGS, 5).asleep[0][0]
+    checks = [Request(time, wakes=False) for time in (asleep - 30, asleep + 30, MONDAY + HOUR + 10)]
+    span = (MONDAY, MONDAY + 2 * HOUR)
+    with_checks = play(sorted(visits + checks), SETTINGS, 5, span)
+    assert with_checks == play(visits, SETTINGS, 5, span)
 
 
 def test_minutes_that_are_passed_over_asleep_change_nothing(
@@ -249,3 +182,78 @@ def test_the_command_prints_a_row_for_each_idle_time_and_draws(
     drawn = plot.read_text()
     assert drawn.startswith("<?xml")
     assert "5 min (default)" in drawn
+
+
+def test_below_seven_days_of_log_it_warns() -> None:
+    days = [Log(requests=[Request(MONDAY), Request(MONDAY + days * DAY)]) for days in (6.9, 7, 30)]
+    warned = [estimate.notes(log) for log in days]
+    assert [len(each) for each in warned] == [1, 0, 0]
+    assert warned[0][0].startswith("Only 6.9 days of log: give 7 or more")
+
+
+def test_it_says_what_it_skipped_and_what_the_policy_ignores(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monitor = lines_of("StatusCake", [MONDAY + 600 * n for n in range(12)])
+    health_check = "http 2026-03-02T09:30:59.8Z 0.01 172.31.20.97:80 app PASS 200 -"
+    other = lines_of("curl/8", [MONDAY + 7 * DAY])[0].replace("targetgroup/app/", "targetgroup/b/")
+    written(tmp_path, "\n".join([*monitor, health_check, other]), "a.log")
+    (tmp_path / "b.parquet").write_bytes(b"PAR1")
+    plot = tmp_path / "plot.svg"
+    assert estimate.main(["--make", str(tmp_path), "--idle", "5", "--plot", str(plot)]) == 0
+    out = capsys.readouterr().out
+    assert "12 requests are of clients or for paths that the default wake_policy ignores" in out
+    assert "for 2 target groups. Keep those of one: ARGS='--only targetgroup/NAME/'" in out
+    assert "Skipped lines of health check logs: 1." in out
+    assert f"Not read: {tmp_path / 'b.parquet'}: Parquet is not read." in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "by_make"),
+    [
+        ([], "Name one: LOG. Or look at a made-up one: --example.", "ARGS='--example'."),
+        (["nowhere"], "Name another in LOG.", "Name another in LOG=PATH."),
+        (["x.csv", "--cpu", "0"], "--cpu 0: give 1 or more.", "ARGS='--cpu 0': give"),
+        (["x.csv", "--cold-start", "0.5"], "--cold-start 0.5: give 1", "ARGS='--cold-start 0.5'"),
+        (["x.csv", "--idle", "5", "0"], "--idle 5 0: give", "ARGS='--idle 5 0': give"),
+        (["x.csv", "--plot", "x.pdf"], "--plot x.pdf: its name must end", "ARGS='--plot x.pdf': "),
+        (["LOG"], "or name yours: --column NAME.", "or name yours: ARGS='--column NAME'."),
+        (["LOG", "--column", "at"], "is at. Give", "ARGS='--column NAME'."),
+    ],
+)
+def test_the_command_says_what_is_wrong_in_the_words_of_the_caller_and_ends_with_1(
+    tmp_path: Path,
+    arguments: list[str],
+    says: str,
+    by_make: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = str(written(tmp_path, "when,who\n1,2\n"))
+    arguments = [log if each == "LOG" else each for each in arguments]
+    assert estimate.main(arguments) == 1
+    assert says in capsys.readouterr().err
+    assert estimate.main(["--make", *arguments]) == 1
+    assert by_make in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--make", "x.csv", "--nonsense"], ["--make", "--cp", "1"]])
+def test_what_the_parser_refuses_shows_the_call_by_make(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        estimate.main(arguments)
+    assert "usage: make estimate LOG=PATH [ARGS='OPTIONS']" in capsys.readouterr().err
+
+
+def test_make_says_that_it_is_make() -> None:
+    command = ["make", "--dry-run", "--directory", str(ROOT), "estimate", "LOG=a b.csv"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert 'tools/estimate.py --make "a b.csv"' in shown
+
+
+def test_help_names_every_column_that_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        estimate.main(["--help"])
+    shown = capsys.readouterr().out
+    for names in request_log.NAMES.values():
+        assert ", ".join(names) in re.sub(r"\s+", " ", shown)
