@@ -70,12 +70,16 @@ BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes 
 RESTORE_PIN_SECONDS = 3600.0  # on destroy: nothing that is still under way may take the count
 KEPT_WAKES = 10
 ALARM_LATE_SECONDS = 180.0  # so late an alarm can still be in ALARM for what was before
+POLICY_SECONDS = 60.0  # so long a new role's policy may take to be effective
+POLICY_AGAIN_SECONDS = 3.0
+DENIED = ("AccessDeniedException", "AccessDenied", "AuthorizationError", "UnauthorizedOperation")
 TICK_JITTER_SECONDS = 2.0  # the minutes of the tick are not exact
 HELD_SECONDS = 12 * 3600.0  # idle for so long and held awake all the same: somebody is told
 TELL_AGAIN_SECONDS = 24 * 3600.0  # what lasts, and has nothing to do with a phase
 HANDLED_SECONDS = 3600.0  # between two notices of a container that it had errors
 NOTICE_CHARACTERS = 2000  # ECS's reasons can be long
-MOST_HOPS = 8  # so many times a held call is sent round; some clients follow 10 redirects
+MOST_HOPS = 7  # so many times a held call is sent round; some clients follow 10 redirects, and
+# three are for the rule's way to every node: after 1 s, after three times as long again, after 10 s
 ERRORS = (BotoCoreError, ClientError, TimeoutError)  # of a call to AWS, or one too late to be made
 NO_SERVICE = "no ACTIVE ECS service"  # this and what follows is told once, while it lasts
 RULE_MISSING = "the wake rule or the service rule is not on the listener"
@@ -83,6 +87,10 @@ NO_NUMBER = "no rule number is free"
 DIFFER = "the wake rule and the service rule do not match the same requests"
 NO_ALARM = "the idle alarm is not there"
 ASTRAY = "the target group is gone, or the service rule does not forward to it"
+UNSEEN = "it has traffic that the module cannot see"
+STRANGERS = "a healthy target is no task of the service"
+OTHER_RULES = "other rules of the listener forward to the target group"
+COVERED = "an earlier rule takes what is for the control rule or the heartbeat rule"
 NOT_LIVE = "no live target, and the count is not ours to take"
 ROLLOUT_FAILED = "the deployment has failed and starts no task, whatever the count"
 DEPLOYING = "a deployment is in progress"
@@ -103,7 +111,12 @@ TROUBLES = {  # what begins so is a notice of this kind
     HELD: "held-awake",
     BEATS_REFUSED: "beats-refused",
     HANDLED: "errors-handled",
+    UNSEEN: "unseen-traffic",
+    STRANGERS: "strange-targets",
+    OTHER_RULES: "other-rules",
+    COVERED: "control-path-covered",
 }
+LASTING = (UNSEEN, STRANGERS, OTHER_RULES, COVERED)  # of the wiring: told once, whatever the phase
 # Every kind of notice: its severity (info is a transition, which can be muted), and what to do.
 # docs/operating.md has a row for each.
 NOTICES = {
@@ -121,6 +134,22 @@ NOTICES = {
     "held-awake": ("warning", "End what holds it awake: the pin, the deployment, the task."),
     "beats-refused": ("warning", "Give whoever sends the beats the token that is in SSM."),
     "errors-handled": ("warning", "Look for the level ERROR in the log: there is the trace."),
+    "unseen-traffic": (
+        "warning",
+        'Take it away, or set unseen_traffic = "ignore": until then the service stays awake.',
+    ),
+    "strange-targets": (
+        "warning",
+        "Check service_name and target_group_arn, and deregister what is not the service's.",
+    ),
+    "other-rules": (
+        "warning",
+        "Delete them: while the service sleeps, whoever comes by another rule gets 503.",
+    ),
+    "control-path-covered": (
+        "warning",
+        "Give the module paths of its own, control_path and heartbeat.path.",
+    ),
 }
 
 
@@ -217,6 +246,7 @@ class Config:
     wake_rule_arn: str
     own_rule_arns: tuple[str, ...]
     rule_priority: int  # where the wake rule stands when it is up
+    parked_rule_priority: int  # and when it is down
     wake_target_group_arn: str
     control_target_group_arn: str
     control_path: str
@@ -235,6 +265,7 @@ class Config:
     wake_deadline_seconds: int
     wake_budget_per_hour: int
     wake_confirmation: str  # "request", or "browser": then only the page's script wakes
+    unseen_traffic: str  # "stay_awake" or "ignore"
     transition_notices: bool
     hold_seconds: int
     hold_limit: int
@@ -492,6 +523,9 @@ class Observation:
     rule: Rule = Rule.UNSEEN
     tasks: tuple[Task, ...] = ()  # those that are meant to run
     live: tuple[Task, ...] | None = None  # of these, the ones healthy in a target group
+    strangers: bool = False  # a healthy target is no task of ours, running or on its way out
+    wiring: Mapping[str, str] = field(default_factory=dict)  # of LASTING: what is seen of it
+    began: float = 0.0  # when the look began (epoch seconds): what was so then may be over
     idle: bool | None = None
     idle_since: float = 0.0  # when the idle alarm went into its state
     called: bool = False  # asleep on the alarm path: the wake alarm is in ALARM
@@ -505,6 +539,11 @@ class Observation:
     @property
     def desired(self) -> int:
         return sum(service["desiredCount"] for service in self.services)
+
+    @property
+    def serves(self) -> bool:
+        """Whether people may be served by what the wake rule, up, would stand before."""
+        return bool(self.live) or self.strangers or self.lost == ASTRAY
 
 
 @dataclass(frozen=True)
@@ -611,6 +650,8 @@ class Case:
             (f"pinned until {memory.pinned_until:.0f}", memory.pinned_until),
             (RULE_MISSING, math.inf if seen.rule is Rule.MISSING else 0.0),
             (seen.lost, math.inf if seen.lost else 0.0),
+            (UNSEEN, math.inf if UNSEEN in seen.wiring else 0.0),
+            (STRANGERS, math.inf if STRANGERS in seen.wiring else 0.0),
             (DEPLOYING, math.inf if any(map(is_deploying, services)) else 0.0),
             (f"deployed {new:.0f} s ago", 0.0 if asked else at + stay),
             (
@@ -662,13 +703,13 @@ class Case:
         """AWS contradicts the memory: the phase follows, and the same signal is heard in it."""
         # a service that is adopted is no news
         told = Notice("count-set-outside", why) if self.memory.version else None
-        up = Rule.UP if phase is Phase.ASLEEP else None
+        up = Rule.UP if phase is Phase.ASLEEP and not self.seen.serves else None
         entered = self.enter(phase, why, ready=self.now)
         return Decision(why, entered, rule=up, notice=told, again=True)
 
     def awake(self) -> Decision:
         seen, memory, asked = self.seen, self.memory, self.signal.kind is Kind.SLEEP
-        if not seen.live:
+        if not seen.serves:
             return self.to_waking("no live target") if self.settled() else Decision("too early")
         if seen.rule is Rule.UP and self.now - memory.stamp >= FENCE_SECONDS:
             return Decision("awake, rule up", replace(memory, stamp=self.now), rule=Rule.DOWN)
@@ -699,7 +740,7 @@ class Case:
         if not wakes and kind not in SLEEPING_KINDS:
             return Decision("drowsy")
         against = kind if wakes else self.objection(asked=memory.asked_to_sleep)
-        if against and self.seen.live:
+        if against and self.seen.serves and self.seen.desired:
             # what CloudWatch tells of is no news: the time that it is given does not begin again
             news = {"visited": True} if wakes else {"ready": memory.ready}
             return self.to_awake(f"stays awake: {against}", **news)
@@ -746,7 +787,8 @@ class Case:
         if deaf and self.settled() and pause <= 0:
             woken = self.to_waking(deaf, self.counts())
             return replace(woken, rule=None, notice=attention(deaf, "woken for good"))
-        return Decision("asleep", rule=Rule.UP if rule is Rule.DOWN else None)
+        raised = rule is Rule.DOWN and not self.seen.serves
+        return Decision("asleep", rule=Rule.UP if raised else None)
 
     def ours(self) -> bool:
         """Whether a count above 0 is the one that could not be taken, and nobody else's."""
@@ -822,10 +864,11 @@ class Case:
         fence = memory.stamp + FENCE_SECONDS
         wake = memory.wake or Wake(began=memory.since, cause="unknown", given=0.0)
         given_again = replace(memory, wake=replace(wake, given=now))
+        # what was looked at past the fence shows whether the count was taken after it was given
+        if seen.live and (seen.began >= fence or wake.given >= fence):
+            return self.woken(wake, seen.live[0])
         if now >= fence > wake.given:
             return Decision("past the fence: given again", given_again, self.counts(), rule=Rule.UP)
-        if seen.live and now >= fence:
-            return self.woken(wake, seen.live[0])
         if seen.live:
             return Decision("a live target, but what was taken may still be on its way")
         late = now - wake.began > self.config.wake_deadline_seconds
@@ -838,7 +881,8 @@ class Case:
         if late and seen.rule is not Rule.DOWN:
             return self.not_live()
         moved = None if stage == wake.stage else replace(memory, wake=replace(wake, stage=stage))
-        return Decision(f"waking: {stage}", moved, rule=Rule.UP if seen.rule is Rule.DOWN else None)
+        raised = seen.rule is Rule.DOWN and not seen.serves
+        return Decision(f"waking: {stage}", moved, rule=Rule.UP if raised else None)
 
 
 def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Decision:
@@ -849,7 +893,7 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
         return tell_once(memory, what) if memory.version else Decision(what)
     if memory.version == 0:
         case = Case(seen, memory, signal, config, now)  # the first look, or the memory was lost
-        if seen.desired and not seen.live:
+        if seen.desired and not seen.serves:
             return replace(case.to_waking("adopted while it starts"), again=True)
         return case.follow(Phase.AWAKE if seen.desired else Phase.ASLEEP, "adopted")
     if seen.desired == 0:
@@ -879,7 +923,27 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
         return case.follow(Phase.ASLEEP, "asleep: the count was set to 0 from outside")
     decision: Decision = getattr(case, memory.phase)()  # each phase has its method
     changed = decision.memory or (memory if memory != seen.memory else None)
-    return replace(decision, memory=changed)
+    return tell_of_wiring(replace(decision, memory=changed), seen, now)
+
+
+def tell_of_wiring(decision: Decision, seen: Observation, now: float) -> Decision:
+    """The same, telling what of LASTING is new; what is seen no more is told should it return.
+
+    One notice at a time: what else is new waits for the next look.
+    """
+    before = decision.memory or seen.memory
+    if seen.rule is Rule.UNSEEN:  # nothing was looked at
+        return decision
+    kinds = {kind: what for what, kind in TROUBLES.items() if what in LASTING}
+    told = {k: at for k, at in before.told.items() if k not in kinds or kinds[k] in seen.wiring}
+    new = [what for kind, what in kinds.items() if what in seen.wiring and kind not in told]
+    notice = decision.notice
+    if new and notice is None:
+        notice = attention(new[0], seen.wiring[new[0]])
+        told[notice.kind] = now
+    if told == before.told:
+        return decision
+    return replace(decision, memory=replace(before, told=told), notice=notice)
 
 
 def is_no_news(signal: Signal, memory: Memory, now: float) -> bool:
@@ -893,6 +957,40 @@ def is_no_news(signal: Signal, memory: Memory, now: float) -> bool:
     return not signal.active or (memory.phase is not Phase.DROWSY and not fresh)
 
 
+def known_by(target: Mapping[str, Any]) -> str:
+    """What a target is compared with tasks by: its address, or the port of an instance."""
+    # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetDescription.html
+    if target["Id"].startswith("i-"):
+        return f"port {target['Port']}"
+    return plain_address(target["Id"])
+
+
+def plain_address(address: str) -> str:
+    """An IP address in the one form in which two of them compare; anything else as it is."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address
+
+
+def reached_by(task: Task) -> set[str]:
+    """What the targets of a task are known by: addresses of its interfaces, ports of its host.
+
+    An instance's port stands for the instance: two tasks with the same port on two instances are
+    taken for one, which only keeps a service awake.
+    """
+    # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Container.html
+    details = [d for each in task.get("attachments", ()) for d in each.get("details", ())]
+    found = {plain_address(d["value"]) for d in details if "Address" in d["name"]}
+    for container in task.get("containers", ()):
+        for interface in container.get("networkInterfaces", ()):
+            named = (interface.get("privateIpv4Address"), interface.get("ipv6Address"))
+            found |= {plain_address(address) for address in named if address}
+        bound = [each["hostPort"] for each in container.get("networkBindings", ())]
+        found |= {f"port {port}" for port in bound}
+    return found
+
+
 def forwards_to(rule: ListenerRule) -> set[str]:
     """The target groups that a rule forwards to."""
     forwards = [action for action in rule["Actions"] if action["Type"] == "forward"]
@@ -901,10 +999,67 @@ def forwards_to(rule: ListenerRule) -> set[str]:
     return {group["TargetGroupArn"] for group in weighed}
 
 
+CONFIGS = {
+    "host-header": "HostHeaderConfig",
+    "path-pattern": "PathPatternConfig",
+    "http-request-method": "HttpRequestMethodConfig",
+}
+
+
 def matches_by(rule: ListenerRule) -> dict[str, list[str]]:
-    """The values that a rule matches by, without what matches everything."""
-    found = {c["Field"]: sorted(map(str.lower, c.get("Values", ()))) for c in rule["Conditions"]}
+    """The values that a rule matches by, without what matches everything.
+
+    AWS tells the values of hosts and paths twice, in `Values` and in a config of their kind, and
+    regular expressions in the config alone.
+    """
+    # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RuleCondition.html
+    found: dict[str, list[str]] = {}
+    for condition in rule["Conditions"]:
+        config = condition.get(CONFIGS.get(condition["Field"], ""), {})
+        values = condition.get("Values") or config.get("Values", ())
+        expressions = [f"regex {expression}" for expression in config.get("RegexValues", ())]
+        found[condition["Field"]] = sorted([*map(str.lower, values), *expressions])
     return {name: values for name, values in found.items() if values not in (["/*"], ["*"])}
+
+
+def covers(rule: ListenerRule, other: ListenerRule) -> bool:
+    """Whether `rule` matches everything that `other` does, by host, path and method.
+
+    A rule that matches by anything else takes a part at most, and is none that covers.
+    """
+    theirs = matches_by(other)
+
+    def matched(value: str, globs: Iterable[str]) -> bool:
+        return any(fnmatchcase(value, glob.replace("[", "[[]")) for glob in globs)
+
+    return all(
+        field in CONFIGS
+        and bool(theirs.get(field))
+        and all(matched(value, globs) for value in theirs[field])
+        for field, globs in matches_by(rule).items()
+    )
+
+
+def unseen_traffic(service: Service, wired: Iterable[str]) -> list[str]:
+    """By what else than the wired target groups a service is reached, as DescribeServices tells.
+
+    A service that only calls others by Service Connect is not reached by it.
+    """
+    # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html
+    own, found = set(wired), []
+    for part in (service, *service.get("taskSets", ())):
+        for balancer in part.get("loadBalancers", ()):
+            alternate = balancer.get("advancedConfiguration", {}).get("alternateTargetGroupArn")
+            groups = (balancer.get("targetGroupArn"), alternate, balancer.get("loadBalancerName"))
+            found += [f"load balancing by {each}" for each in groups if each and each not in own]
+        found += [f"Cloud Map, {r['registryArn']}" for r in part.get("serviceRegistries", ())]
+    for each in service["deployments"]:
+        connect = each.get("serviceConnectConfiguration", {})
+        if connect.get("enabled") and connect.get("services"):
+            found += [f"Service Connect, {s['portName']}" for s in connect["services"]]
+        lattice = each.get("vpcLatticeConfigurations", ())
+        found += [f"VPC Lattice, {v['targetGroupArn']}" for v in lattice]
+    return list(dict.fromkeys(found))
 
 
 def why_stopped(stopped: list[Task]) -> list[str]:
@@ -926,6 +1081,8 @@ NEEDS: dict[str, tuple[str, dict[str, Any]]] = {
     RULE_MISSING: ("the wake rule and the service rule are on the listener", {"rule": Rule.DOWN}),
     ASTRAY: ("the service rule forwards to the target group", {"lost": ""}),
     NO_ALARM: ("the idle alarm is there", {"lost": ""}),
+    UNSEEN: ("no traffic is unseen", {"wiring": {}}),
+    STRANGERS: ("every healthy target is a task of the service", {"wiring": {}}),
     DEPLOYING: ("the deployment is over", {}),  # the services show it
     PROTECTED: ("no task protects itself any more", {"protected": False}),
     NOT_IDLE: ("the idle alarm is in ALARM", {"idle": True}),
@@ -1044,18 +1201,25 @@ def ways_out(seen: Observation, config: Config, now: float) -> list[Way]:
 
 # --- how it reaches AWS ------------------------------------------------------------------------
 def free_priority(rules: Mapping[str, int], to: Rule, config: Config) -> int:
-    """The number that puts the wake rule before (UP) or after (DOWN) the service rule's."""
-    # UP, the configured one; but no foreign rule may be overtaken: then the nearest after them all
+    """The number that puts the wake rule before (UP) or after (DOWN) the service rule's.
+
+    UP: the configured number, or the nearest one before the service rule; never before another of
+    our own rules, nor with somebody else's rule in between. DOWN: the parked number or, where it is
+    taken or not behind the service rule, the next free one. Raises RuleStuckError if there is none.
+    """
     taken = {number: arn for arn, number in rules.items() if arn != config.wake_rule_arn}
-    service, own = rules[config.service_rule_arn], config.own_rule_arns
-    between = [n for n in taken if config.rule_priority <= n < service and taken[n] not in own]
-    if to is Rule.UP and config.rule_priority < service and not between:
-        return config.rule_priority
-    for number in range(service - 1, 0, -1) if to is Rule.UP else range(service + 1, 50001):
+    service, last = rules[config.service_rule_arn], 50000
+    if to is Rule.DOWN:
+        parked = max(config.parked_rule_priority, service + 1)
+        numbers: Iterable[int] = (*range(parked, last + 1), *range(service + 1, parked))
+    else:
+        # after our own rules, which take what is not for the wake rule, and after everybody else's
+        before = max((number for number in taken if number < service), default=0)
+        configured = [config.rule_priority] if before < config.rule_priority < service else []
+        numbers = (*configured, *range(service - 1, before, -1))
+    for number in numbers:
         if number not in taken:
             return number
-        if to is Rule.UP and taken[number] not in own:
-            break
     raise RuleStuckError(f"{NO_NUMBER} next to the service rule's {service} to put our own {to}")
 
 
@@ -1223,8 +1387,8 @@ class Aws:
         answer = ask(cluster=self.config.cluster_name, tasks=arns) if arns else {}
         return any(task["protectionEnabled"] for task in answer.get("protectedTasks", ()))
 
-    def live(self, tasks: tuple[Task, ...]) -> tuple[Task, ...] | None:
-        """Those of `tasks` healthy in a target group, by their ENI's address; None: no group."""
+    def healthy(self) -> set[str] | None:
+        """What the healthy targets of the wired groups are known by; None where a group is gone."""
         ask, groups = self.client("elbv2").describe_target_health, self.config.target_group_arns
         try:
             described = [ask(TargetGroupArn=arn)["TargetHealthDescriptions"] for arn in groups]
@@ -1233,13 +1397,30 @@ class Aws:
                 return None
             raise
         targets = [target for found in described for target in found]
-        healthy = {t["Target"]["Id"] for t in targets if t["TargetHealth"]["State"] == "healthy"}
+        return {
+            known_by(target["Target"])
+            for target in targets
+            if target["TargetHealth"]["State"] == "healthy"
+        }
 
-        def addresses(task: Task) -> set[str]:
-            details = [d for eni in task.get("attachments", ()) for d in eni.get("details", ())]
-            return {d["value"] for d in details if d["name"] == "privateIPv4Address"}
+    def targets(self, tasks: tuple[Task, ...]) -> tuple[tuple[Task, ...] | None, bool]:
+        """The live ones of `tasks`, which are meant to run, and whether a stranger is healthy.
 
-        return tuple(task for task in tasks if addresses(task) & healthy)
+        Live is a task that is healthy in a target group; None where a group is gone. A healthy
+        target that is no task of ours, neither of `tasks` nor on its way out, is a stranger: with
+        one, and nothing else, each of `tasks` that runs is live. It is no stranger while one of
+        `tasks` cannot be told by its targets at all.
+        """
+        healthy = self.healthy()
+        if healthy is None:
+            return None, False
+        live = tuple(task for task in tasks if reached_by(task) & healthy)
+        unknown = healthy.difference(*map(reached_by, tasks))
+        if unknown:  # mostly tasks that are on their way out
+            unknown = unknown.difference(*map(reached_by, self.tasks("STOPPED")))
+        if unknown and not live:
+            live = tuple(task for task in tasks if task["lastStatus"] == "RUNNING")
+        return live, bool(unknown) and all(map(reached_by, tasks))
 
     def rules(self) -> tuple[Rule, dict[str, ListenerRule]]:
         """Where the wake rule stands, and the listener's rules by ARN; {} on the alarm path."""
@@ -1812,9 +1993,10 @@ class Warmkeeper:
 
     def look(self, memory: Memory, signal: Signal) -> Observation:
         """As much of AWS as this signal needs in this phase, and no more."""
-        aws, services = self.aws, self.aws.services()
+        aws, began = self.aws, self.aws.now()
+        services = aws.services()
         missing = set(self.config.service_names) - {s["serviceName"] for s in services}
-        seen = Observation(memory, services, tuple(sorted(missing)))
+        seen = Observation(memory, services, tuple(sorted(missing)), began=began)
         waits = memory.phase is Phase.ASLEEP and not seen.desired
         if missing or (waits and signal.kind in WAKING_KINDS):
             return seen
@@ -1838,16 +2020,42 @@ class Warmkeeper:
         it is the service rule that serves it, and nobody must be kept from it."""
         aws, tasks = self.aws, self.aws.tasks("RUNNING")
         stands, rules = aws.rules()
-        live = aws.live(tasks)
+        live, strangers = aws.targets(tasks)
         wired = set(self.config.target_group_arns)
         settled = stands in (Rule.UP, Rule.DOWN)
         astray = settled and not wired & forwards_to(rules[self.config.service_rule_arn])
         crowded = stands is Rule.UP and hides_others(rules, self.config)
+        wiring = self.wiring(seen.services, rules, strangers=strangers)
         seen = replace(seen, rule=stands, tasks=tasks, crowded=crowded)
+        seen = replace(seen, strangers=strangers, wiring=wiring)
         if astray or live is None:
             running = tuple(task for task in tasks if task["lastStatus"] == "RUNNING")
             return replace(seen, live=running, lost=ASTRAY)
         return replace(seen, live=live)
+
+    def wiring(
+        self, services: Iterable[Service], rules: Mapping[str, ListenerRule], *, strangers: bool
+    ) -> dict[str, str]:
+        """What of LASTING is so now, each with its particulars."""
+        config, wired = self.config, self.config.target_group_arns
+        unseen = [each for service in services for each in unseen_traffic(service, wired)]
+        own = {config.wake_rule_arn, config.service_rule_arn, *config.own_rule_arns}
+        foreign = {arn: rule for arn, rule in rules.items() if arn not in own}
+        others = [a for a, rule in foreign.items() if forwards_to(rule) & set(wired)]
+        covered = [
+            f"{arn} (number {rule['Priority']})"
+            for arn, rule in foreign.items()
+            for control in (rules[a] for a in config.own_rule_arns if a in rules)
+            if forwards_to(control) == {config.control_target_group_arn}
+            and rule["Priority"] < control["Priority"]
+            and covers(rule, control)
+        ]
+        found = {COVERED: ", ".join(dict.fromkeys(covered))}
+        if config.unseen_traffic == "stay_awake":
+            found[UNSEEN] = ", ".join(unseen)
+            found[STRANGERS] = f"in {', '.join(wired)}" if strangers else ""
+            found[OTHER_RULES] = ", ".join(others)
+        return {what: particulars for what, particulars in found.items() if particulars}
 
     def why_not(self, seen: Observation) -> str:
         """ECS's reason why nothing has started in this phase; "" where it says nothing.
@@ -2020,7 +2228,8 @@ class Warmkeeper:
         phase, seconds = memory.phase if memory.version else "unknown", self.aws.now() - since
         given_up = memory.pause(seen.services, self.aws.now()) == math.inf
         failed = {"failed": failure_class(memory.failure), "given_up": given_up}
-        told = {"phase": phase, "seconds": round(seconds, 1), "live": awake, "stage": stage}
+        told: dict[str, Any] = {"name": self.config.name, "phase": phase, "live": awake}
+        told |= {"seconds": round(seconds, 1), "stage": stage}
         return told | {"estimate_seconds": memory.estimate(), **failed}
 
     def page(self, request: Request, seen: Observation, told: dict[str, str]) -> dict[str, Any]:
@@ -2066,8 +2275,8 @@ class Warmkeeper:
         there = not seen.missing  # of a service that is gone nobody waits for anything
         served = there and memory.phase is Phase.AWAKE and not stuck and wants is not Wants.GRPC
         if served:
-            # a 307 that comes back waits as long again as the rule has been on its way already
-            pace = min(max(SETTLE_SECONDS, arrived - memory.since), SLOW_SETTLE_SECONDS)
+            # a 307 that comes back waits three times as long as the rule has been on its way
+            pace = min(max(SETTLE_SECONDS, 3 * (arrived - memory.since)), SLOW_SETTLE_SECONDS)
             sent = max(memory.stamp, arrived) + pace
             self.remember(seen, sent)  # while it waits for the rule to settle
             self.aws.sleep(sent - self.aws.now())
@@ -2118,7 +2327,7 @@ class Warmkeeper:
         seen = self.act(Signal(Kind.BEAT, active=counted, at=at or 0.0))
         if counted and seen.memory.phase is not Phase.ASLEEP:
             self.metrics(Beats=1)
-        told = {"phase": seen.memory.phase, "counted": counted}
+        told = {"name": self.config.name, "phase": seen.memory.phase, "counted": counted}
         return request.answer(200, told | {"holds_seconds": minutes * 60})
 
     def control(self, request: Request, arrived: float) -> dict[str, Any]:
@@ -2152,7 +2361,8 @@ class Warmkeeper:
                 503, "The last wake failed.", {"state": "failed", "failed": failed}
             )
         states = {Phase.ASLEEP: "dormant", Phase.DROWSY: "awake"}
-        return request.answer(200, {"state": states.get(phase, str(phase))})
+        state = states.get(phase, str(phase))
+        return request.answer(200, {"name": self.config.name, "state": state})
 
     def serve(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Answer an ALB event. Does not raise: the load balancer would make a 502 of it."""
@@ -2272,7 +2482,13 @@ class Warmkeeper:
             return self.report() if kind is Kind.REPORT else self.explain()
         if kind is Kind.RESTORE and not config.restore_on_destroy:
             return {"reason": "restore_on_destroy is false: left as it is"}
-        seen = self.wait(deadline, kind) if kind is Kind.RESTORE else self.act(signal)
+        match kind:
+            case Kind.RESTORE:
+                seen = self.restore(deadline)
+            case Kind.ADOPT | Kind.RECONCILE:
+                seen = self.act_once_allowed(signal)
+            case _:
+                seen = self.act(signal)
         reason = seen.reason
         if seen.crowded and kind in (Kind.TICK, Kind.RECONCILE):
             self.make_room(seen.memory)
@@ -2287,8 +2503,43 @@ class Warmkeeper:
             if seen.memory.phase is not Phase.AWAKE:
                 raise TimeoutError(f"not awake: {seen.memory.failure or seen.reason}")
         self.remember(seen)
-        facts = {"counts": seen.memory.counts, "pinned_until": seen.memory.pinned_until}
-        return {**self.status(seen), **facts, "reason": reason}
+        facts: dict[str, Any] = {"counts": seen.memory.counts, "reason": reason}
+        facts |= {"pinned_until": seen.memory.pinned_until, "wiring": dict(seen.wiring)}
+        return {**self.status(seen), **facts}
+
+    def act_once_allowed(self, signal: Signal) -> Observation:
+        """The same as act(), of a function whose role may be new: refusals are borne for a minute.
+
+        A new policy takes seconds to be effective, for each service of AWS by itself.
+        """
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html
+        until = self.aws.now() + POLICY_SECONDS
+        while True:
+            try:
+                return self.act(signal)
+            except ClientError as error:
+                code = error.response["Error"]["Code"]
+                if code not in DENIED or self.aws.now() >= until:
+                    raise
+                log(level="WARNING", message="not allowed yet", error=str(error))
+                self.aws.sleep(POLICY_AGAIN_SECONDS)
+
+    def restore(self, until: float) -> Observation:
+        """Up and served by its own rule, or `until` (epoch seconds) is past. Raises nothing.
+
+        An error would keep Terraform from destroying the module, and with it everything around.
+        """
+        while True:
+            try:
+                return self.wait(until, Kind.RESTORE)
+            except Exception as error:
+                log(level="ERROR", message="not restored yet", error=str(error))
+                if self.aws.now() >= until:
+                    what = f"not restored, and maybe still asleep: {error}"
+                    self.tell_of_error(what)
+                    unknown = Memory(0, Phase.AWAKE, self.aws.now())
+                    return Observation(unknown, (), reason=what)
+                self.aws.sleep(BLIND_POLL_SECONDS)
 
     def dispatch(self, event: Any) -> dict[str, Any]:
         """Hear one event: an HTTP request, or whatever parse_signal knows."""

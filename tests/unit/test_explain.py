@@ -60,7 +60,7 @@ COMES: dict[str, Callable[[World], object]] = {
     "no task protects itself any more": put(protected=False),
     "the service rule forwards to the target group": put(forwards_to=SERVICE_GROUP),
     "the wake rule and the service rule are on the listener": lambda world: world.rules.update(
-        {SERVICE_RULE: 100, WAKE_RULE: 101}
+        {SERVICE_RULE: 100, WAKE_RULE: 30_010}
     ),
     LIVE: let_it_start,
 }
@@ -219,7 +219,7 @@ def drowsy_and_deployed_lately() -> World:
 def drowsy_rule_down() -> World:
     world = drowsy()
     world.time += 30
-    world.rules[WAKE_RULE] = 101
+    world.rules[WAKE_RULE] = 30_010
     return world
 
 

@@ -45,7 +45,7 @@ def world(name: str) -> World:
     asleep = wrote["phase"] == "asleep"
     made = World(desired=0 if asleep else 2, items={"memory": item(name)})
     made.time = max(wrote["since"], wrote["beat"], wrote["stamp"]) + 10
-    made.rules |= {SERVICE_RULE: 100, WAKE_RULE: 101 if wrote["phase"] == "awake" else 12}
+    made.rules |= {SERVICE_RULE: 100, WAKE_RULE: 30_010 if wrote["phase"] == "awake" else 12}
     if wrote["phase"] == "waking":
         for task in made.tasks:
             task.created = wrote["wake"]["given"]

@@ -145,7 +145,7 @@ def test_a_service_that_is_not_there_yet_is_fine_and_is_adopted_once_it_is() -> 
 @pytest.mark.parametrize("desired", [0, 2])
 def test_a_lost_memory_is_made_anew_from_what_aws_shows(rule_up: bool, desired: int) -> None:
     world = World(desired=desired)
-    world.rules[WAKE_RULE] = 12 if rule_up else 101
+    world.rules[WAKE_RULE] = 12 if rule_up else 30_010
     world.signal(Kind.TICK)
     assert world.phase() is (Phase.AWAKE if desired else Phase.ASLEEP)
     assert world.rule_up is (desired == 0)
@@ -162,7 +162,7 @@ def test_a_request_that_finds_the_memory_lost_wakes_all_the_same() -> None:
 @pytest.mark.parametrize("rule_up", [True, False])
 def test_a_pin_that_finds_the_memory_lost_is_remembered(rule_up: bool) -> None:
     world = World()
-    world.rules[WAKE_RULE] = 12 if rule_up else 101
+    world.rules[WAKE_RULE] = 12 if rule_up else 30_010
     until = world.time + 3600
     world.signal(Kind.PIN, pinned_until=until)
     assert world.memory.pinned_until == until
@@ -507,7 +507,7 @@ def test_a_request_in_the_linger_finds_running_tasks(kind: Kind) -> None:
     world.signal(kind)
     assert world.phase() is Phase.AWAKE
     assert [what for _, what in world.calls] == ["rule down"]
-    assert world.rules[WAKE_RULE] == 101
+    assert world.rules[WAKE_RULE] == 30_010
 
 
 def test_an_active_beat_in_the_linger_ends_it() -> None:
@@ -539,7 +539,7 @@ def test_a_drowsy_service_lingers_first() -> None:
 
 def test_the_linger_begins_anew_where_the_rule_is_seen_down() -> None:
     world = drowsy()
-    world.rules[WAKE_RULE] = 101
+    world.rules[WAKE_RULE] = 30_010
     world.time += 60
     world.signal(Kind.TICK)
     assert world.phase() is Phase.DROWSY
@@ -714,7 +714,7 @@ def test_any_number_of_requests_give_the_count_once(capsys: pytest.CaptureFixtur
 
 def test_a_wake_rule_that_is_seen_down_during_a_wake_goes_up_again() -> None:
     world = waking()
-    world.rules[WAKE_RULE] = 101
+    world.rules[WAKE_RULE] = 30_010
     world.signal(Kind.TICK)
     assert world.rule_up
 
@@ -1101,7 +1101,7 @@ def test_a_wake_rule_that_somebody_put_up_while_awake_goes_down_again() -> None:
 
 def test_a_wake_rule_that_somebody_put_down_while_asleep_goes_up_again() -> None:
     world = asleep()
-    world.rules[WAKE_RULE] = 101
+    world.rules[WAKE_RULE] = 30_010
     world.minutes(1)
     assert world.rule_up
     assert world.phase() is Phase.ASLEEP
@@ -1528,7 +1528,7 @@ def test_a_pinned_service_keeps_its_count_and_rule_also_past_the_deadline() -> N
     world.signal(Kind.PIN, pinned_until=world.time + 9000)
     world.minutes(10)
     world.set_desired(0)
-    world.rules[WAKE_RULE] = 101
+    world.rules[WAKE_RULE] = 30_010
     world.minutes(2)
     assert world.desired == 1
     assert world.rule_up
@@ -1606,11 +1606,11 @@ def test_a_destroy_that_finds_a_wake_past_its_deadline_does_not_take_the_count()
 
 def test_up_and_down_are_judged_against_the_service_rule_not_by_constants() -> None:
     world = asleep()
-    world.rules |= {SERVICE_RULE: 11, WAKE_RULE: 12}
+    world.rules |= {SERVICE_RULE: 12, WAKE_RULE: 13}
     world.minutes(1)
-    assert world.rules[WAKE_RULE] < 11
+    assert world.rules[WAKE_RULE] == 11
     follow_request(world)
-    assert world.rules[WAKE_RULE] == 12
+    assert world.rules[WAKE_RULE] == 30_010
 
 
 def follow_request(world: World) -> None:
@@ -1640,19 +1640,46 @@ def test_the_number_asked_for_is_taken_where_a_foreign_rule_stands_before_it() -
     assert world.rules[WAKE_RULE] == 12
 
 
-def test_no_foreign_rule_is_overtaken_but_one_of_our_own_may_be() -> None:
+def test_no_foreign_rule_is_overtaken() -> None:
     world = awake(alarm="ALARM")
-    world.rules |= {FOREIGN_RULE: 12, SERVICE_RULE: 15, CONTROL_RULE: 14}
+    world.rules |= {FOREIGN_RULE: 12, SERVICE_RULE: 15}
     world.minutes(1)
-    assert world.rules[WAKE_RULE] == 13
+    assert world.rules[WAKE_RULE] == 14
     assert world.phase() is Phase.DROWSY
 
 
-def test_down_is_the_nearest_free_number_after_the_service_rule() -> None:
+def test_the_wake_rule_never_stands_before_one_of_our_own() -> None:
+    """Before them it would take their requests: a beat without activity would wake the service."""
+    heartbeat = CONTROL_RULE + "-heartbeat"
+    world = awake(alarm="ALARM")
+    world.environment |= {"OWN_RULE_ARNS": f"{CONTROL_RULE},{heartbeat}", "RULE_PRIORITY": "99"}
+    world.rules = {CONTROL_RULE: 97, heartbeat: 98, SERVICE_RULE: 99, WAKE_RULE: 100}
+    world.minutes(3)
+    assert world.rules[WAKE_RULE] == 100
+    assert world.desired == 1
+    assert any(wk.NO_NUMBER in notice for notice in world.notices)
+
+
+def test_down_is_the_parked_number_or_the_next_free_one_behind_it() -> None:
     world = drowsy()
-    world.rules |= {FOREIGN_RULE: 101, f"{FOREIGN_RULE}2": 102}
+    world.rules |= {FOREIGN_RULE: 30_010, f"{FOREIGN_RULE}2": 30_011}
     world.signal(Kind.REQUEST)
-    assert world.rules[WAKE_RULE] == 103
+    assert world.rules[WAKE_RULE] == 30_012
+
+
+def test_down_is_behind_the_service_rule_wherever_that_has_been_moved() -> None:
+    world = drowsy()
+    world.rules |= {SERVICE_RULE: 40_000, FOREIGN_RULE: 40_001}
+    world.signal(Kind.REQUEST)
+    assert world.rules[WAKE_RULE] == 40_002
+
+
+def test_behind_the_last_number_the_rule_goes_down_to_a_free_one_before_it() -> None:
+    world = drowsy()
+    world.environment |= {"PARKED_RULE_PRIORITY": "50000"}
+    world.rules |= {FOREIGN_RULE: 50_000}
+    world.signal(Kind.REQUEST)
+    assert world.rules[WAKE_RULE] == 101
 
 
 def stuck() -> World:
@@ -1708,7 +1735,7 @@ def test_a_rule_that_is_missing_again_is_told_again() -> None:
     del world.rules[WAKE_RULE]
     world.minutes(2)
     world.alarm = "OK"
-    world.rules[WAKE_RULE] = 101
+    world.rules[WAKE_RULE] = 30_010
     world.minutes(2)
     assert world.memory.trouble == ""
     del world.rules[WAKE_RULE]

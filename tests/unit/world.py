@@ -37,6 +37,7 @@ ENVIRONMENT = {
     "WAKE_RULE_ARN": WAKE_RULE,
     "OWN_RULE_ARNS": CONTROL_RULE,
     "RULE_PRIORITY": "12",
+    "PARKED_RULE_PRIORITY": "30010",
     "WAKE_TARGET_GROUP_ARN": WAKE_GROUP,
     "CONTROL_TARGET_GROUP_ARN": CONTROL_GROUP,
     "CONTROL_PATH": "/.warmkeeper",
@@ -55,6 +56,7 @@ ENVIRONMENT = {
     "WAKE_DEADLINE_SECONDS": "300",
     "WAKE_BUDGET_PER_HOUR": "4",
     "WAKE_CONFIRMATION": "request",
+    "UNSEEN_TRAFFIC": "stay_awake",
     "TRANSITION_NOTICES": "true",
     "HOLD_SECONDS": "25",
     "HOLD_LIMIT": "50",
@@ -127,7 +129,7 @@ class World:
     wake_alarm: str = "OK"
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
     rules: dict[str, int] = field(
-        default_factory=lambda: {CONTROL_RULE: 10, SERVICE_RULE: 100, WAKE_RULE: 101}
+        default_factory=lambda: {CONTROL_RULE: 10, SERVICE_RULE: 100, WAKE_RULE: 30_010}
     )
     tasks: list[SimulatedTask] = field(default_factory=list)
     calls: list[tuple[float, str]] = field(default_factory=list)
