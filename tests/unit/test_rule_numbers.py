@@ -47,7 +47,7 @@ def replace_the_wake_rule(world: World) -> None:
 
 HARMLESS: dict[str, Trouble] = {
     "the number that the wake rule counts on is taken": number_is_taken,
-    "the parked number is taken": lambda w: take(w, 30_010),
+    "the parked number is taken": lambda w: take(w, 30_010 + (w.rules[WAKE_RULE] == 30_010)),
     "somebody's rules come before ours": lambda w: take(w, 1, 2, 3),
     "the service rule is moved before ours": lambda w: w.rules.update({SERVICE_RULE: 5}),
     "the service rule is moved to the end": lambda w: w.rules.update({SERVICE_RULE: 49_999}),
