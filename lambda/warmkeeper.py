@@ -78,8 +78,8 @@ HELD_SECONDS = 12 * 3600.0  # idle for so long and held awake all the same: some
 TELL_AGAIN_SECONDS = 24 * 3600.0  # what lasts, and has nothing to do with a phase
 HANDLED_SECONDS = 3600.0  # between two notices of a container that it had errors
 NOTICE_CHARACTERS = 2000  # ECS's reasons can be long
-MOST_HOPS = 7  # so many times a held call is sent round; some clients follow 10 redirects, and
-# three are for the rule's way to every node: after 1 s, after three times as long again, after 10 s
+MOST_HOPS = 8  # so many times a held call is sent round; some clients follow 10 redirects, and
+# three are for the rule's way to every node, after 1 s, 4 s and 14 s
 ERRORS = (BotoCoreError, ClientError, TimeoutError)  # of a call to AWS, or one too late to be made
 NO_SERVICE = "no ACTIVE ECS service"  # this and what follows is told once, while it lasts
 RULE_MISSING = "the wake rule or the service rule is not on the listener"
@@ -92,6 +92,7 @@ STRANGERS = "a healthy target is no task of the service"
 OTHER_RULES = "other rules of the listener forward to the target group"
 COVERED = "an earlier rule takes what is for the control rule or the heartbeat rule"
 NOT_LIVE = "no live target, and the count is not ours to take"
+NOT_LIVE_FOR = "waking, and no live target in"
 ROLLOUT_FAILED = "the deployment has failed and starts no task, whatever the count"
 DEPLOYING = "a deployment is in progress"
 PROTECTED = "a task protects itself from scale-in"
@@ -620,6 +621,10 @@ class Case:
         """The services with a count above 0, which is what there is to take."""
         return tuple(s["serviceName"] for s in self.seen.services if s["desiredCount"])
 
+    def raised(self) -> Rule | None:
+        """UP, unless what the wake rule would then stand before serves people."""
+        return None if self.seen.serves else Rule.UP
+
     def settled(self) -> bool:
         """Whether the phase is old enough for AWS's reads to contradict it."""
         return self.now - max(self.memory.since, self.memory.stamp) >= FENCE_SECONDS
@@ -691,7 +696,7 @@ class Case:
         wake = replace(wake, asleep_minutes=slept.get("MinutesAsleep", 0.0))
         reason, metrics = f"woken: {cause}", {"Wakes": 1, **slept}
         waking = self.enter(Phase.WAKING, reason, wake=wake)
-        return Decision(reason, waking, give, rule=Rule.UP, metrics=metrics)
+        return Decision(reason, waking, give, rule=self.raised(), metrics=metrics)
 
     def to_asleep(self, reason: str, **changes: Any) -> Decision:
         """The count goes to 0, remembered in the same write that announces it."""
@@ -703,7 +708,7 @@ class Case:
         """AWS contradicts the memory: the phase follows, and the same signal is heard in it."""
         # a service that is adopted is no news
         told = Notice("count-set-outside", why) if self.memory.version else None
-        up = Rule.UP if phase is Phase.ASLEEP and not self.seen.serves else None
+        up = self.raised() if phase is Phase.ASLEEP else None
         entered = self.enter(phase, why, ready=self.now)
         return Decision(why, entered, rule=up, notice=told, again=True)
 
@@ -711,7 +716,8 @@ class Case:
         seen, memory, asked = self.seen, self.memory, self.signal.kind is Kind.SLEEP
         if not seen.serves:
             return self.to_waking("no live target") if self.settled() else Decision("too early")
-        if seen.rule is Rule.UP and self.now - memory.stamp >= FENCE_SECONDS:
+        stands = seen.rule is Rule.UP and seen.desired > 0
+        if stands and self.now - memory.stamp >= FENCE_SECONDS:
             return Decision("awake, rule up", replace(memory, stamp=self.now), rule=Rule.DOWN)
         if seen.rule is Rule.MISSING:
             return tell_once(memory, RULE_MISSING)
@@ -787,8 +793,7 @@ class Case:
         if deaf and self.settled() and pause <= 0:
             woken = self.to_waking(deaf, self.counts())
             return replace(woken, rule=None, notice=attention(deaf, "woken for good"))
-        raised = rule is Rule.DOWN and not self.seen.serves
-        return Decision("asleep", rule=Rule.UP if raised else None)
+        return Decision("asleep", rule=self.raised() if rule is Rule.DOWN else None)
 
     def ours(self) -> bool:
         """Whether a count above 0 is the one that could not be taken, and nobody else's."""
@@ -868,7 +873,8 @@ class Case:
         if seen.live and (seen.began >= fence or wake.given >= fence):
             return self.woken(wake, seen.live[0])
         if now >= fence > wake.given:
-            return Decision("past the fence: given again", given_again, self.counts(), rule=Rule.UP)
+            again, up = "past the fence: given again", self.raised()
+            return Decision(again, given_again, self.counts(), rule=up)
         if seen.live:
             return Decision("a live target, but what was taken may still be on its way")
         late = now - wake.began > self.config.wake_deadline_seconds
@@ -877,12 +883,12 @@ class Case:
         if late and wake.ours and memory.pinned_until <= now:
             return self.give_up(why)
         if seen.desired == 0 and now - wake.given >= GIVE_AGAIN_SECONDS:
-            return Decision("still 0: given again", given_again, self.counts(), rule=Rule.UP)
+            return Decision("still 0: given again", given_again, self.counts(), rule=self.raised())
         if late and seen.rule is not Rule.DOWN:
             return self.not_live()
         moved = None if stage == wake.stage else replace(memory, wake=replace(wake, stage=stage))
-        raised = seen.rule is Rule.DOWN and not seen.serves
-        return Decision(f"waking: {stage}", moved, rule=Rule.UP if raised else None)
+        up = self.raised() if seen.rule is Rule.DOWN else None
+        return Decision(f"waking: {stage}", moved, rule=up)
 
 
 def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Decision:
@@ -1004,6 +1010,9 @@ CONFIGS = {
     "path-pattern": "PathPatternConfig",
     "http-request-method": "HttpRequestMethodConfig",
 }
+
+
+NO_RULE: ListenerRule = {"Actions": [], "Conditions": []}
 
 
 def matches_by(rule: ListenerRule) -> dict[str, list[str]]:
@@ -2432,6 +2441,12 @@ class Warmkeeper:
         stands, rules = self.aws.rules()
         own = (self.config.wake_rule_arn, self.config.service_rule_arn)
         compared = [matches_by(rules[arn]) for arn in own] if stands in (Rule.UP, Rule.DOWN) else []
+        wake, wired = seen.memory.wake, set(self.config.target_group_arns)
+        late = wake and self.aws.now() - wake.began > self.config.wake_deadline_seconds
+        rewrites = rules.get(self.config.service_rule_arn, {}).get("Transforms")
+        own_rules = [rules.get(arn, NO_RULE) for arn in self.config.own_rule_arns]
+        by_upgrade = any(forwards_to(rule) & wired for rule in own_rules)
+        stopped, token = seen.stopped_reason or "no task stopped", self.token_problem()
         symptoms = [
             (gone, f"no ACTIVE service {gone}", "create it, or correct service_name"),
             (stands is Rule.MISSING, RULE_MISSING, "check service_rule_arn and apply again"),
@@ -2450,8 +2465,33 @@ class Warmkeeper:
                 "mend the task and deploy it" if again else "mend the task, then send wake",
             ),
             (seen.memory.version == 0, "nothing is remembered", "wait for the next tick"),
+            (
+                late and not seen.live,
+                f"{NOT_LIVE_FOR} {self.config.wake_deadline_seconds} s: {stopped}",
+                again or "mend what ECS names, or set the count to 0",
+            ),
+            (token, token, "create the parameter, or correct heartbeat.token_parameter_arn"),
+            (
+                rewrites and by_upgrade,
+                "the WebSocket rule passes by the transforms of the service rule",
+                "leave websocket_rule out",
+            ),
         ]
-        return [{"finding": what, "remedy": how} for holds, what, how in symptoms if holds]
+        found = [{"finding": what, "remedy": how} for holds, what, how in symptoms if holds]
+        return found + [
+            {"finding": f"{what}: {particulars}", "remedy": NOTICES[TROUBLES[what]][1]}
+            for what, particulars in seen.wiring.items()
+        ]
+
+    def token_problem(self) -> str:
+        """Why the heartbeat's token cannot be read; "" if it can, or none is wanted."""
+        if not self.config.heartbeat_token_parameter:
+            return ""
+        try:
+            self.aws.token()
+        except ERRORS as error:
+            return f"the heartbeat's token cannot be read: {error}"
+        return ""
 
     def report(self) -> dict[str, Any]:
         """What is known of the last wakes, and of what they were for. Only reads."""

@@ -116,6 +116,8 @@ def observations(draw: st.DrawFn) -> Observation:
         rule=draw(st.sampled_from(list(Rule))),
         tasks=tasks,
         live=draw(st.sampled_from([None, (), tasks[:1]])),
+        strangers=draw(st.sampled_from([False, False, True])),
+        wiring=draw(st.sampled_from([{}, {}, {wk.UNSEEN: "Cloud Map"}, {wk.OTHER_RULES: "r"}])),
         idle=draw(st.sampled_from([None, False, True, True, True])),
         protected=draw(st.sampled_from([None, False, False, True])),
         lost=draw(st.sampled_from(["", "", "", wk.ASTRAY, wk.NO_ALARM])),
@@ -166,6 +168,20 @@ def test_what_takes_stamps_the_memory_with_now(seen: Observation, signal: Signal
     if decision.take or decision.rule is Rule.DOWN:
         assert decision.memory
         assert decision.memory.stamp == NOW
+
+
+@given(observations(), signals())
+def test_the_rule_goes_up_before_what_serves_only_to_fall_asleep(
+    seen: Observation, signal: Signal
+) -> None:
+    """Nothing that runs is put out of service, by whatever is seen or not understood."""
+    decision = decide(seen, signal)
+    phase = decision.memory.phase if decision.memory else seen.memory.phase
+    dying = seen.desired == 0 and not (seen.strangers or seen.lost == wk.ASTRAY)
+    if decision.rule is Rule.UP and seen.serves and not dying:
+        assert phase is Phase.DROWSY
+        assert seen.memory.phase in (Phase.AWAKE, Phase.DROWSY)
+        assert not seen.lost
 
 
 @given(observations(), signals())
@@ -288,6 +304,8 @@ REASONS_TO_STAY: dict[str, Callable[[Observation], Observation]] = {
     "protected": lambda s: replace(s, protected=True),
     "the alarm is OK": lambda s: replace(s, idle=False),
     "astray": lambda s: replace(s, lost=wk.ASTRAY),
+    "unseen traffic": lambda s: replace(s, wiring={wk.UNSEEN: "Cloud Map"}),
+    "strangers": lambda s: replace(s, wiring={wk.STRANGERS: "a group"}, strangers=True),
     "no rule": lambda s: replace(s, rule=Rule.MISSING),
 }
 
@@ -314,12 +332,12 @@ def test_time_alone_never_leads_away_from_sleep(
 
 
 @given(observations(), signals())
-def test_the_rule_goes_down_only_for_a_live_target(seen: Observation, signal: Signal) -> None:
+def test_the_rule_goes_down_only_for_what_serves(seen: Observation, signal: Signal) -> None:
     decision = decide(seen, signal)
     if decision.rule is Rule.DOWN:
         assert decision.memory
         assert decision.memory.phase is Phase.AWAKE
-        assert seen.live
+        assert seen.live or seen.strangers or seen.lost == wk.ASTRAY
 
 
 @given(observations(), signals())
@@ -380,7 +398,7 @@ def test_whoever_insists_wakes_whatever_sleeps(seen: Observation, signal: Signal
     assert decision.memory
     assert decision.memory.phase is Phase.WAKING
     assert decision.give
-    assert decision.rule is Rule.UP
+    assert decision.rule is (None if seen.strangers or seen.lost == wk.ASTRAY else Rule.UP)
 
 
 @given(observations(), signals())

@@ -121,6 +121,15 @@ class World:
     events: list[tuple[float, str]] = field(default_factory=list)
     forwards_to: str = SERVICE_GROUP
     hosts: dict[str, list[str]] = field(default_factory=dict)  # by rule; else any host
+    conditions: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by rule, as told
+    forwards: dict[str, str] = field(default_factory=dict)  # by rule, where not as usual
+    transforms: list[dict[str, Any]] = field(default_factory=list)  # of the service rule
+    target_type: str = "ip"  # "ip", "ipv6" or "instance"
+    told_of_tasks: bool = True  # whether ECS tells by what its tasks are reached
+    strangers: list[str] = field(default_factory=list)  # ids of healthy targets that are no tasks
+    described: dict[str, Any] = field(default_factory=dict)  # more of the service, as told
+    connect: dict[str, Any] = field(default_factory=dict)  # more of its deployments, as told
+    denied_until: dict[str, float] = field(default_factory=dict)  # operations that are not allowed
     gone: set[str] = field(default_factory=set)  # of "table" and "target group"
     protected: bool = False
     starts: bool = True
@@ -181,6 +190,27 @@ class World:
         until = self.time if task.stopped is None else task.stopped + self.doomed
         return self.starts and task.created + self.boot <= self.time <= until
 
+    def target(self, task: SimulatedTask) -> dict[str, Any]:
+        """A task's target, as the load balancer tells of it."""
+        match self.target_type:
+            case "instance":
+                return {"Id": "i-0123456789abcdef0", "Port": 32_768 + task.number}
+            case "ipv6":
+                return {"Id": f"2001:db8:0:0:0:0:0:{task.number:x}", "Port": 8080}
+        return {"Id": f"10.0.0.{task.number}", "Port": 8080}
+
+    def reached_by(self, task: SimulatedTask) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """The same as ECS tells of it: the details of an interface, and more of a container."""
+        match self.target_type if self.told_of_tasks else "":
+            case "":
+                return [], {}
+            case "instance":
+                return [], {"networkBindings": [{"hostPort": 32_768 + task.number}]}
+            case "ipv6":
+                address = f"2001:db8::{task.number:x}"
+                return [], {"networkInterfaces": [{"ipv6Address": address}]}
+        return [{"name": "privateIPv4Address", "value": f"10.0.0.{task.number}"}], {}
+
     def set_desired(self, count: int) -> None:
         """As UpdateService, whoever calls it."""
         self.desired = count
@@ -208,6 +238,8 @@ class World:
             waiting.pop(0)()
         if operation in self.failing:
             raise ClientError({"Error": {"Code": "ThrottlingException"}}, operation)
+        if self.time < self.denied_until.get(operation, 0.0):
+            raise ClientError({"Error": {"Code": "AccessDeniedException"}}, operation)
         if taking and self.lands_after is not None:
             self.landing.append((self.time + self.lands_after, effect))
             self.time += wk.TAKE_TIMEOUT_SECONDS
@@ -345,7 +377,7 @@ class Database(Client):
 class Ecs(Client):
     def describe_services(self, *, services: list[str], **_: Any) -> dict[str, Any]:
         world = self.world
-        primary = {"id": world.deployment, "status": "PRIMARY", **world.rollout}
+        primary = {"id": world.deployment, "status": "PRIMARY", **world.rollout, **world.connect}
         deployments = [{**primary, "createdAt": moment(world.deployed)}]
         if world.deploying:
             deployments += [{**primary, "id": "ecs-svc/0", "status": "ACTIVE"}]
@@ -357,6 +389,8 @@ class Ecs(Client):
             "deployments": deployments,
             "healthCheckGracePeriodSeconds": world.grace,
             "events": [{"createdAt": moment(at), "message": text} for at, text in world.events],
+            "loadBalancers": [{"targetGroupArn": SERVICE_GROUP, "containerName": "app"}],
+            **world.described,
         }
         return {"services": [service] if self.world.exists else []}
 
@@ -377,14 +411,14 @@ class Ecs(Client):
         return f"{ACCOUNT}:task/estate/{task.number}"
 
     def _described(self, task: SimulatedTask) -> dict[str, Any]:
-        address = {"name": "privateIPv4Address", "value": f"10.0.0.{task.number}"}
+        address, container = self.world.reached_by(task)
         runs = task.stopped is None and self.world.time >= task.created + self.world.boot / 2
         described: dict[str, Any] = {
             "taskArn": self._arn(task),
             "desiredStatus": "RUNNING" if task.stopped is None else "STOPPED",
             "lastStatus": "RUNNING" if runs else "PENDING" if task.stopped is None else "STOPPED",
-            "containers": list(task.containers),
-            "attachments": [{"details": [address]}],
+            "containers": [*task.containers, *([container] if container else [])],
+            "attachments": [{"details": address}] if address else [],
             "createdAt": moment(task.created),
         }
         if self.world.time >= task.created + self.world.boot / 2:
@@ -404,15 +438,19 @@ class LoadBalancing(Client):
     def describe_target_health(self, **_: Any) -> dict[str, Any]:
         if "target group" in self.world.gone:
             raise ClientError({"Error": {"Code": "TargetGroupNotFound"}}, "elbv2")
-        return {
-            "TargetHealthDescriptions": [
-                {
-                    "Target": {"Id": f"10.0.0.{task.number}"},
-                    "TargetHealth": {"State": "healthy" if self.world.healthy(task) else "initial"},
-                }
-                for task in self.world.tasks
-            ]
-        }
+        world = self.world
+        described = [
+            {
+                "Target": world.target(task),
+                "TargetHealth": {"State": "healthy" if world.healthy(task) else "initial"},
+            }
+            for task in world.tasks
+        ]
+        described += [
+            {"Target": {"Id": stranger, "Port": 80}, "TargetHealth": {"State": "healthy"}}
+            for stranger in world.strangers
+        ]
+        return {"TargetHealthDescriptions": described}
 
     def paginate(self, *, ListenerArn: str) -> list[dict[str, Any]]:
         assert ListenerArn == f"{BALANCING}:listener/app/staging/a1/l1"
@@ -420,14 +458,23 @@ class LoadBalancing(Client):
         return [{"Rules": [*rules, self._rule("r-default", "default")]}]
 
     def _rule(self, arn: str, priority: str) -> dict[str, Any]:
-        group = self.world.forwards_to if arn == SERVICE_RULE else WAKE_GROUP
-        hosts = self.world.hosts.get(arn, [])
-        return {
+        world = self.world
+        usual = {SERVICE_RULE: world.forwards_to, CONTROL_RULE: CONTROL_GROUP}
+        group = world.forwards.get(arn, usual.get(arn, WAKE_GROUP))
+        hosts = world.hosts.get(arn, [])
+        rule: dict[str, Any] = {
             "RuleArn": arn,
             "Priority": priority,
             "Actions": [{"Type": "forward", "TargetGroupArn": group}],
             "Conditions": [{"Field": "host-header", "Values": hosts}] if hosts else [],
         }
+        if arn == CONTROL_RULE:
+            rule["Conditions"] += [{"Field": "path-pattern", "Values": ["/.warmkeeper/*"]}]
+        if arn in world.conditions:
+            rule["Conditions"] = world.conditions[arn]
+        if arn == SERVICE_RULE and world.transforms:
+            rule["Transforms"] = world.transforms
+        return rule
 
     def set_rule_priorities(self, *, RulePriorities: list[dict[str, Any]]) -> None:
         (move,) = RulePriorities
