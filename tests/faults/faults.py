@@ -37,6 +37,11 @@ def throttled(simulation: Simulation, taking: bool, _: Effect) -> object:
     raise ClientError({"Error": {"Code": "ThrottlingException"}}, "call")
 
 
+def not_allowed(_: Simulation, _taking: bool, _effect: Effect) -> object:
+    """As with a new policy that this service of AWS has not heard of yet."""
+    raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "call")
+
+
 def hangs(simulation: Simulation, taking: bool, _: Effect) -> object:
     given_up(simulation, taking)
     raise ReadTimeoutError(endpoint_url=ENDPOINT)
@@ -112,6 +117,7 @@ FAULTS = {
     for kind in (
         Kind("fails", fails),
         Kind("is throttled", throttled),
+        Kind("is not allowed yet", not_allowed),
         Kind("hangs", hangs),
         Kind("loses an answer", answer_lost, only_writes),
         Kind("loses every answer", every_answer_lost, only_writes),

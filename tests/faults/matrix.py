@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import warmkeeper as wk
@@ -27,6 +29,7 @@ from tests.faults.simulation import (
     ecs_event,
     idle_alarm,
 )
+from tests.unit.world import CONTROL_RULE, SERVICE_RULE, WAKE_RULE
 
 HEAL_SECONDS = 2 * TICK_SECONDS + 5.0  # two ticks, and what the second takes
 HORIZON_SECONDS = 45 * 60.0
@@ -35,13 +38,13 @@ MOST_OF_A_SITE = 2  # calls of one site by one invocation that are struck; a hel
 
 
 # --- scenes ------------------------------------------------------------------------------------
-def awake() -> Simulation:
-    """Idle for long enough: the next look may make it drowsy."""
-    world = Simulation()
-    world.signal(wk.Kind.ADOPT)
-    world.time += 480
-    world.alarm = "ALARM"
-    return world
+def awake(**world: Any) -> Simulation:
+    """Idle for long enough: the next look may make it drowsy. `world`: what else is so in it."""
+    made = Simulation(**deepcopy(world))
+    made.signal(wk.Kind.ADOPT)
+    made.time += 480
+    made.alarm = "ALARM"
+    return made
 
 
 def in_use() -> Simulation:
@@ -55,31 +58,31 @@ def in_use() -> Simulation:
     return world
 
 
-def drowsy() -> Simulation:
-    world = awake()
-    world.signal(wk.Kind.TICK)
-    world.time += 20
-    return at(world, Phase.DROWSY)
+def drowsy(**world: Any) -> Simulation:
+    made = awake(**world)
+    made.signal(wk.Kind.TICK)
+    made.time += 20
+    return at(made, Phase.DROWSY)
 
 
-def lingered() -> Simulation:
+def lingered(**world: Any) -> Simulation:
     """Its linger is over."""
-    world = drowsy()
-    world.time += 40
-    return world
+    made = drowsy(**world)
+    made.time += 40
+    return made
 
 
-def just_asleep() -> Simulation:
-    world = lingered()
-    world.signal(wk.Kind.TICK)
-    world.time += 1
-    return at(world, Phase.ASLEEP)
+def just_asleep(**world: Any) -> Simulation:
+    made = lingered(**world)
+    made.signal(wk.Kind.TICK)
+    made.time += 1
+    return at(made, Phase.ASLEEP)
 
 
-def asleep() -> Simulation:
-    world = just_asleep()
-    world.time += 99
-    return world
+def asleep(**world: Any) -> Simulation:
+    made = just_asleep(**world)
+    made.time += 99
+    return made
 
 
 def not_taken() -> Simulation:
@@ -92,18 +95,18 @@ def not_taken() -> Simulation:
     return at(world, Phase.ASLEEP)
 
 
-def waking() -> Simulation:
-    world = asleep()
-    world.signal(wk.Kind.REQUEST)
-    world.time += 6
-    return at(world, Phase.WAKING)
+def waking(**world: Any) -> Simulation:
+    made = asleep(**world)
+    made.signal(wk.Kind.REQUEST)
+    made.time += 6
+    return at(made, Phase.WAKING)
 
 
-def nearly_live() -> Simulation:
+def nearly_live(**world: Any) -> Simulation:
     """The tasks are about to be healthy, and the fence is past."""
-    world = waking()
-    world.time += world.boot - 6.5
-    return world
+    made = waking(**world)
+    made.time += made.boot - 6.5
+    return made
 
 
 def overdue() -> Simulation:
@@ -154,6 +157,25 @@ SCENES: dict[str, Callable[[], Simulation]] = {
     "waking": waking,
     "waking, nearly live": nearly_live,
     "waking, overdue": overdue,
+}
+FOREIGN_RULE = f"{SERVICE_RULE}-foreign"
+# Estates of other kinds, each in the scenes that the targets and the rules matter to.
+WORLDS: dict[str, dict[str, Any]] = {
+    "instance targets": {"target_type": "instance"},
+    "IPv6 targets": {"target_type": "ipv6"},
+    "targets that are told of no task": {"told_of_tasks": False},
+    "a foreign rule in between": {
+        "rules": {CONTROL_RULE: 10, FOREIGN_RULE: 50, SERVICE_RULE: 100, WAKE_RULE: 30_010}
+    },
+}
+SCENES |= {
+    f"{name}, {kind}": partial(scene, **world)
+    for kind, world in WORLDS.items()
+    for name, scene in (
+        ("drowsy, linger over", lingered),
+        ("asleep", asleep),
+        ("waking, nearly live", nearly_live),
+    )
 }
 
 
@@ -208,6 +230,10 @@ BEREFT = "awake, tasks gone"  # where the death itself takes answers
 EVERY_SIGNAL = (*CLIENTS, *SIGNALS)
 PLAIN_SCENES = ("awake, idle", "drowsy, linger over", "asleep", "waking, nearly live")
 PLAIN_SIGNALS = ("a call", "a page", "tick", "idle alarm", "a beat", "a poll", "wake", "sleep")
+PLAIN_OF_WORLDS = {  # the scenes of other estates that the short run plays, each by one signal
+    **{f"drowsy, linger over, {kind}": "tick" for kind in WORLDS},
+    **{f"waking, nearly live, {kind}": "a poll" for kind in WORLDS},
+}
 
 
 # --- cells -------------------------------------------------------------------------------------

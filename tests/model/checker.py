@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import warmkeeper as wk
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import ClientError, ReadTimeoutError
 from warmkeeper import Kind, Phase, Signal
 
 from tests.unit.world import (
@@ -36,6 +36,7 @@ READS = {"describe_services", "list_tasks", "describe_target_health", "paginate"
 STALE = {*READS, "arrive"}  # a node of the load balancer may have the rules of before, too
 SETTINGS = {**ENVIRONMENT, "HOLD_SECONDS": "0"}  # a held client is one that comes again
 TIMED_OUT = ReadTimeoutError(endpoint_url="https://aws.example")
+NOT_ALLOWED = ClientError({"Error": {"Code": "AccessDeniedException"}}, "call")
 TICKS = 3  # of the quiet time at the end
 LONGEST_WAKE = TICKS + 6  # its deadline is five minutes
 
@@ -73,6 +74,7 @@ class Bounds(NamedTuple):
     late: int = 1
     stale: int = 0
     deaths: int = 0
+    denied: int = 0  # calls by Terraform's own invocation that its policy does not allow yet
     switches: int | None = None
     slow: bool = False  # whether time may pass in the middle of a look
     jumps: tuple[float, ...] = (5.0,)  # seconds that may pass at once
@@ -191,6 +193,17 @@ def heard(name: str, signal: Signal) -> Program:
     return Program(name, lambda aws: str(wk.Warmkeeper(aws).act(signal).memory.phase))
 
 
+def adopts(name: str) -> Program:
+    """Terraform's invocation on create."""
+    event = {"command": "terraform", "tf": {"action": "create"}}
+
+    def run(aws: ReplayAws) -> str:
+        aws.settings()  # no time is known before the first call
+        return str(wk.Warmkeeper(aws).dispatch(event)["phase"])
+
+    return Program(name, run)
+
+
 def client(name: str, hops: int = 2) -> Program:
     """Somebody's request; where it is sent on it comes again, so many times."""
     event = {
@@ -228,6 +241,7 @@ PROGRAMS = {
     for program in (
         client("client 1"),
         client("client 2"),
+        adopts("adopt"),
         heard("tick 1", Signal(Kind.TICK)),
         heard("tick 2", Signal(Kind.TICK)),
         heard("idle alarm", Signal(Kind.IDLE_ALARM)),
@@ -243,6 +257,10 @@ PROGRAMS = {
         outside("task dies"),
     )
 }
+
+
+# Of a scene's world, what does not change while processes run.
+KEPT = ("boot", "alarm", "doomed", "starts", "target_type", "told_of_tasks", "strangers", "rules")
 
 
 # --- the world, as values ----------------------------------------------------------------------
@@ -263,11 +281,7 @@ class ModelWorld(World):
 
     def save(self, snap: Snap) -> Snap:
         tasks = tuple((task.number, task.created, task.stopped) for task in self.tasks)
-        item = self.items.get("memory")
-        memory = (
-            (int(item["version"]["N"]), item["phase"]["S"], item["body"]["S"]) if item else None
-        )
-        rule = self.rules[WAKE_RULE]
+        rule, memory = self.rules[WAKE_RULE], stored(self)
         before = (snap.desired, snap.deploying, snap.rule, snap.tasks)
         now = (self.desired, self.deploying, rule, tasks)
         old = snap.old if before == now else Old(snap.time + READ_LAG_SECONDS, *before)
@@ -276,6 +290,12 @@ class ModelWorld(World):
         return Snap(
             self.time, *now, memory, snap.landing, old, snap.forced, snap.gives, snap.allowed
         )
+
+
+def stored(world: World) -> tuple[int, str, str] | None:
+    """The memory item as a value: version, phase, body."""
+    item = world.items.get("memory")
+    return (int(item["version"]["N"]), item["phase"]["S"], item["body"]["S"]) if item else None
 
 
 @cache
@@ -317,13 +337,12 @@ class Checker:
     """Explores. `world` gives the beginning; the tree of answers is kept between explorations."""
 
     def __init__(self, world: World) -> None:
-        self.world = ModelWorld(environment=dict(SETTINGS), boot=world.boot, alarm=world.alarm)
-        self.world.doomed = world.doomed
+        kept = {name: getattr(world, name) for name in KEPT}
+        self.world = ModelWorld(environment=dict(SETTINGS), **kept)
         tasks = tuple((task.number, task.created, task.stopped) for task in world.tasks)
-        item, rule = world.items["memory"], world.rules[WAKE_RULE]
-        memory = (int(item["version"]["N"]), item["phase"]["S"], item["body"]["S"])
+        rule, memory = world.rules[WAKE_RULE], stored(world)
         self.begin = Snap(world.time, world.desired, world.deploying, rule, tasks, memory)
-        self.count = world.desired or remembered(self.begin)["counts"]["app"]
+        self.count = world.desired or remembered(self.begin).get("counts", {}).get("app", 1)
         self.nodes: list[Node] = []
         self.roots: dict[str, Node] = {}
         self.answers: dict[tuple[str, str, Snap, bool], tuple[Any, str]] = {}
@@ -367,7 +386,10 @@ class Checker:
     # --- calls ---------------------------------------------------------------------------------
     def serving(self, snap: Snap) -> bool:
         """Whether a target would serve a request, and goes on doing so."""
-        return any(s is None and c + self.world.boot <= snap.time for _, c, s in snap.tasks)
+        if not self.world.starts:
+            return bool(self.world.strangers)
+        ready = snap.time - self.world.boot
+        return bool(self.world.strangers) or any(s is None and c <= ready for _, c, s in snap.tasks)
 
     def up(self, snap: Snap) -> bool:
         return snap.rule < self.world.rules[SERVICE_RULE]
@@ -435,7 +457,8 @@ class Checker:
         version, phase, text = int(item["version"]["N"]), item["phase"]["S"], item["body"]["S"]
         before, after = remembered(snap), body(text)
         snap = snap._replace(memory=(version, phase, text))
-        if phase == Phase.WAKING and (before["wake"] or {}).get("began") != after["wake"]["began"]:
+        began = (before.get("wake") or {}).get("began")
+        if phase == Phase.WAKING and began != after["wake"]["began"]:
             given = after["wake"]["given"]
             fenced = given < after["stamp"] + wk.FENCE_SECONDS
             snap = snap._replace(gives=0, allowed=2 if fenced else 1)
@@ -478,6 +501,10 @@ class Checker:
                 went = self.after(node, TIMED_OUT, "timed out", snap.time)
                 less = left._replace(late=bounds.late - 1)
                 yield f"{name}: {call} is not answered and on its way", moved(went, then, less)
+            if bounds.denied and name == "adopt":
+                went = self.after(node, NOT_ALLOWED, "not allowed", snap.time)
+                less = left._replace(denied=bounds.denied - 1)
+                yield f"{name}: {call} is not allowed yet", moved(went, snap, less)
             old = snap.old if bounds.stale and call.operation in STALE else None
             if old and snap.time < old.until:
                 answer, key, _ = self.perform(snap, call, stale=True)
@@ -520,13 +547,18 @@ class Checker:
         """The promise that this state breaks, or ""."""
         snap = state.snap
         memory = remembered(snap)
+        if not memory:  # nothing is adopted yet, and so nothing may be done
+            return "the rule is up before anything is remembered" if self.up(snap) else ""
         if any(isinstance(p, str) and p.startswith("raised") for p in state.processes):
             return f"a process {next(p for p in state.processes if str(p).startswith('raised'))}"
-        if not memory["counts"] or 0 in memory["counts"].values():
+        if 0 in memory["counts"].values() or not (memory["counts"] or self.world.strangers):
             return "a remembered count is lost, or 0"
+        if self.world.strangers and self.up(snap):
+            return "the rule is up, and a target that is nobody we know serves"
         if snap.gives > snap.allowed and not snap.forced:
             return f"{snap.gives} UpdateService in one wake, {snap.allowed} allowed"
-        if not snap.forced and snap.desired == 0 and memory["counts"].get("app") != self.count:
+        asleep = snap.desired == 0 and not self.world.strangers
+        if not snap.forced and asleep and memory["counts"].get("app") != self.count:
             return f"the count is 0 and {memory['counts']} remembered, not {self.count}"
         if not snap.forced and not self.up(snap) and not self.serving(snap):
             return "the rule is down and no target serves"
@@ -612,11 +644,13 @@ class Checker:
             now(Signal(Kind.TICK))
             tick += 1
             live = any(world.healthy(task) for task in world.running())
-            if not live and not world.rule_up:
+            if not live and not world.rule_up and not world.strangers:
                 wrong.append(f"after tick {tick} the rule is down and nobody serves")
         memory, live = world.memory, any(world.healthy(task) for task in world.running())
         if waits and not memory.failure:
             wrong.append(f"a request is lost: {memory.phase}, desired {world.desired}")
+        if world.strangers:
+            return [*wrong, *(["the rule is up"] if world.rule_up else [])]
         fits = {
             Phase.AWAKE: live and not world.rule_up,
             Phase.DROWSY: live and world.rule_up,

@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
+from typing import Any
+
 from warmkeeper import Kind, Phase
 
 from tests.model.checker import SETTINGS
-from tests.unit.world import World
+from tests.unit.world import CONTROL_RULE, SERVICE_RULE, WAKE_RULE, World
 
 
-def awake(boot: float = 10.0) -> World:
-    """Idle for long enough: the next look may make it drowsy."""
-    world = World(environment=dict(SETTINGS), boot=boot)
-    world.signal(Kind.ADOPT)
-    world.time += 480
-    world.alarm = "ALARM"
-    return world
+def awake(boot: float = 10.0, **world: Any) -> World:
+    """Idle for long enough: the next look may make it drowsy. `world`: what else is so in it."""
+    made = unknown(boot=boot, **world)
+    made.signal(Kind.ADOPT)
+    made.time += 480
+    made.alarm = "ALARM"
+    return made
 
 
-def drowsy(boot: float = 10.0) -> World:
+def drowsy(boot: float = 10.0, **world: Any) -> World:
     """Its linger is over. In the meantime somebody raised the count, not remembered so far."""
-    world = awake(boot)
-    world.signal(Kind.TICK)
-    assert world.phase() is Phase.DROWSY
-    world.set_desired(2)
-    world.time += 60
-    return world
+    made = awake(boot, **world)
+    made.signal(Kind.TICK)
+    assert made.phase() is Phase.DROWSY
+    made.set_desired(2)
+    made.time += 60
+    return made
 
 
-def asleep(boot: float = 10.0) -> World:
-    world = drowsy(boot)
-    world.signal(Kind.TICK)
-    assert world.phase() is Phase.ASLEEP
-    world.time += 100
-    return world
+def asleep(boot: float = 10.0, **world: Any) -> World:
+    made = drowsy(boot, **world)
+    made.signal(Kind.TICK)
+    assert made.phase() is Phase.ASLEEP
+    made.time += 100
+    return made
 
 
-def waking(boot: float = 10.0) -> World:
+def waking(boot: float = 10.0, **world: Any) -> World:
     """Its tasks are about to be healthy."""
-    world = asleep(boot)
-    world.signal(Kind.REQUEST)
-    assert world.phase() is Phase.WAKING
-    world.time += max(0.0, boot - 2.0)
-    return world
+    made = asleep(boot, **world)
+    made.signal(Kind.REQUEST)
+    assert made.phase() is Phase.WAKING
+    made.time += max(0.0, boot - 2.0)
+    return made
+
+
+def unknown(**world: Any) -> World:
+    """Nothing is remembered: the module is applied just now."""
+    return World(environment=dict(SETTINGS), **deepcopy(world))
 
 
 def woken() -> World:
@@ -74,4 +84,31 @@ SCENES = {
     "waking": waking,
     "awake, rule up": woken,
     "waking, past its deadline": overdue,
+}
+FOREIGN_RULE = f"{SERVICE_RULE}-foreign"
+WORLDS: dict[str, dict[str, Any]] = {
+    "instance targets": {"target_type": "instance"},
+    "IPv6 targets": {"target_type": "ipv6"},
+    "targets told of no task": {"told_of_tasks": False},
+    "a foreign rule in between": {
+        "rules": {CONTROL_RULE: 10, FOREIGN_RULE: 50, SERVICE_RULE: 100, WAKE_RULE: 30_010}
+    },
+}
+# Estates of other kinds, where they begin to fall asleep and where they are about to wake.
+SCENES |= {
+    f"{kind}, {name}": partial(scene, **world)
+    for kind, world in WORLDS.items()
+    for name, scene in (("drowsy", drowsy), ("waking", waking))
+}
+KINDS = tuple(WORLDS)
+# Not adopted yet: of somebody else's targets nothing may be put out of service.
+UNKNOWN: dict[str, Callable[[], World]] = {
+    "a service that runs": unknown,
+    "instance targets": partial(unknown, target_type="instance"),
+    "a service at 0 whose target group is somebody else's": partial(
+        unknown, desired=0, strangers=["10.9.9.9"]
+    ),
+    "a service that cannot start, whose target group is somebody else's": partial(
+        unknown, starts=False, strangers=["10.9.9.9"]
+    ),
 }

@@ -16,12 +16,15 @@ from warmkeeper import Case, Decision, Memory, Phase, Warmkeeper
 
 from tests import figures
 from tests.model.checker import PROGRAMS, Bounds, Checker, Result, total
-from tests.model.scenes import SCENES
+from tests.model.scenes import KINDS, SCENES, UNKNOWN
 
 THOROUGH = bool(os.environ.get("MODEL"))  # `make model`
 JUMPS = (0.9, 2.0, 5.0) if THOROUGH else (5.0,)
 # Where tasks are live at once, more can go wrong than in its twin.
 SHARP = [name for name in SCENES if name not in ("drowsy", "asleep")]
+# Estates of other kinds: what differs is how a target is told from another.
+OTHERS = [name for name in SCENES if name.startswith(KINDS)]
+SHARP = [name for name in SHARP if name not in OTHERS]
 BEGINNINGS = list(SCENES) if THOROUGH else SHARP
 SECONDS = ("client 2", "tick 2")  # stand beside their likes alone
 
@@ -73,7 +76,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def check(what: str, scene: str, sets: Sequence[tuple[str, ...]], *bounds: Bounds) -> None:
     """Explore each set of processes from this scene within each of the bounds."""
-    checker = Checker(SCENES[scene]())
+    checker = Checker((SCENES | UNKNOWN)[scene]())
     found: dict[str, Result] = {}
     for names in sets:
         for bound in bounds:
@@ -98,6 +101,17 @@ def test_pairs_in_every_order(scene: str) -> None:
 @pytest.mark.parametrize("scene", BEGINNINGS)
 def test_pairs_that_race_while_time_passes(scene: str) -> None:
     check("races", scene, RACES, Bounds(clock=1, late=1, jumps=JUMPS, slow=THOROUGH))
+
+
+@pytest.mark.parametrize("scene", OTHERS)
+def test_estates_of_other_kinds(scene: str) -> None:
+    check("others", scene, RACES, Bounds(clock=1, late=1, jumps=JUMPS))
+
+
+@pytest.mark.parametrize("scene", UNKNOWN)
+def test_an_adoption_whose_policy_is_late(scene: str) -> None:
+    sets = [("adopt",), ("adopt", "tick 1"), ("adopt", "idle alarm")]
+    check("a late policy", scene, sets, Bounds(clock=1, late=1, denied=2))
 
 
 @pytest.mark.parametrize("scene", SHARP)
@@ -133,7 +147,7 @@ def no_fence(patch: Patch) -> None:
 
 def running_taken_for_live(patch: Patch) -> None:
     """A task that runs is believed to serve."""
-    patch.setattr(wk.Aws, "live", lambda _, tasks: tasks)
+    patch.setattr(wk.Aws, "targets", lambda _, tasks: (tasks, False))
 
 
 def unconditional_write(patch: Patch) -> None:
