@@ -37,7 +37,7 @@ echo "==> $(1): $$("$$python" --version), packages of $(2)"; \
   rm -rf $(1); \
   exit 1; \
 }
-@$(1)/bin/python -m pip install --disable-pip-version-check -r $(2)
+@$(1)/bin/python tools/install.py $(2)
 @touch $@
 endef
 
@@ -46,9 +46,14 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(VENV)/.installed ## Make .venv with what the demo and the tests need
+setup: $(VENV)/.installed ## Make .venv with what the tests and every tool need (make demo needs less)
 
-$(VENV)/.installed: requirements-dev.txt
+$(VENV)/.installed: requirements-dev.txt requirements-demo.txt
+	$(call make_venv,$(VENV),$<)
+	@touch $(VENV)/.demo
+
+# A part of it, for who wants no more than to see it work.
+$(VENV)/.demo: requirements-demo.txt
 	$(call make_venv,$(VENV),$<)
 
 $(CHECKOV_VENV)/.installed: requirements-checkov.txt
@@ -82,12 +87,12 @@ terraform:
 	}
 
 .PHONY: demo
-demo: setup terraform ## Play and measure the scenarios on a local AWS, then clear up
-	@$(BIN)/python -m tests.demo
+demo: terraform $(VENV)/.demo ## Play and measure it on a local AWS (ARGS=--alarm-path: both wake paths)
+	@exec $(BIN)/python -m tests.demo $(ARGS)
 
 .PHONY: up
-up: setup terraform ## Leave a staging estate running on a local AWS, to open in a browser
-	@$(BIN)/python -m tests.demo --up
+up: terraform $(VENV)/.demo ## Leave a staging estate running on a local AWS, until Ctrl-C or SIGTERM
+	@exec $(BIN)/python -m tests.demo --up
 
 .PHONY: test
 test: lint ## Check everything: static checks, then every test (CI=1: a skip is a failure)
@@ -196,11 +201,11 @@ estimate: setup ## What sleeping would have saved, by a log of requests: LOG=FIL
 	@$(BIN)/python tools/estimate.py $(if $(LOG),"$(LOG)") $(ARGS)
 
 .PHONY: explain
-explain: setup ## Why a service is awake or asleep, and what comes next: NAME=..., ARGS='--region ...'
+explain: $(VENV)/.demo ## Why a service is awake or asleep, and what comes next: NAME=..., ARGS='--region ...'
 	@$(BIN)/python tools/explain.py "$(NAME)" $(ARGS)
 
 .PHONY: report
-report: setup ## Where the seconds of the last wakes went, and what would save some: NAME=..., ARGS=...
+report: $(VENV)/.demo ## Where the seconds of the last wakes went, and what would save some: NAME=..., ARGS=...
 	@$(BIN)/python tools/report.py "$(NAME)" $(ARGS)
 
 .PHONY: clean
