@@ -32,11 +32,11 @@ from tests.caddy import Caddy, beating, streaming
 from tests.estate import STAGING, Estate, Workspace
 from tests.localcloud.client import LocalCloud, running
 from tests.look_back import PICTURE, LookBack, Stopwatch
-from tests.up import attend, directions, kill_descendants, stop_on_signals
+from tests.up import FAST, attend, directions, kill_descendants, stop_on_signals
 
-FAST = 60.0  # virtual seconds per second where nothing is measured but minutes
 PROGRESS_SECONDS = 10.0
 IDLE_MINUTES = 5
+BEAT_SECONDS = 60  # simulated: the example's own 30 would be four a second
 HELD_MINUTES = 13  # without beats it would be asleep before that: scenario 1
 
 
@@ -195,7 +195,7 @@ def watched_stream(estate: Estate, scratch: Path) -> Iterator[None]:
     caddy = Caddy(estate.url, scratch)
     with (
         caddy.running(),
-        beating(caddy, estate.outputs["heartbeat_url"], 30 / FAST),
+        beating(caddy, estate.outputs["heartbeat_url"], BEAT_SECONDS / FAST),
         streaming(caddy, "/slow?seconds=300"),
     ):
         yield
@@ -207,7 +207,7 @@ def posted_beats(estate: Estate) -> Iterator[None]:
     done = threading.Event()
 
     def post() -> None:
-        while not done.wait(30 / FAST):
+        while not done.wait(BEAT_SECONDS / FAST):
             beat = {"in_flight": 1, "requests": 0}
             requests.post(estate.outputs["heartbeat_url"], json=beat, timeout=10)
 
@@ -306,8 +306,8 @@ def applied(demo: Demo, scratch: Path) -> Estate:
     with demo.terraform("terraform apply: examples/staging"):
         workspace.init()
         workspace.apply()
-    estate = Estate(workspace)
     with demo.progress(lambda: "waiting for the service's first task"):
+        estate = Estate(workspace)
         estate.until("awake")
     demo.say(f"the service is awake at {estate.url}/")
     return estate

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+FAST = 120.0  # virtual seconds per second where nothing is measured but minutes
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-KEYBOARD = """Here, type
+KEYBOARD = f"""Here, type
   sleep  to put it to sleep now: then load the page again, and watch it wake
-  fast   to let time run at 60x, in which it falls asleep by itself;  slow  for 1x
+  fast   to let time run at {FAST:.0f}x, in which it falls asleep by itself;  slow  for 1x
   stop   (or Ctrl-C) to end everything
 """
 

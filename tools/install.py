@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import ast
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -51,8 +50,12 @@ ALWAYS = {
     "UV_INDEX_STRATEGY": "unsafe-best-match",
     # pip trusts the certificates of the system, uv by default only its own
     "UV_SYSTEM_CERTS": "true",
+    # pip compiles always. Without that Python compiles what it imports, once, and that is less: but
+    # where it may not write, every process would compile again
+    "UV_COMPILE_BYTECODE": str(sys.dont_write_bytecode).lower(),
 }
-PACKAGE = re.compile(r"^ [+~-] ")  # uv lists every package
+# Of uv's output these lines are shown, and not the one for each package.
+SUMMARY = ("Resolved", "Prepared", "Installed", "Bytecode", "Checked")
 
 
 def pip_settings(listed: str) -> dict[str, str]:
@@ -131,8 +134,9 @@ def by_uv(requirements: str) -> bool:
     command = [str(uv), "pip", "install", "--python", sys.executable, "-r", requirements]
     print(f"    {requirements}, by uv", flush=True)
     status, lines = run(command, environment)
-    told = [line for line in lines if not PACKAGE.match(line)]
-    print("\n".join(f"    {line}" for line in told), flush=True)
+    for line in lines:
+        if status != 0 or line.startswith(SUMMARY):
+            print(f"    {line}", flush=True)
     if status != 0:
         print("    uv failed: pip installs, which takes longer", flush=True)
     return status == 0

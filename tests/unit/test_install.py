@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
 import sysconfig
 import venv
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pip
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tools import install
 
+ROOT = Path(install.__file__).parents[1]
 LISTED = """\
 :env:.find-links='/wheels /more/wheels'
 :env:.default-timeout='180'
@@ -136,3 +141,56 @@ def test_it_installs_into_virtual_environments_only(tmp_path: Path) -> None:
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 2
     assert "virtual environment" in ran.stderr
+
+
+PROGRAMS = (
+    "tests.demo",
+    "tests.localcloud.__main__",
+    "tests.localcloud.bootstrap",
+    "tools.explain",
+    "tools.report",
+)
+
+
+def needed(name: str, extras: set[str], found: set[str]) -> None:
+    """Add to `found` the distribution and what it needs, by their canonical names."""
+    if name in found and not extras:
+        return
+    found.add(name)
+    for text in metadata.requires(name) or ():
+        requirement = Requirement(text)
+        marker = requirement.marker
+        if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras | {""}):
+            needed(canonicalize_name(requirement.name), requirement.extras, found)
+
+
+def imported(file: Path) -> set[str]:
+    """The top-level modules that this file imports anywhere."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def test_the_demos_requirements_cover_all_that_its_programs_import() -> None:
+    allowed: set[str] = set()
+    for line in (ROOT / "requirements-demo.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            requirement = Requirement(line)
+            needed(canonicalize_name(requirement.name), requirement.extras, allowed)
+    program = f"import importlib, sys\nfor name in {PROGRAMS}: importlib.import_module(name)\n"
+    program += "print(*(getattr(m, '__file__', None) for m in sys.modules.values()), sep='\\n')"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    own = [Path(file) for file in loaded if Path(file).is_relative_to(ROOT)]
+    own = [file for file in own if ".venv" not in file.parts]
+    assert ROOT / "tools" / "explain.py" in own
+    providers = metadata.packages_distributions()
+    for file in own:
+        for module in imported(file) & set(providers):
+            owners = {canonicalize_name(owner) for owner in providers[module]}
+            assert owners & allowed, f"{file} imports {module}, which needs one of {owners}"
