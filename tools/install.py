@@ -86,8 +86,13 @@ def uv_environment(settings: Mapping[str, str], environment: Mapping[str, str]) 
     return {**ALWAYS, **handed_on, **environment}
 
 
-def run(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, list[str]]:
-    """Run a quiet command; its status, and the lines that it printed. Ticks while it runs."""
+def run(
+    command: Sequence[str], environment: Mapping[str, str], shown: tuple[str, ...] = ()
+) -> tuple[int, list[str]]:
+    """Run a command and tick meanwhile; returns its status and the lines that it printed.
+
+    Of those lines, the ones that begin with a word in `shown` are printed here, too.
+    """
     done = threading.Event()
     began = time.monotonic()
 
@@ -97,19 +102,25 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, li
 
     ticking = threading.Thread(target=tick, daemon=True)
     ticking.start()
+    lines = []
     try:
-        ran = subprocess.run(
+        with subprocess.Popen(
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line.rstrip())
+                if line.startswith(shown):
+                    print(f"    {line.rstrip()}", flush=True)
     finally:
         done.set()
         ticking.join()
-    return ran.returncode, ran.stdout.splitlines()
+    return process.returncode, lines
 
 
 def get_uv(environment: Mapping[str, str]) -> Path | None:
@@ -133,11 +144,9 @@ def by_uv(requirements: str) -> bool:
     environment = uv_environment(pip_settings(listed), os.environ)
     command = [str(uv), "pip", "install", "--python", sys.executable, "-r", requirements]
     print(f"    {requirements}, by uv", flush=True)
-    status, lines = run(command, environment)
-    for line in lines:
-        if status != 0 or line.startswith(SUMMARY):
-            print(f"    {line}", flush=True)
+    status, lines = run(command, environment, shown=SUMMARY)
     if status != 0:
+        print("\n".join(lines), file=sys.stderr)
         print("    uv failed: pip installs, which takes longer", flush=True)
     return status == 0
 
