@@ -264,7 +264,8 @@ def look_back(demo: Demo, estate: Estate, since: float) -> None:
     demo.title("what the module tells of it")
     demo.say("reading memory, metrics and log, and drawing the dashboard ...")
     assert demo.stopwatch is not None  # scenario 2
-    told = LookBack.of(demo.cloud, estate, demo.stopwatch, since)
+    with demo.progress(lambda: "still reading"):
+        told = LookBack.of(demo.cloud, estate, demo.stopwatch, since)
     print(told.tables())
     demo.say(f"the dashboard, drawn: {PICTURE}")
     for figure in told.figures():
