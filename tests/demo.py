@@ -407,8 +407,8 @@ def main() -> int:
         except (AssertionError, TimeoutError) as error:
             print(f"\nThe demonstration failed: {error}", file=sys.stderr)
             return 1
-        except KeyboardInterrupt:
-            print("\nStopped.", file=sys.stderr)
+        except KeyboardInterrupt as signal:
+            print(f"\nStopped by {signal}.", file=sys.stderr)
             return 130
         finally:
             kill_descendants()

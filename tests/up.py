@@ -59,12 +59,16 @@ def attend(obeyed: Callable[[str], None]) -> None:
 
 
 def stop_on_signals() -> None:
-    """From now on each of STOPPING raises KeyboardInterrupt, so that everything is cleared up.
+    """From now on each of STOPPING raises KeyboardInterrupt with its name, and so clears up.
 
     Also where the shell told this process to ignore SIGINT, as it does for jobs in the background.
     """
+
+    def interrupt(number: int, _frame: object) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
     for number in STOPPING:
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, interrupt)
 
 
 def kill_descendants() -> None:
