@@ -162,6 +162,8 @@ $(COMPATIBILITY_VENV)/.installed: export PIP_NO_COMPILE := 0
 $(COMPATIBILITY_VENV)/.installed: requirements-compatibility.txt
 	$(call make_venv,$(COMPATIBILITY_VENV),$<)
 
+# A file's tests share what they apply or read: one worker has the whole file, in the order of files,
+# in which the slowest (test_module.py) starts early.
 .PHONY: compatibility
 compatibility: setup ## Terraform 1.9, AWS provider 6's schema and policy-sentry judge the module
 	@$(MAKE) --no-print-directory $(COMPATIBILITY_VENV)/.installed || { \
@@ -170,7 +172,8 @@ compatibility: setup ## Terraform 1.9, AWS provider 6's schema and policy-sentry
 	}; \
 	echo "==> pytest"; \
 	PATH="$(CURDIR)/tests/compatibility/bin:$$PATH" \
-	  $(BIN)/python -m pytest tests/compatibility tests/module $(ARGS)
+	  $(BIN)/python -m pytest tests/compatibility tests/module --numprocesses=3 --dist=loadfile \
+	  --no-loadscope-reorder $(ARGS)
 
 .PHONY: fmt
 fmt: setup terraform ## Format Python and Terraform
