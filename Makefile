@@ -158,6 +158,28 @@ lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, t
 	@$(CHECKOV_VENV)/bin/checkov --directory . --framework terraform --skip-download --quiet --compact \
 	  --skip-path '\.venv' --skip-path '\.cache' --skip-path '\.terraform' --skip-path 'tests/module'
 
+# Judges that the tests' environment has no place for. Their packages are read and not imported, so
+# they come without dependencies and are not compiled (pip reads the last as --no-compile: false).
+COMPATIBILITY_VENV := .venv-compatibility
+
+$(COMPATIBILITY_VENV)/.installed: export PIP_NO_DEPS := 1
+$(COMPATIBILITY_VENV)/.installed: export PIP_NO_COMPILE := 0
+$(COMPATIBILITY_VENV)/.installed: requirements-compatibility.txt
+	$(call make_venv,$(COMPATIBILITY_VENV),$<)
+
+# A file's tests share what they apply or read: one worker has the whole file, in the order of files,
+# in which the slowest (test_module.py) starts early.
+.PHONY: compatibility
+compatibility: setup ## Terraform 1.9, AWS provider 6's schema and policy-sentry judge the module
+	@$(MAKE) --no-print-directory $(COMPATIBILITY_VENV)/.installed || { \
+	  echo "==> compatibility: not run, because $(COMPATIBILITY_VENV) could not be made (see above)" >&2; \
+	  case "$(CI)" in "" | 0 | false) exit 0 ;; *) exit 1 ;; esac; \
+	}; \
+	echo "==> pytest"; \
+	PATH="$(CURDIR)/tests/compatibility/bin:$$PATH" \
+	  $(BIN)/python -m pytest tests/compatibility tests/module --numprocesses=3 --dist=loadfile \
+	  --no-loadscope-reorder $(ARGS)
+
 .PHONY: fmt
 fmt: setup terraform ## Format Python and Terraform
 	@$(BIN)/ruff check --fix-only .
@@ -210,6 +232,6 @@ report: $(VENV)/.demo ## Where the seconds of the last wakes went, and what woul
 
 .PHONY: clean
 clean: ## Remove what make, Terraform and the tests left here, the virtual environments too
-	@rm -rf .cache .hypothesis $(VENV) $(CHECKOV_VENV)
+	@rm -rf .cache .hypothesis $(VENV) $(CHECKOV_VENV) $(COMPATIBILITY_VENV)
 	@find . -name .git -prune -o \( -name .terraform -o -name __pycache__ \) -type d -prune -exec rm -rf {} +
 	@find . -name .git -prune -o -name .terraform.lock.hcl -type f -exec rm -f {} +
