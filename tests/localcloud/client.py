@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-START_SECONDS = 60
+START_SECONDS = 180
 STOP_SECONDS = 20
 PROGRAM = [sys.executable, "-m", "tests.localcloud"]
 
