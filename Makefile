@@ -37,7 +37,7 @@ echo "==> $(1): $$("$$python" --version), packages of $(2)"; \
   rm -rf $(1); \
   exit 1; \
 }
-@$(1)/bin/python -m pip install --disable-pip-version-check -r $(2)
+@$(1)/bin/python tools/install.py $(2)
 @touch $@
 endef
 
@@ -46,9 +46,14 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(VENV)/.installed ## Make .venv with what the demo and the tests need
+setup: $(VENV)/.installed ## Make .venv with what the tests and every tool need (make demo needs less)
 
-$(VENV)/.installed: requirements-dev.txt
+$(VENV)/.installed: requirements-dev.txt requirements-demo.txt
+	$(call make_venv,$(VENV),$<)
+	@touch $(VENV)/.demo
+
+# A part of it, for who wants no more than to see it work.
+$(VENV)/.demo: requirements-demo.txt
 	$(call make_venv,$(VENV),$<)
 
 $(CHECKOV_VENV)/.installed: requirements-checkov.txt
@@ -82,12 +87,24 @@ terraform:
 	}
 
 .PHONY: demo
-demo: setup terraform ## Play and measure the scenarios on a local AWS, then clear up
-	@$(BIN)/python -m tests.demo
+demo: terraform $(VENV)/.demo ## Play and measure it on a local AWS (ARGS=--alarm-path: both wake paths)
+	@exec $(BIN)/python -m tests.demo $(ARGS)
 
 .PHONY: up
-up: setup terraform ## Leave a staging estate running on a local AWS, to open in a browser
-	@$(BIN)/python -m tests.demo --up
+up: terraform $(VENV)/.demo ## Leave a staging estate running on a local AWS, until Ctrl-C or SIGTERM
+	@exec $(BIN)/python -m tests.demo --up
+
+# For the minutes between two edits. QUICK leaves the two longest explorations of the model to make
+# test, FUZZ most of its mutated events.
+.PHONY: check
+check: setup terraform ## What an edit breaks soonest: ruff, mypy, terraform fmt, unit and model tests
+	@echo "==> ruff, mypy, terraform fmt"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@terraform fmt -check -diff -recursive .
+	@echo "==> pytest: tests/unit, tests/model"
+	@QUICK=1 FUZZ=500 $(BIN)/python -m pytest tests/unit tests/model --numprocesses=2 --quiet $(ARGS)
 
 .PHONY: test
 test: lint ## Check everything: static checks, then every test (CI=1: a skip is a failure)
@@ -153,6 +170,28 @@ lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, t
 	@$(CHECKOV_VENV)/bin/checkov --directory . --framework terraform --skip-download --quiet --compact \
 	  --skip-path '\.venv' --skip-path '\.cache' --skip-path '\.terraform' --skip-path 'tests/module'
 
+# Judges that the tests' environment has no place for. Their packages are read and not imported, so
+# they come without dependencies and are not compiled (pip reads the last as --no-compile: false).
+COMPATIBILITY_VENV := .venv-compatibility
+
+$(COMPATIBILITY_VENV)/.installed: export PIP_NO_DEPS := 1
+$(COMPATIBILITY_VENV)/.installed: export PIP_NO_COMPILE := 0
+$(COMPATIBILITY_VENV)/.installed: requirements-compatibility.txt
+	$(call make_venv,$(COMPATIBILITY_VENV),$<)
+
+# A file's tests share what they apply or read: one worker has the whole file, in the order of files,
+# in which the slowest (test_module.py) starts early.
+.PHONY: compatibility
+compatibility: setup ## Terraform 1.9, AWS provider 6's schema and policy-sentry judge the module
+	@$(MAKE) --no-print-directory $(COMPATIBILITY_VENV)/.installed || { \
+	  echo "==> compatibility: not run, because $(COMPATIBILITY_VENV) could not be made (see above)" >&2; \
+	  case "$(CI)" in "" | 0 | false) exit 0 ;; *) exit 1 ;; esac; \
+	}; \
+	echo "==> pytest"; \
+	PATH="$(CURDIR)/tests/compatibility/bin:$$PATH" \
+	  $(BIN)/python -m pytest tests/compatibility tests/module --numprocesses=3 --dist=loadfile \
+	  --no-loadscope-reorder $(ARGS)
+
 .PHONY: fmt
 fmt: setup terraform ## Format Python and Terraform
 	@$(BIN)/ruff check --fix-only .
@@ -196,15 +235,15 @@ estimate: setup ## What sleeping would have saved, by a log of requests: LOG=FIL
 	@$(BIN)/python tools/estimate.py --make $(if $(LOG),"$(LOG)") $(ARGS)
 
 .PHONY: explain
-explain: setup ## Why a service is awake or asleep, and what comes next: NAME=..., ARGS='--region ...'
+explain: $(VENV)/.demo ## Why a service is awake or asleep, and what comes next: NAME=..., ARGS='--region ...'
 	@$(BIN)/python tools/explain.py "$(NAME)" $(ARGS)
 
 .PHONY: report
-report: setup ## Where the seconds of the last wakes went, and what would save some: NAME=..., ARGS=...
+report: $(VENV)/.demo ## Where the seconds of the last wakes went, and what would save some: NAME=..., ARGS=...
 	@$(BIN)/python tools/report.py "$(NAME)" $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what make, Terraform and the tests left here, the virtual environments too
-	@rm -rf .cache .hypothesis $(VENV) $(CHECKOV_VENV)
+	@rm -rf .cache .hypothesis $(VENV) $(CHECKOV_VENV) $(COMPATIBILITY_VENV)
 	@find . -name .git -prune -o \( -name .terraform -o -name __pycache__ \) -type d -prune -exec rm -rf {} +
 	@find . -name .git -prune -o -name .terraform.lock.hcl -type f -exec rm -f {} +

@@ -12,8 +12,6 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import uuid
 import zipfile
@@ -28,7 +26,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
 
-from tests.localcloud.client import REPOSITORY, LocalCloud, running
+from tests.localcloud.client import PROGRAM, LocalCloud, running, start, stop
 from tests.localcloud.clock import Clock
 
 pytestmark = pytest.mark.cloud
@@ -774,17 +772,10 @@ def test_settings_are_changed_by_name_and_only_those_there_are(cloud: LocalCloud
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_behind_however_it_ends(number: signal.Signals, tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.localcloud", "--port", "0"],
-            cwd=REPOSITORY,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    with (tmp_path / "log").open("w+b") as output:
+        process, endpoint = start([*PROGRAM, "--port", "0"], output)
     try:
-        eventually(lambda: log.read_text().startswith("endpoint "), 30)
-        own = LocalCloud(log.read_text().split()[1])
+        own = LocalCloud(endpoint)
         invoke(own, deploy(own))
         children = _children(process.pid)
         assert len(children) == 2  # moto and a container
@@ -793,7 +784,7 @@ def test_nothing_is_left_behind_however_it_ends(number: signal.Signals, tmp_path
         eventually(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
     finally:
         process.kill()
-        process.wait()
+        stop(process)
 
 
 def _children(pid: int) -> list[int]:

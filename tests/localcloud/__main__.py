@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
+import os
 import signal
 import sys
 import tempfile
@@ -24,8 +25,14 @@ All of it: tests/localcloud/README.md
 """
 
 
-async def run(port: int, speed: float, state: Path, *, until_stdin_ends: bool) -> None:
-    """Start the cloud, say where it listens, and stop it on a signal (or the end of stdin)."""
+async def run(
+    port: int, speed: float, state: Path, *, until_stdin_ends: bool, ready_fd: int | None
+) -> None:
+    """Start the cloud, say where it listens, and stop it on a signal (or the end of stdin).
+
+    `ready_fd` is an open file descriptor: the endpoint is written to it as one line, and it is
+    closed.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -39,6 +46,9 @@ async def run(port: int, speed: float, state: Path, *, until_stdin_ends: bool) -
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
+            if ready_fd is not None:
+                os.write(ready_fd, f"{cloud.endpoint}\n".encode())
+                os.close(ready_fd)
             print(f"endpoint {cloud.endpoint}")
             print("The local cloud is running. Point AWS tools at it with")
             print(f"  export AWS_ENDPOINT_URL={cloud.endpoint} AWS_REGION=us-east-1 \\")
@@ -72,12 +82,22 @@ def main() -> None:
     parser.add_argument(
         "--until-stdin-ends", action="store_true", help="stop when standard input is closed"
     )
+    parser.add_argument(
+        "--ready-fd",
+        type=open_fd,
+        metavar="N",
+        help="when it runs, write the endpoint to this file descriptor and close it",
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="localcloud-") as scratch:
         state = options.state_dir or Path(scratch)
         state.mkdir(parents=True, exist_ok=True)
         running = run(
-            options.port, options.speed, state.resolve(), until_stdin_ends=options.until_stdin_ends
+            options.port,
+            options.speed,
+            state.resolve(),
+            until_stdin_ends=options.until_stdin_ends,
+            ready_fd=options.ready_fd,
         )
         try:
             asyncio.run(running)
@@ -91,6 +111,16 @@ def speed(text: str) -> float:
     """What `--speed` takes: a number above 0."""
     if not (number := float(text)) > 0:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+def open_fd(text: str) -> int:
+    """What `--ready-fd` takes: the number of an open file descriptor."""
+    number = int(text)
+    try:
+        os.fstat(number)
+    except (OSError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text} is not an open file descriptor") from None
     return number
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import RawIOBase
 from pathlib import Path
 from typing import IO, Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-START_SECONDS = 60
+START_SECONDS = 180
 STOP_SECONDS = 20
+PROGRAM = [sys.executable, "-m", "tests.localcloud"]
 
 
 class LocalCloud:
@@ -154,34 +158,69 @@ def running(port: int = 0, speed: float = 1.0) -> Iterator[LocalCloud]:
 
     RuntimeError with its output when it does not start.
     """
+    options = ["--until-stdin-ends", "--port", str(port), "--speed", str(speed)]
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.localcloud", "--until-stdin-ends",
-             "--port", str(port), "--speed", str(speed)],
-            cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+        process, endpoint = start([*PROGRAM, *options], output)
         try:
-            yield LocalCloud(_endpoint(process, output))
+            yield LocalCloud(endpoint)
         finally:
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            assert process.stdin is not None
-            process.stdin.close()
+            stop(process)
 
 
-def _endpoint(process: subprocess.Popen[bytes], output: IO[bytes]) -> str:
-    """Wait for the line that says where the cloud listens."""
-    until = time.monotonic() + START_SECONDS
-    text = ""
-    while time.monotonic() < until and process.poll() is None:
-        output.seek(0)
+def start(command: Sequence[str], output: IO[bytes]) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a local cloud that writes to `output`; returns its process and its endpoint.
+
+    The endpoint comes through a pipe of its own (`--ready-fd`). It is not read from `output`: the
+    two processes share that file's offset, so reading would move the place at which the child
+    writes. RuntimeError with the output when the process ends, or START_SECONDS pass,
+    without an endpoint.
+    """
+    ready, told = os.pipe()
+    try:
+        process = subprocess.Popen(
+            [*command, "--ready-fd", str(told)],
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=(told,),
+        )
+    except OSError:
+        os.close(ready)
+        raise
+    finally:
+        os.close(told)
+    with os.fdopen(ready, "rb", buffering=0) as pipe:
+        endpoint = _first_line(pipe, time.monotonic() + START_SECONDS)
+    if endpoint is None:
+        stop(process)
+        output.seek(0)  # nobody writes there any more
         text = output.read().decode(errors="replace")
-        for line in text.splitlines():
-            if line.startswith("endpoint "):
-                return line.split()[1]
-        time.sleep(0.05)
-    raise RuntimeError(f"the local cloud did not start:\n{text}")
+        raise RuntimeError(f"the local cloud did not start:\n{text}")
+    return process, endpoint
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process that `start` returned; SIGKILL after STOP_SECONDS."""
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    assert process.stdin is not None
+    process.stdin.close()
+
+
+def _first_line(pipe: RawIOBase, until: float) -> str | None:
+    """The first line of the pipe without its end; None if it ends or `until` passes before that."""
+    line = b""
+    while not line.endswith(b"\n"):
+        readable, _, _ = select.select([pipe], [], [], max(0.0, until - time.monotonic()))
+        if not readable:
+            return None
+        part = pipe.read(1)
+        if not part:
+            return None
+        line += part
+    return line.decode().rstrip()

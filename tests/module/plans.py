@@ -90,20 +90,15 @@ def states(scratch: Path) -> dict[str, dict[str, Any]]:
     repository, as an example is. Raises PlansError.
     """
     shutil.copytree(HERE / "several", scratch / "several")
+    _one_deeper(scratch / "several")
     for name in EXAMPLES:
-        shutil.copytree(ROOT / "examples" / name, scratch / name)
-    for name in ("several", *EXAMPLES):
-        for file in (scratch / name).glob(
-            "*.tf"
-        ):  # a module in a module has no provider of its own
-            code = re.sub(r'(?ms)^provider "aws" {.*?^}\n', "", file.read_text())
-            file.write_text(code.replace('source = "../../"', 'source = "../../.."'))
+        copy_example(name, scratch)
     for name, block in blocks().items():
         (scratch / name).mkdir()
         (scratch / name / "main.tf").write_text(completed(block))
         (scratch / name / "logo.svg").write_text("<svg/>")  # docs/page.md reads one
     inputs = {**{name: {} for name in ("several", *blocks())}, **EXAMPLES}
-    calls = [_call(name, given) for name, given in inputs.items()]
+    calls = [call(name, given) for name, given in inputs.items()]
     (scratch / "main.tf").write_text("\n".join(calls))
     modules = state_of(scratch)["child_modules"]
     return {module["address"].removeprefix("module."): module for module in modules}
@@ -140,9 +135,22 @@ def inventory(state: dict[str, Any]) -> str:
     return "\n".join(sorted(lines)) + "\n"
 
 
-def _call(name: str, inputs: dict[str, Any]) -> str:
+def copy_example(name: str, scratch: Path) -> None:
+    """Copies an example so that a configuration in `scratch` can call it as a module."""
+    shutil.copytree(ROOT / "examples" / name, scratch / name)
+    _one_deeper(scratch / name)
+
+
+def _one_deeper(folder: Path) -> None:
+    for file in folder.glob("*.tf"):  # a module in a module has no provider of its own
+        code = re.sub(r'(?ms)^provider "aws" {.*?^}\n', "", file.read_text())
+        file.write_text(code.replace('source = "../../"', 'source = "../../.."'))
+
+
+def call(name: str, inputs: dict[str, Any], source: str | None = None) -> str:
+    """Terraform code that calls a module; by default the one in the folder of that name."""
     given = "".join(f"  {key} = {json.dumps(value)}\n" for key, value in inputs.items())
-    return f'module "{name}" {{\n  source = "./{name}"\n{given}}}\n'
+    return f'module "{name}" {{\n  source = "{source or f"./{name}"}"\n{given}}}\n'
 
 
 def resources(module: dict[str, Any]) -> Iterator[dict[str, Any]]:

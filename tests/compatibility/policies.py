@@ -1,0 +1,110 @@
+"""Every policy that the module and its examples write, as Terraform renders them.
+
+The provider is mocked (tests/module/mocks), which leaves the `json` of an aws_iam_policy_document
+empty. Its statements stand in the state, evaluated; what the provider makes of them is done here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.compatibility import judges
+from tests.module import plans
+
+LISTENER: dict[str, Any] = {
+    "target_group_arn": plans.GROUP,
+    "service_rule_arn": plans.RULE,
+    "rule_priority": 10,
+}
+ALARM: dict[str, Any] = {
+    "target_group_arn": plans.GROUP,
+    "wake_path": "alarm",
+    "load_balancer_arn": f"{plans.ARN}loadbalancer/app/edge/1111111111111111",
+}
+KEY = {"kms_key_arn": "arn:aws:kms:eu-west-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"}
+TOKEN = {
+    "heartbeat": {"token_parameter_arn": "arn:aws:ssm:eu-west-1:123456789012:parameter/web/token"}
+}
+# Both ways to wake, each with nothing and with everything that a policy depends on.
+SWITCHES: dict[str, dict[str, Any]] = {
+    "listener": LISTENER,
+    "listener-no-heartbeat": {**LISTENER, "heartbeat": {"enabled": False}},
+    "listener-with-all": {
+        **LISTENER,
+        **KEY,
+        **TOKEN,
+        "websocket_rule": True,
+        "dashboard_enabled": True,
+        "notification_emails": ["team@example.com"],
+    },
+    "alarm": ALARM,
+    "alarm-with-all": {**ALARM, **KEY, **TOKEN},
+}
+
+
+def rendered() -> dict[str, dict[str, Any]]:
+    """Policy documents by the name of the switch or example and by address. Raises PlansError."""
+    (plans.ROOT / ".cache").mkdir(exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="policies-", dir=plans.ROOT / ".cache"))
+    try:
+        plans.copy_example("staging", scratch)
+        calls = [plans.call("staging", {})]
+        for name, inputs in SWITCHES.items():
+            given = {**plans.SERVICE, "name": name, "checks_enabled": False, **inputs}
+            calls.append(plans.call(name, given, source="../.."))
+        (scratch / "main.tf").write_text("\n".join(calls))
+        resources = list(plans.resources(plans.state_of(scratch)))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return {
+        resource["address"].removeprefix("module."): document(resource["values"])
+        for resource in resources
+        if resource["type"] == "aws_iam_policy_document"
+    }
+
+
+def document(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The policy of an aws_iam_policy_document's values. Raises ValueError for a not_ element."""
+    statements = []
+    for written in values["statement"]:
+        if unknown := [key for key in written if key.startswith("not_") and written[key]]:
+            raise ValueError(f"{written['sid']}: {unknown} cannot be judged")
+        conditions: dict[str, dict[str, list[str]]] = defaultdict(dict)
+        for condition in written["condition"]:
+            conditions[condition["test"]][condition["variable"]] = condition["values"]
+        statement: dict[str, Any] = {
+            "Sid": written["sid"],
+            "Effect": written["effect"] or "Allow",
+            "Action": sorted(written["actions"]),
+            "Condition": conditions,
+        }
+        if written["resources"]:
+            statement["Resource"] = sorted(written["resources"])
+        statements.append(statement)
+    return {"Statement": statements}
+
+
+def judged(policies: Mapping[str, Any]) -> dict[str, Any]:
+    """What policy-sentry says of policies by name: see sentry.py."""
+    judges.package("policy_sentry")
+    program = Path(__file__).with_name("sentry.py")
+    with tempfile.TemporaryDirectory() as home:
+        # policy-sentry prefers data that somebody keeps in ~/.policy_sentry to its own.
+        ran = subprocess.run(
+            [judges.PYTHON, program],
+            input=json.dumps(policies),
+            env={**os.environ, "HOME": home},
+            capture_output=True,
+            text=True,
+        )
+    assert ran.returncode == 0, ran.stderr
+    said: dict[str, Any] = json.loads(ran.stdout)
+    return said
