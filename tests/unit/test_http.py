@@ -751,6 +751,13 @@ def page(world: World) -> tuple[str, dict[str, str]]:
     return answer["body"], headers_of(answer)
 
 
+def test_the_page_enters_by_the_browsers_own_url() -> None:
+    """Behind a path prefix the server saw another one (and nothing of it is in the page, below)."""
+    text, _ = page(asleep())
+    assert "location.reload()" in text
+    assert not re.search(r"location\.(assign|replace|href)|location *=|url=", text)
+
+
 def test_the_page_is_filled_in() -> None:
     text, _ = page(asleep())
     assert "{{" not in text
