@@ -1796,9 +1796,10 @@ def page_facts(
 
 
 def compact(template: str) -> str:
-    """Without indentation, comments of a line, empty lines, and the spaces that CSS can spare."""
+    """Without indentation, comments of a line, empty lines, and what style and script can spare."""
     lines = [line.strip() for line in template.splitlines()]
     text = "\n".join(line for line in lines if line and not line.startswith("//"))
+    text = re.sub(r"(?<=[{;,])\n", "", text)  # such a line end ends no statement of a script
     head, style, rest = re.split(r"(<style.*?</style>)", text, maxsplit=1, flags=re.DOTALL)
     tight = re.sub(r"\s*([{}:;,])\s*", r"\1", style).replace(";}", "}")
     return head + tight + rest
