@@ -225,10 +225,10 @@ cost: setup terraform ## Price a plan: docs/cost.md and the README's table (MEAS
 screenshots: setup ## Take the pictures of the waiting page anew: docs/images/page
 	@PYTHONPATH=lambda $(BIN)/python -m tests.browser.pictures
 
-# Of a simulated day; of a dashboard in the account that boto3 finds: NAME=staging-warmkeeper.
+# Of a simulated day; of a dashboard in an account: NAME=staging-warmkeeper ARGS='--region ...'.
 .PHONY: dashboard
 dashboard: setup terraform ## Draw the dashboard of a simulated day: docs/images/dashboard.png (NAME=: of yours)
-	@if [ -n "$(NAME)" ]; then $(BIN)/python tools/dashboard.py "$(NAME)" "$(or $(PICTURE),$(NAME).png)"; \
+	@if [ -n "$(NAME)" ]; then $(BIN)/python tools/dashboard.py "$(NAME)" "$(or $(PICTURE),$(NAME).png)" $(ARGS); \
 	else PYTHONPATH=.:lambda $(BIN)/python -m tests.day $(PICTURE); fi
 
 .PHONY: estimate

@@ -346,6 +346,11 @@ COMMANDS = (
 )
 
 
+def utc(seconds: float) -> str:
+    """An epoch second as a person reads it: 2026-11-24 21:36:00 UTC."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+
+
 def rollouts(service: Service) -> list[dict[str, Any]]:
     """A service's deployments; those of another controller than ECS's own are task sets."""
     return list(service["deployments"] or service.get("taskSets", ()))
@@ -652,7 +657,7 @@ class Case:
         over = sorted(wake["times"]["live"] + 3600 for wake in memory.wakes)
         rested = next((end for end in over if replace(self, now=end).spent() < budget), 0.0)
         found = [
-            (f"pinned until {memory.pinned_until:.0f}", memory.pinned_until),
+            (f"pinned until {utc(memory.pinned_until)}", memory.pinned_until),
             (RULE_MISSING, math.inf if seen.rule is Rule.MISSING else 0.0),
             (seen.lost, math.inf if seen.lost else 0.0),
             (UNSEEN, math.inf if UNSEEN in seen.wiring else 0.0),
@@ -660,7 +665,7 @@ class Case:
             (DEPLOYING, math.inf if any(map(is_deploying, services)) else 0.0),
             (f"deployed {new:.0f} s ago", 0.0 if asked else at + stay),
             (
-                f"awake for {awake:.0f} s of {config.min_awake_minutes} min",
+                f"up for {awake:.0f} s of {stay} s",
                 memory.ready + stay if early and not asked else 0.0,
             ),
             (
@@ -1801,9 +1806,10 @@ def page_facts(
 
 
 def compact(template: str) -> str:
-    """Without indentation, comments of a line, empty lines, and the spaces that CSS can spare."""
+    """Without indentation, comments of a line, empty lines, and what style and script can spare."""
     lines = [line.strip() for line in template.splitlines()]
     text = "\n".join(line for line in lines if line and not line.startswith("//"))
+    text = re.sub(r"(?<=[{;,])\n", "", text)  # such a line end ends no statement of a script
     head, style, rest = re.split(r"(<style.*?</style>)", text, maxsplit=1, flags=re.DOTALL)
     tight = re.sub(r"\s*([{}:;,])\s*", r"\1", style).replace(";}", "}")
     return head + tight + rest

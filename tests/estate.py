@@ -98,6 +98,10 @@ class Workspace:
         flags = self._with_variables() | ({"target": list(targets)} if targets else {})
         self._run("destroy", auto_approve=IsFlagged, force=IsNotFlagged, **flags)
 
+    def forget(self, address: str) -> None:
+        """`terraform state rm`: what it names stays, and is no longer Terraform's."""
+        self._run("state", "rm", address, state=self._state)
+
     def outputs(self) -> dict[str, Any]:
         """Read from the state: `terraform output` takes seconds for the same."""
         state = json.loads(Path(self._state).read_text(encoding="utf-8"))

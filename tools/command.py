@@ -1,7 +1,8 @@
-"""Asks a warmkeeper for what it knows: what tools/explain.py and tools/report.py have in common.
+"""What the tools that ask an AWS account have in common: where they ask, and how they are refused.
 
-As the person who runs it: credentials, region and endpoint are boto3's own (AWS_PROFILE,
-AWS_REGION, AWS_ENDPOINT_URL, ...), or --region and --profile.
+They ask as the person who runs them: credentials and endpoint are boto3's own (AWS_PROFILE,
+AWS_ENDPOINT_URL, ...). The region is the first of --region, AWS_REGION, AWS_DEFAULT_REGION and the
+profile's own.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 ERRORS = (BotoCoreError, ClientError)
 SUFFIX = "-warmkeeper"
+REFUSED = "RefusedError"  # the warmkeeper's own, with which nothing was done
 
 
 class CommandError(RuntimeError):
@@ -27,8 +30,7 @@ def options(description: str, arguments: Sequence[str] | None) -> argparse.Names
     """The command line: the module's `name`, and where."""
     found = argparse.ArgumentParser(description=description.splitlines()[0])
     found.add_argument("name", help="the module's name, or the function's (NAME-warmkeeper)")
-    found.add_argument("--region")
-    found.add_argument("--profile")
+    add_place(found)
     chosen = found.parse_args(arguments)
     if not chosen.name:
         found.error("name the module: NAME=... with make, which is its input name")
@@ -40,8 +42,27 @@ def function_of(name: str) -> str:
     return name if name.endswith(SUFFIX) else name + SUFFIX
 
 
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """The options that say where: --region and --profile."""
+    parser.add_argument("--region", help="else AWS_REGION, AWS_DEFAULT_REGION, or the profile's")
+    parser.add_argument("--profile", help="else AWS_PROFILE")
+
+
 def session_of(chosen: argparse.Namespace) -> boto3.Session:
-    return boto3.Session(region_name=chosen.region, profile_name=chosen.profile)
+    """The account and the region that are meant. Raises CommandError where there is no region.
+
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-region.html
+    """
+    # boto3 itself does not read AWS_REGION
+    region = chosen.region or os.environ.get("AWS_REGION") or None
+    session = boto3.Session(region_name=region, profile_name=chosen.profile)
+    if not session.region_name:
+        raise CommandError(
+            "No region: set AWS_REGION or AWS_DEFAULT_REGION, give your profile one "
+            "(aws configure set region REGION), or add --region REGION "
+            "(with make: ARGS='--region REGION')."
+        )
+    return session
 
 
 def ask(session: boto3.Session, function: str, command: str) -> dict[str, Any]:
@@ -56,9 +77,20 @@ def ask(session: boto3.Session, function: str, command: str) -> dict[str, Any]:
         ) from None
     told: dict[str, Any] = json.loads(answer["Payload"].read())
     if answer.get("FunctionError"):
-        why = told.get("errorMessage", told)
-        raise CommandError(f"{function} does not answer {command}: {why}")
+        raise CommandError(refusal(function, command, told))
     return told
+
+
+def refusal(function: str, command: str, error: object) -> str:
+    """What a person reads of an error that the function raised: its message, and no trace.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
+    """
+    told = error if isinstance(error, dict) else {}
+    kind = str(told.get("errorType", "error")).rpartition(".")[2]
+    why = str(told.get("errorMessage") or kind)
+    verb = "refuses" if kind == REFUSED else "does not answer"
+    return f"{function} {verb} {command}: {why}"
 
 
 def moment(seconds: float, form: str = "%H:%M:%S") -> str:

@@ -207,22 +207,21 @@ def load(name: str, cloudwatch: Any, logs: Any, end: float, seconds: int = 0) ->
 
 def main() -> int:
     """Parse the command line, draw. Returns the exit status."""
-    import boto3  # not needed where the clients are given
-
-    from tools import dashboard_plot
+    from tools import command, dashboard_plot  # boto3 and matplotlib, which are slow
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("name", help="the dashboard's name, NAME-warmkeeper")
     parser.add_argument("picture", type=Path, help="where the PNG goes")
     parser.add_argument("--hours", type=float, default=0, help="how many; as the dashboard says")
+    command.add_place(parser)
     options = parser.parse_args()
-    session = boto3.Session()
-    cloudwatch: Any = session.client("cloudwatch")
-    logs: Any = session.client("logs")
     try:
+        session = command.session_of(options)
+        cloudwatch: Any = session.client("cloudwatch")
+        logs: Any = session.client("logs")
         shown = load(options.name, cloudwatch, logs, time.time(), int(options.hours * HOUR))
         dashboard_plot.draw(shown, options.picture, options.name)
-    except DashboardError as error:
+    except (DashboardError, command.CommandError, *command.ERRORS) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"{options.picture} is drawn.")

@@ -390,7 +390,7 @@ def example_section(*, draw_it: bool = True) -> str:
     return f"""\
 ## What your log would say
 
-`make estimate LOG=...` plays a log of requests through the product's own `decide`, for several idle times. It prints a table like this one and draws the picture. Give it seven days or more. `make estimate ARGS=--help` lists its options.
+`make estimate LOG=...` plays a log of requests through the product's own `decide`, for several idle times. It prints a table like this one and draws the picture. Give it seven days or more. `make estimate ARGS=--help` lists its options. The commands below work with any version of the [AWS CLI](operating.md#the-aws-cli).
 
 | LOG, a file or a folder | How to get it |
 | --- | --- |

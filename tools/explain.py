@@ -14,6 +14,7 @@ cloudwatch:DescribeAlarms and GetMetricStatistics, logs:FilterLogEvents. Times a
 from __future__ import annotations
 
 import datetime
+import math
 import re
 import sys
 import textwrap
@@ -159,7 +160,7 @@ def decisions(session: boto3.Session, function: str, now: float) -> list[Decisio
     return found[-DECISIONS:]
 
 
-# --- printing ----------------------------------------------------------------------------------
+# --- printing: every time is a UTC clock time, every duration is in seconds ---------------------
 def clock(seconds: float, now: float) -> str:
     """A moment, with its day where that is another one."""
     day, same = (command.moment(at, "%Y-%m-%d") for at in (seconds, now))
@@ -173,6 +174,38 @@ def said(way: Mapping[str, Any], told: Mapping[str, Any], minutes: Sequence[Minu
     when = "at once" if at <= now + SOON_SECONDS else f"at the earliest {clock(at, now)}"
     needs = f", when {' and '.join(way['needs'])}" if way["needs"] else ""
     return f"{way['phase']} {when}{needs}"
+
+
+def held(objection: Mapping[str, Any], now: float) -> str:
+    """An objection in words, with the time at which it ends by itself."""
+    what, until = objection["what"], objection["until"]
+    if until is None:
+        return str(what)
+    # of a pin the text has its end already, with the date
+    pin, named, _ = what.partition(" until ")
+    return f"{pin} until {clock(until, now)}" if named else f"{what}, until {clock(until, now)}"
+
+
+def blocker(told: Mapping[str, Any], minutes: Sequence[Minute]) -> str:
+    """What keeps the service in its phase for the longest; "" where nothing does.
+
+    Of several reasons without an end it is the warmkeeper's first. The idle alarm is not named:
+    the last requests are, which hold it out of ALARM.
+    """
+    now = told["now"]
+
+    def end(objection: Mapping[str, Any]) -> float:
+        if objection["what"] == wk.NOT_IDLE:
+            return alarm_at(told, minutes) or now
+        return math.inf if objection["until"] is None else float(objection["until"])
+
+    longest = max(told["objections"], key=end, default={"what": wk.NOT_IDLE})
+    if longest["what"] != wk.NOT_IDLE:
+        # when the others end is what comes next
+        return held(longest, now) if " until " in longest["what"] else str(longest["what"])
+    if told["phase"] == wk.Phase.ASLEEP and told["failed"]:
+        return f"the last wake failed ({told['failed']})"
+    return next(iter(counted(minutes, now)), "")
 
 
 def counted(minutes: Iterable[Minute], now: float) -> list[str]:
@@ -198,17 +231,17 @@ def render(told: Mapping[str, Any], minutes: Sequence[Minute], made: Sequence[De
     """The whole explanation; its first line is the answer."""
     now, way, came = told["now"], told["next"], counted(minutes, told["now"])
     then = said(way, told, minutes) if way else "nothing that is known changes that"
-    lines = [f"{told['name']} is {told['phase']}: {', '.join((*came[:1], then))}"]
+    first = ", ".join(filter(None, (blocker(told, minutes), then)))
+    lines = [f"{told['name']} is {told['phase']}: {first}"]
+    lines += [f"  now    {command.moment(now, '%Y-%m-%d %H:%M:%S')} UTC, as are all times here"]
     because = told["because"] or "not remembered"
     lines += [f"  since  {clock(told['since'], now)}, because: {because}"]
     if told["failure"]:
         lines += [f"  failed {told['failure']}"]
-    for objection in told["objections"]:
-        until = objection["until"]
-        ends = "" if until is None else f", until {clock(until, now)}"
-        lines += [f"  held   {objection['what']}{ends}"]
+    lines += [f"  held   {held(objection, now)}" for objection in told["objections"]]
     lines += [f"  or     {said(other, told, minutes)}" for other in told["or"]]
-    lines += [f"  came   {', '.join(came[:5]) or 'nobody'}, in {looked_back(told)} minutes"]
+    since = clock((now - looked_back(told) * 60) // 60 * 60, now)
+    lines += [f"  came   {', '.join(came[:5]) or 'nobody'}, since {since}"]
     lines += ["", "The last decisions:", log_table(made, now) or "  none in the log"]
     return "\n".join(lines)
 

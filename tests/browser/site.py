@@ -1,7 +1,8 @@
 """A site whose service sleeps, on loopback: the real warmkeeper over an in-memory AWS.
 
 The load balancer's part is small: the control path goes to the warmkeeper, anything else to it too
-while the wake rule is up, and to the application when it is down.
+while the wake rule is up, and to the application when it is down. Another module's control rule may
+stand before ours, and take what is for our control path.
 """
 
 from __future__ import annotations
@@ -26,10 +27,14 @@ STAGES = {"pullStoppedAt": 0.7, "startedAt": 0.9}
 
 
 class Site:
-    """`world` behind `url`; `asked` holds "METHOD /path" of every request."""
+    """`world` behind `url`; `asked` holds "METHOD /path" of every request.
 
-    def __init__(self, world: World, url: str) -> None:
+    With `other` the control path leads to that world's warmkeeper.
+    """
+
+    def __init__(self, world: World, url: str, other: World | None = None) -> None:
         self.world, self.url = world, url
+        self.controlled = other or world
         self.asked: list[str] = []
         self.lock = threading.Lock()
 
@@ -43,13 +48,12 @@ class Site:
             return {"statusCode": 200, "multiValueHeaders": kind, "body": APPLICATION}
         group = CONTROL_GROUP if own else WAKE_GROUP
         query = {name: [value] for name, value in parse_qsl(split.query)}
-        return self.world.invoke(
-            request(method, split.path, headers=headers, query=query, group=group)
-        )
+        world = self.controlled if own else self.world
+        return world.invoke(request(method, split.path, headers=headers, query=query, group=group))
 
 
 @contextlib.contextmanager
-def serving(world: World) -> Iterator[Site]:
+def serving(world: World, other: World | None = None) -> Iterator[Site]:
     """The site of a world, for as long as the context lasts."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -72,7 +76,7 @@ def serving(world: World) -> Iterator[Site]:
             """Nothing: the tests look at `asked`."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    site = Site(world, f"http://127.0.0.1:{server.server_port}")
+    site = Site(world, f"http://127.0.0.1:{server.server_port}", other)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield site
     server.shutdown()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
-from warmkeeper import Phase
+from warmkeeper import Kind, Phase
 
 from tests.browser import chromium, site
 from tests.browser.chromium import accessibility, prefer, speak, violations
@@ -201,6 +201,84 @@ def test_where_nothing_is_remembered_it_claims_nothing_and_goes_on_asking(
             look_again(browser, place)
         assert read(browser, "#words") == "No news of it for a moment. Still asking."
         assert not browser.find_element(By.ID, "wake").is_displayed()
+
+
+def another_module(world: World) -> World:
+    """The same world, of a module with another name: its control rule stands before ours."""
+    world.environment["NAME"] = "intranet"
+    return world
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [World, site.asleep, site.failed, site.first_wake],
+    ids=["awake", "asleep", "failed", "waking"],
+)
+def test_it_believes_no_other_module_s_status_and_looks_at_its_own_url_instead(
+    browser: Chrome, theirs: Callable[[], World]
+) -> None:
+    world, other = site.woken_for(4), another_module(theirs())
+    other.signal(Kind.ADOPT)
+    with serving(world, other) as place:
+        visit(browser, place, "/a?b=c#d")
+        shown = "return [document.title, document.querySelector('#words')?.textContent]"
+        seen: set[tuple[str, ...]] = set()
+
+        def loaded(times: int) -> bool:
+            seen.add(tuple(browser.execute_script(shown)))
+            return place.asked.count("GET /a") >= times
+
+        eventually(lambda: loaded(3), seconds=30)
+        # while it is loaded anew nothing is there
+        assert {each for each in seen if all(each)} == {
+            ("Waking staging", "Finding a place to run it.")
+        }
+        world.time += 13
+        eventually(lambda: browser.execute_script(shown)[1] == "Fetching its image.")
+        world.time += 20
+        eventually(lambda: "The application" in browser.page_source)
+        assert browser.current_url == f"{place.url}/a?b=c#d"
+        assert "GET /.warmkeeper/status" in place.asked
+        assert WAKE not in place.asked
+    assert violations(browser) == []
+
+
+def test_it_wakes_no_other_module_s_service_by_itself(browser: Chrome) -> None:
+    world, other = confirming(site.asleep()), another_module(site.asleep())
+    with serving(world, other) as place:
+        visit(browser, place)
+        eventually(lambda: "could not be asked for" in read(browser))
+        known = place.asked.count("GET /")
+        eventually(lambda: place.asked.count("GET /") > known)
+        assert WAKE not in place.asked
+        assert other.desired == 0
+
+
+def test_it_wakes_no_other_module_s_service_by_a_click(browser: Chrome) -> None:
+    world, other = site.failed(), another_module(site.asleep())
+    with serving(world, other) as place:
+        visit(browser, place)
+        browser.find_element(By.ID, "wake").click()
+        eventually(lambda: "could not be asked for" in read(browser))
+        assert WAKE not in place.asked
+        assert other.desired == 0
+
+
+def test_nobody_s_service_is_asked_for_again_and_again_by_a_page_that_nobody_looks_at(
+    browser: Chrome,
+) -> None:
+    world, other = site.woken_for(4), another_module(World())
+    other.signal(Kind.ADOPT)
+    with serving(world, other) as place:
+        visit(browser, place)
+        hidden = "Object.defineProperty(document, 'hidden', {value: true, configurable: true})"
+        browser.execute_script(hidden)
+        eventually(lambda: place.asked.count("GET /.warmkeeper/status") >= 2)
+        time.sleep(1)  # from an answer to what the script does with it
+        assert place.asked.count("GET /") == 1
+        browser.execute_script("delete document.hidden")
+        browser.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
+        eventually(lambda: place.asked.count("GET /") == 2)
 
 
 def test_whoever_prefers_less_motion_sees_none(browser: Chrome) -> None:

@@ -62,6 +62,7 @@ class LoadBalancer(ThreadingHTTPServer):
         self.heartbeat_status = 200
         self.takes_seconds = 0.0
         self.holds_seconds: float = 300
+        self.name = "staging"
         self.close_websockets = threading.Event()
 
     @property
@@ -95,8 +96,8 @@ class Handler(BaseHTTPRequestHandler):
             status = 401
         if status == 200:
             (self.server.beats if body else self.server.empty_beats).append(body)
-        holds = self.server.holds_seconds
-        self._answer(status, {"phase": "awake", "counted": True, "holds_seconds": holds})
+        told = {"name": self.server.name, "phase": "awake", "counted": True}
+        self._answer(status, told | {"holds_seconds": self.server.holds_seconds})
 
     def _answer(self, status: int, document: dict[str, Any]) -> None:
         body = json.dumps(document).encode()
@@ -269,7 +270,20 @@ def test_requests_make_one_beat_and_then_there_is_silence(
         told = len(load_balancer.beats)
         time.sleep(SEVERAL_INTERVALS)
         assert len(load_balancer.beats) == told
-        assert script.has_said("the service is awake, the beat counts")
+        assert script.has_said("the service of staging is awake, the beat counts")
+
+
+def test_who_counts_the_beats_is_said_at_the_start_and_where_it_changes(
+    load_balancer: LoadBalancer, caddy: Caddy, started: Callable[..., Script]
+) -> None:
+    with caddy.running():
+        script = started()
+        right = "URL and token are right, the service of staging is awake. No activity."
+        until(lambda: script.last_said(right), "the name")
+        with caddy.open_websocket():
+            until(lambda: script.last_said("the service of staging is awake"), "a beat")
+            load_balancer.name = "intranet"
+            until(lambda: script.last_said("the service of intranet is awake"), "another name")
 
 
 def test_requests_of_before_the_script_s_start_are_not_told(

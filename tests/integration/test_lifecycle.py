@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from tests.estate import Estate
+from tests.estate import Estate, TerraformError
 from tests.localcloud.client import LocalCloud
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 
 WIDE = os.environ.get("CHANGING", "") not in ("", "0")
+OPERATING = Path(__file__).resolve().parents[2] / "docs" / "operating.md"
+FAILS = "`terraform destroy` fails at the function"
 PHASES = ["awake", "drowsy", "asleep", "waking"]
 
 
@@ -51,6 +56,47 @@ def test_destroying_the_module_leaves_a_service_that_is_served_by_its_own_rule(
     try:
         answer = estate.get(allow_redirects=False)
         assert answer.status_code == 200
+        assert estate.service()["desiredCount"] == 2
+    finally:
+        estate.workspace.apply()
+        ecs.update_service(**names, desiredCount=1)
+        estate.until("awake")
+
+
+def gone(estate: Estate) -> None:
+    estate.client("lambda").delete_function(FunctionName=estate.outputs["function_name"])
+
+
+def throttled(estate: Estate) -> None:
+    estate.client("lambda").put_function_concurrency(
+        FunctionName=estate.outputs["function_name"], ReservedConcurrentExecutions=0
+    )
+
+
+def broken(estate: Estate) -> None:
+    estate.client("lambda").update_function_configuration(
+        FunctionName=estate.outputs["function_name"], Environment={"Variables": {}}
+    )
+
+
+@pytest.mark.parametrize("spoil", [gone, throttled, broken] if WIDE else [throttled])
+def test_the_way_out_in_the_runbook_destroys_the_module_without_its_function(
+    estate: Estate, cloud: LocalCloud, spoil: Callable[[Estate], None]
+) -> None:
+    runbook = OPERATING.read_text(encoding="utf-8").partition(f"**{FAILS}.**")[2]
+    (address,) = re.findall(r"terraform state rm '(\S+)'", runbook)
+    ecs = estate.client("ecs")
+    names = {"cluster": estate.outputs["cluster_name"], "service": estate.outputs["service_name"]}
+    estate.fall_asleep(cloud)
+    spoil(estate)
+    with pytest.raises(TerraformError, match=r"(?i)lambda"):
+        estate.workspace.destroy("module.scale_to_zero")
+    assert estate.get(allow_redirects=False).status_code in (502, 503)
+    try:
+        estate.workspace.forget(address.replace("NAME", "scale_to_zero"))
+        ecs.update_service(**names, desiredCount=2)
+        estate.workspace.destroy("module.scale_to_zero")
+        cloud.advance_until(lambda: estate.get(allow_redirects=False).ok, minutes=2, speed=10)
         assert estate.service()["desiredCount"] == 2
     finally:
         estate.workspace.apply()

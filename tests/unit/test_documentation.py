@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import hcl2
 import pytest
 import warmkeeper as wk
 
-from tools import terraform_docs
+from tools import terraform_docs, terraform_env
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 OPERATING = ROOT / "docs" / "operating.md"
+CI = ROOT / "docs" / "ci.md"
 METRICS = ROOT / "docs" / "metrics.md"
 CHANGELOG = ROOT / "CHANGELOG.md"
 LOCAL_CLOUD = ROOT / "tests" / "localcloud" / "README.md"
@@ -171,6 +173,38 @@ def test_every_command_is_documented_with_a_line_that_invokes_it() -> None:
     assert {f"### {command}" for command in wk.COMMANDS} <= set(OPERATING.read_text().splitlines())
     for payload in payloads:
         wk.parse_command(payload, 0.0)
+
+
+AWS_CLI = re.compile(r"\baws [a-z0-9]+ [a-z-]{4,} ?(?:--|s3:)")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_who_is_given_a_command_of_the_aws_cli_is_told_for_which_version_it_is(
+    document: Path,
+) -> None:
+    text = document.read_text(encoding="utf-8").replace("\\\n", "")
+    there = OPERATING.read_text(encoding="utf-8").partition("\n### The AWS CLI\n")[2]
+    section = there.partition("\n### ")[0]
+    if AWS_CLI.search(text):
+        assert "#the-aws-cli)" in text
+    # what is of version 2 alone is what the section has one leave out
+    for option in set(re.findall(r"--cli-binary-format [a-z0-9-]+", text)):
+        assert f"Leave out `{option}`" in section
+
+
+def test_a_document_has_commands_of_the_aws_cli() -> None:
+    found = [name_of(path) for path in DOCUMENTS if AWS_CLI.search(path.read_text())]
+    assert {"docs/operating.md", "docs/ci.md", "docs/heartbeat.md"} <= set(found)
+
+
+def test_the_settings_for_a_provider_mirror_are_those_with_which_the_tests_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (text,) = re.findall(r" *```hcl\n(.*?) *```", CI.read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.setattr(terraform_env, "CACHE", tmp_path)
+    variables = terraform_env._from_mirror(Path("/srv/terraform-mirror"))
+    written = Path(variables["TF_CLI_CONFIG_FILE"]).read_text()
+    assert parsed(textwrap.dedent(text)) == parsed(written)
 
 
 def test_every_notice_that_needs_attention_is_one_that_the_warmkeeper_gives() -> None:

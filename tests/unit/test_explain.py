@@ -328,8 +328,8 @@ class Said:
 WIRED = "the service rule forwards to the target group"
 SITUATIONS: dict[Callable[[], World], Said] = {
     requests_come: Said(Phase.DROWSY, 0, (IDLE,), (BUSY,)),
-    just_woken: Said(Phase.DROWSY, 480 - 105, (IDLE,), ("awake for 105 s of 8 min", BUSY)),
-    young_and_idle: Said(Phase.DROWSY, 480, (), ("awake for",)),
+    just_woken: Said(Phase.DROWSY, 480 - 105, (IDLE,), ("up for 105 s of 480 s", BUSY)),
+    young_and_idle: Said(Phase.DROWSY, 480, (), ("up for",)),
     pinned: Said(Phase.DROWSY, 90 * 60, (), ("pinned until",)),
     beaten: Said(Phase.DROWSY, 5 * 60 + 15 - 60, (), ("active beat 60 s ago",)),
     deployed: Said(Phase.DROWSY, 480 - 120, (), ("deployed 120 s ago",)),
@@ -355,8 +355,8 @@ SITUATIONS: dict[Callable[[], World], Said] = {
     ),
     task_died: Said(Phase.WAKING, 0, (), (BUSY,)),
     set_to_zero: Said(Phase.ASLEEP, 0, (), (BUSY,)),
-    set_to_zero_right_after_a_wake: Said(Phase.ASLEEP, 4, (), ("awake for",)),
-    rule_not_taken: Said(Phase.DROWSY, 480 - 2, (), ("awake for",)),
+    set_to_zero_right_after_a_wake: Said(Phase.ASLEEP, 4, (), ("up for",)),
+    rule_not_taken: Said(Phase.DROWSY, 480 - 2, (), ("up for",)),
     lingers: Said(Phase.ASLEEP, 58 - 20),
     asked_to_sleep: Said(Phase.ASLEEP, 58 - 10),
     drowsy_and_deployed: Said(Phase.AWAKE, 0, (), (wk.DEPLOYING,)),

@@ -5,16 +5,22 @@ from __future__ import annotations
 import datetime
 import io
 import json
+import re
 from contextlib import redirect_stdout
 from typing import Any
 
 import pytest
+import warmkeeper as wk
 
 from tests.unit.test_explain import (
+    SITUATIONS,
     alarm_gone,
     asked_to_sleep,
     browser_only,
+    given_up,
     just_woken,
+    pinned,
+    protected,
     requests_come,
     service_gone,
     several_reasons,
@@ -45,6 +51,7 @@ def answer(**changes: Any) -> dict[str, Any]:
         "now": at("12:06"),
         "since": at("11:40"),
         "because": "live",
+        "failed": None,
         "failure": "",
         "next": way,
         "or": [],
@@ -94,13 +101,16 @@ def test_another_day_is_named() -> None:
     ("build", "words"),
     [
         (requests_come, "awake: drowsy at once, when the idle alarm is in ALARM"),
-        (just_woken, "awake: drowsy at the earliest"),
+        (just_woken, "awake: up for 105 s of 480 s, drowsy at the earliest"),
+        (protected, "awake: a task protects itself from scale-in, drowsy at once, when no task"),
         (asked_to_sleep, "drowsy: asleep at the earliest"),
         (asleep, "asleep: waking at once, when a request comes"),
-        (failed, "asleep: waking at the earliest"),
+        (failed, "asleep: the last wake failed (image-not-pulled), waking at the earliest"),
+        (given_up, "asleep: the last wake failed (image-not-pulled), waking at once, when the"),
         (browser_only, "asleep: waking at once, when the command wake is sent"),
         (starts, "waking: awake at once, when a target is live"),
-        (service_gone, "awake: nothing that is known changes that"),
+        (service_gone, "awake: no ACTIVE ECS service app, nothing that is known changes that"),
+        (alarm_gone, "awake: the idle alarm is not there, drowsy at once, when the idle alarm is"),
         (alarm_gone, "when the idle alarm is there and the idle alarm is in ALARM"),
     ],
 )
@@ -110,11 +120,77 @@ def test_a_situation_in_words(build: Any, words: str) -> None:
     assert words in line(said)
 
 
+def held(*objections: tuple[str, float | None]) -> list[dict[str, Any]]:
+    return [{"what": what, "until": until} for what, until in objections]
+
+
+PINNED = ("pinned until 2026-11-24 21:36:00 UTC", at("21:36"))
+DEPLOYED = ("deployed 209 s ago", at("12:08"))
+BUSY = (wk.NOT_IDLE, None)
+PROTECTED = (wk.PROTECTED, None)
+
+
+@pytest.mark.parametrize(
+    ("objections", "words"),
+    [
+        ([PINNED, BUSY], "awake: pinned until 21:36, drowsy at the earliest"),
+        ([DEPLOYED, PINNED], "awake: pinned until 21:36, drowsy"),
+        ([DEPLOYED, ("active beat 3 s ago", at("12:09")), BUSY], "awake: 3 requests at 12:04, dr"),
+        ([("deployed 9 s ago", at("12:30")), BUSY], "awake: deployed 9 s ago, drowsy"),
+        ([PINNED, PROTECTED, BUSY], "awake: a task protects itself from scale-in, drowsy"),
+        ([(wk.DEPLOYING, None), PROTECTED], "awake: a deployment is in progress, drowsy"),
+        ([("pinned until 2026-11-25 00:00:05 UTC", NOON + 12 * 3600 + 5)], "2026-11-25 00:00:05"),
+        ([("pinned until 1795556160", at("21:36"))], "awake: pinned until 21:36, drowsy"),  # 0.3.0
+    ],
+)
+def test_what_holds_it_for_the_longest_comes_first(
+    objections: list[tuple[str, float | None]], words: str
+) -> None:
+    assert words in line(answer(objections=held(*objections)), Minute(at("12:04"), 3))
+
+
 def test_all_that_holds_it_stands_there_with_its_end() -> None:
+    lines = explain.render(answer(objections=held(PINNED, DEPLOYED, BUSY)), (), ()).splitlines()
+    assert [text for text in lines if "  held" in text] == [
+        "  held   pinned until 21:36",
+        "  held   deployed 209 s ago, until 12:08",
+        "  held   the idle alarm is not in ALARM",
+    ]
+
+
+def test_of_all_that_holds_it_only_what_no_time_ends_has_no_end() -> None:
     with redirect_stdout(io.StringIO()):
         said = told(several_reasons())
-    held = [text for text in explain.render(said, (), ()).splitlines() if "  held" in text]
-    assert [", until " in text for text in held] == [True, True, False, False]
+    lines = [text for text in explain.render(said, (), ()).splitlines() if "  held" in text]
+    assert [" until " in text for text in lines] == [True, True, False, False]
+
+
+def test_what_came_is_told_with_the_time_since_when_it_was_looked_for() -> None:
+    lines = explain.render(answer(), [Minute(at("12:04"), 3)], ()).splitlines()
+    assert "  came   3 requests at 12:04, since 11:46" in lines
+    assert "  came   nobody, since 11:46" in explain.render(answer(), (), ()).splitlines()
+
+
+def test_which_time_it_is_and_in_which_zone_is_said_once() -> None:
+    lines = explain.render(answer(), (), ()).splitlines()
+    assert lines[1] == "  now    2026-11-24 12:06:00 UTC, as are all times here"
+
+
+@pytest.mark.parametrize("build", SITUATIONS, ids=lambda build: str(build.__name__))
+def test_no_line_has_an_epoch_or_a_duration_in_minutes(build: Any) -> None:
+    with redirect_stdout(io.StringIO()):
+        said = told(build())
+    made = [Decision(said["now"], said["now"], "tick", "awake", "awake", said["because"])]
+    text = explain.render(said, [Minute(said["now"] - 90, 3)], made)
+    assert re.search(r"\d{8,}|\bmin\b|minutes", text) is None
+
+
+def test_what_the_function_itself_says_of_a_pin_is_a_clock_time_with_its_zone() -> None:
+    world = pinned()
+    with redirect_stdout(io.StringIO()):
+        said = told(world)
+    ends = datetime.datetime.fromtimestamp(said["objections"][0]["until"], datetime.UTC)
+    assert said["objections"][0]["what"] == f"pinned until {ends:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def test_why_the_last_wake_failed_stands_there() -> None:
@@ -133,16 +209,16 @@ def tick(moment: float, reason: str, before: str = "awake", after: str = "") -> 
 
 def test_what_is_only_said_again_is_a_line_with_its_number() -> None:
     events = [
-        *(tick(NOON + 60 * n, f"stays awake: awake for {60 * n} s of 8 min") for n in range(5)),
+        *(tick(NOON + 60 * n, f"stays awake: up for {60 * n} s of 480 s") for n in range(5)),
         tick(NOON + 300, "idle", "awake", "drowsy"),
         tick(NOON + 360, "drowsy for 60 s of 60 s", "drowsy"),
     ]
     first, second, third = explain.collapsed(explain.parsed(events))
     assert (first.times, first.first, first.last) == (5, NOON, NOON + 240)
-    assert first.reason == "stays awake: awake for 240 s of 8 min"
+    assert first.reason == "stays awake: up for 240 s of 480 s"
     assert (second.times, third.times) == (1, 1)
     table = explain.log_table([first, second], NOON)
-    assert "12:04  tick  awake            stays awake: awake for 240 s" in table
+    assert "12:04  tick  awake            stays awake: up for 240 s" in table
     assert "(5 times since 12:00)" in table
     assert "awake -> drowsy  idle" in table
 

@@ -19,6 +19,7 @@ TEMPLATE = (FOLDER / "page.html").read_text(encoding="utf-8")
 TEXTS: dict[str, dict[str, str]] = json.loads((FOLDER / "texts.json").read_text(encoding="utf-8"))
 CLASSES = {"not-ready", "crash-loop", *(kind for _, kind in wk.FAILURES)}
 WAKING = {
+    "name": "staging",
     "phase": "waking",
     "seconds": 12.3,
     "live": False,
@@ -254,10 +255,12 @@ def test_a_value_is_not_filled_in_once_more() -> None:
 def test_what_the_script_is_given_is_what_the_status_and_the_texts_say() -> None:
     page = {"texts": {"en": {"wake": EVIL}}}
     text = sent({**FAILED, "failed": EVIL}, page)
-    (texts,) = re.findall(r"const T = (.*);", text)
-    (status,) = re.findall(r"show\((.*)\) / 3", text)
-    assert json.loads(texts)["wake"] == EVIL
-    assert json.loads(status) == {**FAILED, "failed": EVIL}
+    texts, status = (
+        json.JSONDecoder().raw_decode(text.partition(f"const {name} = ")[2])[0]
+        for name in ("T", "own")
+    )
+    assert texts["wake"] == EVIL
+    assert status == {**FAILED, "failed": EVIL}
 
 
 def test_the_settings_own_page_is_sent_with_its_names_filled_in_and_not_otherwise_changed() -> None:

@@ -364,7 +364,7 @@ def test_who_pinned_it_and_forgot_is_told_once_after_half_a_day() -> None:
     assert kinds(world) == []
     world.minutes(2)
     assert kinds(world) == ["held-awake"]
-    assert "pinned until" in world.notices[-1]
+    assert re.search(r": pinned until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$", world.notices[-1])
     world.minutes(300)
     assert kinds(world) == ["held-awake"]
 

@@ -286,8 +286,7 @@ class Beat:
         if self._active is None:
             if self._right:
                 return "No activity, no beat."
-            phase = self._tell({})["phase"]
-            words = f"URL and token are right, the service is {phase}. No activity."
+            words = f"URL and token are right, {state(self._tell({}))}. No activity."
         else:
             words = self._tell_of(Activity(now.in_flight, self._requests), moment - self._active)
             self._requests, self._active = 0, None
@@ -329,7 +328,7 @@ class Beat:
             beat["idle_seconds"] = round(idle_seconds, 1)
         reply = self._tell(beat)
         counted = "the beat counts" if reply.get("counted") else "the beat counts for nothing"
-        return f"Activity: the service is {reply['phase']}, {counted}."
+        return f"Activity: {state(reply)}, {counted}."
 
     def _tell(self, beat: Mapping[str, float]) -> dict[str, Any]:
         """POST a beat; what the warmkeeper answers."""
@@ -396,6 +395,12 @@ def parsed(text: str, url: str) -> Any:
         raise UnusableReplyError(
             f"{url} answers with something that is not JSON: {error}"
         ) from error
+
+
+def state(reply: Mapping[str, Any]) -> str:
+    """The phase, and the name of the module by which the beats are counted, where it says so."""
+    name = reply.get("name")
+    return f"the service{f' of {name}' if name else ''} is {reply['phase']}"
 
 
 def say(words: str) -> None:
