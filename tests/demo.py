@@ -148,7 +148,7 @@ def wake_by_request(demo: Demo, estate: Estate) -> None:
     shown = demo.cloud.now()
     expect(page.status_code == 503 and "Retry-After" in page.headers, "a waiting page")
     demo.say(f"a browser asked and got the waiting page after {shown - first:.2f} s")
-    demo.stopwatch = stopwatch = Stopwatch(first)
+    demo.stopwatch = stopwatch = Stopwatch(first, shown)
 
     def tell() -> str:
         return f"{demo.cloud.now() - first:.0f} s, {estate.phase()}: the request is held"
