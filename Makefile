@@ -112,7 +112,7 @@ test: lint ## Check everything: static checks, then every test (CI=1: a skip is 
 	@$(BIN)/python -m pytest
 
 # One worker: another cloud is one, with one estate in it. What it cannot do is skipped, also in CI. The
-# tests of the local cloud itself and of the proxy have nothing to do with it.
+# tests of the local cloud itself, of the proxy and of redirects have nothing to do with it.
 .PHONY: test-integration
 test-integration: setup terraform ## Integration tests on a cloud of yours: LOCALSTACK_HOST=host:port
 	@if [ -z "$(LOCALSTACK_HOST)$(AWS_ENDPOINT_URL)" ]; then \
@@ -120,7 +120,8 @@ test-integration: setup terraform ## Integration tests on a cloud of yours: LOCA
 	  exit 1; \
 	fi
 	@CI= $(BIN)/python -m pytest tests/integration --numprocesses=0 \
-	  --ignore-glob='*/test_localcloud_*' --ignore=tests/integration/test_caddy_beat.py $(ARGS)
+	  --ignore-glob='*/test_localcloud_*' --ignore=tests/integration/test_caddy_beat.py \
+	  --ignore=tests/integration/test_redirects.py $(ARGS)
 
 .PHONY: model
 model: setup ## Explore the interleavings of the warmkeeper with wider bounds than make test has

@@ -1234,10 +1234,20 @@ class Request:
 
     @property
     def location(self) -> str:
-        """The same URL, path-absolute, such that no client can be led off the site by it."""
+        """A reference to the URL of this request, which cannot lead a client off the site.
+
+        It is path-absolute, because some clients follow nothing else (docs/waiting.md). With the
+        header X-Forwarded-Prefix a proxy says that the client asked for another path: then it is
+        relative to that URL, which the client alone knows (RFC 3986, section 5).
+        """
         safe = "/%:@!$&'()*+,;=~-._?"
+        query = "?" + quote(self.query, safe) if self.query else ""
+        if self.headers.get("x-forwarded-prefix", "").strip("/, "):
+            segment = quote(self.path.rpartition("/")[2], safe)
+            # without "./" a colon would end a scheme; with it, curl takes "./?" for no folder
+            return query if query and not segment else f"./{segment}{query}"
         path = "/." + self.path if self.path.startswith("//") else "/" + self.path.lstrip("/")
-        return quote(path, safe) + ("?" + quote(self.query, safe) if self.query else "")
+        return quote(path, safe) + query
 
     @property
     def client_address(self) -> str:

@@ -45,7 +45,7 @@ KEPT = 60  # of these at the end, where many a name stands
 TELLING = (
     "sec-purpose", "purpose", "x-moz", "x-purpose", "content-type", "x-requested-with",
     "hx-request", "turbo-frame", "x-up-version", "access-control-request-method", "upgrade",
-    "x-forwarded-for",
+    "x-forwarded-for", "x-forwarded-prefix",
 )  # fmt: skip
 
 

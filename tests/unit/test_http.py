@@ -696,6 +696,7 @@ def as_a_browser(url: str) -> str:
 
 
 @given(PATHS, QUERIES)
+@example("//evil.example/a", {})
 def test_no_redirect_leaves_the_site(path: str, query: dict[str, list[str]]) -> None:
     url = as_a_browser(location(path, query))
     assert url.startswith("/")
@@ -749,6 +750,13 @@ def test_what_arrives_encoded_is_sent_on_as_it_is() -> None:
 def page(world: World) -> tuple[str, dict[str, str]]:
     answer = ask(world, headers=NAVIGATION)
     return answer["body"], headers_of(answer)
+
+
+def test_the_page_enters_by_the_browsers_own_url() -> None:
+    """Behind a path prefix the server saw another one (and nothing of it is in the page, below)."""
+    text, _ = page(asleep())
+    assert "location.reload()" in text
+    assert not re.search(r"location\.(assign|replace|href)|location *=|url=", text)
 
 
 def test_the_page_is_filled_in() -> None:
