@@ -28,7 +28,7 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-# $(call make_venv,FOLDER,REQUIREMENTS)
+# $(call make_venv,FOLDER,REQUIREMENTS,OPTIONS of tools/install.py)
 define make_venv
 @$(find_python); \
 echo "==> $(1): $$("$$python" --version), packages of $(2)"; \
@@ -37,7 +37,7 @@ echo "==> $(1): $$("$$python" --version), packages of $(2)"; \
   rm -rf $(1); \
   exit 1; \
 }
-@$(1)/bin/python tools/install.py $(2)
+@$(1)/bin/python tools/install.py $(2) $(3)
 @touch $@
 endef
 
@@ -171,14 +171,11 @@ lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, t
 	@$(CHECKOV_VENV)/bin/checkov --directory . --framework terraform --skip-download --quiet --compact \
 	  --skip-path '\.venv' --skip-path '\.cache' --skip-path '\.terraform' --skip-path 'tests/module'
 
-# Judges that the tests' environment has no place for. Their packages are read and not imported, so
-# they come without dependencies and are not compiled (pip reads the last as --no-compile: false).
+# Judges that the tests' environment has no place for.
 COMPATIBILITY_VENV := .venv-compatibility
 
-$(COMPATIBILITY_VENV)/.installed: export PIP_NO_DEPS := 1
-$(COMPATIBILITY_VENV)/.installed: export PIP_NO_COMPILE := 0
 $(COMPATIBILITY_VENV)/.installed: requirements-compatibility.txt
-	$(call make_venv,$(COMPATIBILITY_VENV),$<)
+	$(call make_venv,$(COMPATIBILITY_VENV),$<,--files)
 
 # A file's tests share what they apply or read: one worker has the whole file, in the order of files,
 # in which the slowest (test_module.py) starts early.

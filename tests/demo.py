@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +39,24 @@ IDLE_MINUTES = 5
 BEAT_SECONDS = 30  # simulated
 BEATING = 60.0  # virtual seconds per second while beats are posted: two of them a second
 HELD_MINUTES = 18  # without beats it would be asleep after ten: scenario 1
+
+
+@contextmanager
+def repeating(report: Callable[[], None]) -> Iterator[None]:
+    """Inside the block, call `report` every PROGRESS_SECONDS."""
+    done = threading.Event()
+
+    def repeat() -> None:
+        while not done.wait(PROGRESS_SECONDS):
+            report()
+
+    reporter = threading.Thread(target=repeat, daemon=True)
+    reporter.start()
+    try:
+        yield
+    finally:
+        done.set()
+        reporter.join()
 
 
 @dataclass
@@ -70,22 +88,9 @@ class Demo:
         self.lost += answer.status_code != 200
         return answer
 
-    @contextmanager
-    def progress(self, tell: Callable[[], str]) -> Iterator[None]:
-        """Inside the block, print what `tell` says every PROGRESS_SECONDS."""
-        done = threading.Event()
-
-        def report() -> None:
-            while not done.wait(PROGRESS_SECONDS):
-                self.say(f"  {tell()}")
-
-        reporter = threading.Thread(target=report, daemon=True)
-        reporter.start()
-        try:
-            yield
-        finally:
-            done.set()
-            reporter.join()
+    def progress(self, tell: Callable[[], str]) -> AbstractContextManager[None]:
+        """Inside the block, say what `tell` says every PROGRESS_SECONDS."""
+        return repeating(lambda: self.say(f"  {tell()}"))
 
     @contextmanager
     def terraform(self, doing: str) -> Iterator[None]:
@@ -148,7 +153,7 @@ def wake_by_request(demo: Demo, estate: Estate) -> None:
     shown = demo.cloud.now()
     expect(page.status_code == 503 and "Retry-After" in page.headers, "a waiting page")
     demo.say(f"a browser asked and got the waiting page after {shown - first:.2f} s")
-    demo.stopwatch = stopwatch = Stopwatch(first)
+    demo.stopwatch = stopwatch = Stopwatch(first, shown)
 
     def tell() -> str:
         return f"{demo.cloud.now() - first:.0f} s, {estate.phase()}: the request is held"
@@ -356,7 +361,9 @@ def started() -> Iterator[Demo]:
     """A local cloud, and the run's clock from before it starts."""
     began = time.monotonic()
     print("The local cloud starts ...")
-    with running() as cloud:
+    with ExitStack() as ends:
+        with repeating(lambda: print("  still starting")):
+            cloud = ends.enter_context(running())
         demo = Demo(cloud, began=began)
         demo.say(f"the local cloud listens at {cloud.endpoint}")
         yield demo

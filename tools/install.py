@@ -1,6 +1,7 @@
 """Install a requirements file into the virtual environment of the Python that runs this.
 
     .venv/bin/python tools/install.py requirements-demo.txt
+    .venv-compatibility/bin/python tools/install.py --files requirements-compatibility.txt
 
 uv installs: it takes a tenth of the CPU time that pip takes. pip installs uv first, and everything
 else where uv cannot be had or fails. Where pip looks for packages, uv looks too: pip's settings,
@@ -54,6 +55,9 @@ ALWAYS = {
     # where it may not write, every process would compile again
     "UV_COMPILE_BYTECODE": str(sys.dont_write_bytecode).lower(),
 }
+# --files: the packages are read and not imported. They need no others, and no compiled code.
+UV_FILES = ("--no-deps", "--no-compile-bytecode")
+PIP_FILES = ("--no-deps", "--no-compile")
 # Of uv's output these lines are shown, and not the one for each package.
 SUMMARY = ("Resolved", "Prepared", "Installed", "Bytecode", "Checked")
 
@@ -134,7 +138,7 @@ def get_uv(environment: Mapping[str, str]) -> Path | None:
     return uv
 
 
-def by_uv(requirements: str) -> bool:
+def by_uv(requirements: str, *, files: bool) -> bool:
     """Whether uv could install them."""
     uv = get_uv(os.environ)
     if uv is None:
@@ -143,6 +147,7 @@ def by_uv(requirements: str) -> bool:
     listed = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True).stdout
     environment = uv_environment(pip_settings(listed), os.environ)
     command = [str(uv), "pip", "install", "--python", sys.executable, "-r", requirements]
+    command += UV_FILES if files else ()
     print(f"    {requirements}, by uv", flush=True)
     status, lines = run(command, environment, shown=SUMMARY)
     if status != 0:
@@ -151,10 +156,11 @@ def by_uv(requirements: str) -> bool:
     return status == 0
 
 
-def by_pip(requirements: str) -> bool:
+def by_pip(requirements: str, *, files: bool) -> bool:
     """Whether pip could install them; prints its output if not."""
     print(f"    {requirements}, by pip", flush=True)
-    status, lines = run([*PIP_INSTALL, "-r", requirements], os.environ)
+    command = [*PIP_INSTALL, "-r", requirements, *(PIP_FILES if files else ())]
+    status, lines = run(command, os.environ)
     if status != 0:
         print("\n".join(lines), file=sys.stderr)
     return status == 0
@@ -167,13 +173,19 @@ def main() -> int:
         description="Install a requirements file into this Python's virtual environment.",
     )
     parser.add_argument("requirements", help="a file such as requirements-dev.txt")
+    parser.add_argument(
+        "--files",
+        action="store_true",
+        help="install the listed packages without their dependencies, and compile nothing",
+    )
     options = parser.parse_args()
     if not Path(options.requirements).is_file():
         parser.error(f"{options.requirements} is not a file")
     if sys.prefix == sys.base_prefix:
         parser.error("this Python is not one of a virtual environment: run .venv/bin/python")
     began = time.monotonic()
-    if not by_uv(options.requirements) and not by_pip(options.requirements):
+    requirements, files = options.requirements, options.files
+    if not by_uv(requirements, files=files) and not by_pip(requirements, files=files):
         return 1
     print(f"    done in {time.monotonic() - began:.0f} s", flush=True)
     return 0

@@ -73,12 +73,16 @@ def test_the_certificates_that_pip_takes_from_requests_are_handed_on() -> None:
     assert told["SSL_CERT_FILE"] == "/certs.pem"
 
 
-def wheel(folder: Path, name: str) -> None:
+def wheel(folder: Path, name: str, needs: str = "") -> None:
     """A package with one module and nothing else, as pip and uv install it."""
+    needed = f"Requires-Dist: {needs}\n" if needs else ""
     info = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as file:
         file.writestr(f"{name}.py", "SAYS = 'hello'\n")
-        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        file.writestr(
+            f"{info}/METADATA",
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{needed}",
+        )
         file.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
@@ -100,18 +104,41 @@ def offline(folder: Path) -> dict[str, str]:
 OWN_UV = Path(sys.prefix, "bin", "uv")  # `make setup` got it, where it can be had
 
 
-@pytest.mark.parametrize("uv", [False, True] if OWN_UV.exists() else [False])
-def test_a_package_comes_from_where_pip_is_told_to_look(tmp_path: Path, uv: bool) -> None:
-    home = tmp_path / "home"
+INSTALLERS = pytest.mark.parametrize("uv", [False, True] if OWN_UV.exists() else [False])
+
+
+def environment(home: Path, *, uv: bool) -> str:
+    """Make a virtual environment with pip, and with uv where wanted. Returns its Python."""
     venv.create(home, symlinks=True)
     library = sysconfig.get_path("purelib", vars={"base": str(home)})
     Path(library, "pip").symlink_to(Path(pip.__file__).parent)  # quicker than ensurepip
     if uv:
         (home / "bin" / "uv").symlink_to(OWN_UV)
+    return str(home / "bin" / "python")
+
+
+@INSTALLERS
+def test_files_come_without_what_they_need_and_are_not_compiled(tmp_path: Path, uv: bool) -> None:
+    python = environment(tmp_path / "home", uv=uv)
+    wheel(tmp_path, "greeting", needs="absent==1.0")
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("greeting==1.0\n")
+    command = [python, str(Path(install.__file__)), str(requirements)]
+    ran = subprocess.run(command, env=offline(tmp_path), capture_output=True, text=True)
+    assert ran.returncode == 1
+    command.append("--files")
+    ran = subprocess.run(command, env=offline(tmp_path), capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert list(tmp_path.glob("home/lib/*/site-packages/greeting.py"))
+    assert not list(tmp_path.glob("home/lib/*/site-packages/__pycache__/greeting*"))
+
+
+@INSTALLERS
+def test_a_package_comes_from_where_pip_is_told_to_look(tmp_path: Path, uv: bool) -> None:
+    python = environment(tmp_path / "home", uv=uv)
     wheel(tmp_path, "greeting")
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("greeting==1.0\n")
-    python = str(home / "bin" / "python")
     command = [python, str(Path(install.__file__)), str(requirements)]
     ran = subprocess.run(command, env=offline(tmp_path), capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr

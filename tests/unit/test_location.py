@@ -100,6 +100,7 @@ def resolved(base: str, reference: str) -> str:
 @example("", "/a/..", "")
 @example("/stage", "/", "q=1")
 @example("", "//evil.example/a", "")
+@example("", "/http:evil.example", "")
 def test_with_a_prefix_it_leads_back_to_the_url_that_was_asked_for(
     prefix: str, path: str, query: str
 ) -> None:
@@ -197,7 +198,8 @@ def test_a_browser_is_led_back_to_the_url_that_it_asked_for(
 
 
 @settings(deadline=None)
-@given(PREFIXES, PATHS, QUERIES)
+@given(prefix=PREFIXES, path=PATHS, query=QUERIES)
+@example(prefix="", path="/javascript:alert(1)", query="")
 def test_no_relative_location_leads_a_browser_off_the_site(
     whatwg: Parse, prefix: str, path: str, query: str
 ) -> None:
