@@ -665,6 +665,88 @@ def test_calls_are_recorded_with_caller_and_resource(cloud: LocalCloud) -> None:
     assert cloud.calls(since, "ecs", "DescribeServices")[-1]["error"] == "ClusterNotFoundException"
 
 
+ASKING = """
+import boto3
+from botocore.exceptions import ClientError
+
+CALLS = [
+    ("ecs", "list_clusters", {}),
+    ("dynamodb", "describe_table", {"TableName": "none"}),
+    ("elbv2", "describe_load_balancers", {}),
+    ("cloudwatch", "describe_alarms", {}),
+    ("sns", "publish", {"TopicArn": "arn:aws:sns:us-east-1:123456789012:t", "Message": "m"}),
+    ("ssm", "describe_parameters", {}),
+]
+
+
+def handler(event, context):
+    said = {}
+    for service, method, arguments in CALLS:
+        try:
+            getattr(boto3.client(service), method)(**arguments)
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            details = error.response["Error"]
+            said[service] = [details["Code"], status, details["Message"]]
+    return said
+"""
+
+
+def test_a_new_policy_is_effective_late_in_each_service_for_itself(cloud: LocalCloud) -> None:
+    """IAM User Guide, "Changes that I make are not always immediately visible"."""
+    name = deploy(cloud, ASKING, Timeout=60)
+    iam, policy = client(cloud, "iam"), {"RoleName": name, "PolicyName": "p"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [ALLOW]})
+    services = ("ecs", "dynamodb", "elbv2", "cloudwatch", "sns", "ssm")
+    cloud.settings(iam={"policy_delay_seconds": {**dict.fromkeys(services, 300), "ecs": 100000}})
+
+    def refused() -> dict[str, list[Any]]:
+        said = invoke(cloud, name)["Payload"].items()
+        return {service: error for service, error in said if error[0] in DENIED}
+
+    try:
+        assert refused() == {}  # nobody has put a policy: permissions are not looked at
+        iam.put_role_policy(**policy, PolicyDocument=document)
+        put = cloud.now()
+        since = max(call["n"] for call in cloud.calls())
+        said = refused()
+        assert {service: error[:2] for service, error in said.items()} == {
+            "ecs": ["AccessDeniedException", 400],
+            "dynamodb": ["AccessDeniedException", 400],
+            "elbv2": ["AccessDenied", 403],
+            "cloudwatch": ["AccessDenied", 403],
+            "sns": ["AuthorizationError", 403],
+            "ssm": ["AccessDeniedException", 400],
+        }
+        user = f"User: arn:aws:sts::123456789012:assumed-role/{name}/{name} is not authorized"
+        assert said["sns"][2] == (
+            f"{user} to perform: SNS:Publish on resource: arn:aws:sns:us-east-1:123456789012:t "
+            "because no identity-based policy allows the SNS:Publish action"
+        )
+        action = "elasticloadbalancing:DescribeLoadBalancers"
+        assert said["elbv2"][2] == (
+            f"{user} to perform: {action} because no identity-based policy allows the {action} "
+            "action"
+        )
+        errors = {call["error"] for call in cloud.calls(since, caller=f"function.{name}")}
+        assert errors == DENIED
+        client(cloud, "ecs").list_clusters()  # of functions alone
+        cloud.advance_until(lambda: cloud.now() > put + 300, minutes=10)
+        assert set(refused()) == {"ecs"}
+        iam.put_role_policy(**policy, PolicyDocument=document)
+        assert set(refused()) == {"ecs"}  # a change of a policy takes nothing away
+        iam.delete_role_policy(**policy)
+        iam.put_role_policy(**policy, PolicyDocument=document)
+        assert set(refused()) == set(services)
+    finally:
+        cloud.settings(iam={"policy_delay_seconds": {}})
+    assert refused() == {}
+
+
+ALLOW = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+DENIED = {"AccessDenied", "AccessDeniedException", "AuthorizationError"}
+
+
 def test_what_nobody_implements_is_a_4xx_that_names_the_action(cloud: LocalCloud) -> None:
     with pytest.raises(ClientError) as caught:
         client(cloud, "logs").put_account_policy(
@@ -768,6 +850,10 @@ def test_settings_are_changed_by_name_and_only_those_there_are(cloud: LocalCloud
     cloud.settings(ecs={"pull_seconds": before})
     with pytest.raises(OSError, match="400"):
         cloud.settings(ecs={"pul_seconds": 3})
+    for delays in ({"elb2": 3}, {"ecs": "long"}, {"ecs": -1}, 5):
+        with pytest.raises(OSError, match="400"):
+            cloud.settings(iam={"policy_delay_seconds": delays})
+    assert cloud.settings()["iam"] == {"policy_delay_seconds": {}}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

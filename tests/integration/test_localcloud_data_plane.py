@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import io
+import ipaddress
 import json
 import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -342,7 +345,9 @@ class Running:
         return list(self.ecs.describe_tasks(cluster=self.cluster, tasks=arns)["tasks"])
 
 
-def define(estate: Estate, family: str, mark: str = "first", **more: Any) -> str:
+def define(
+    estate: Estate, family: str, mark: str = "first", network: str = "awsvpc", **more: Any
+) -> str:
     """Register a task definition of the app; `more` is its container's. Returns its ARN."""
     container = {
         "name": "app",
@@ -356,8 +361,8 @@ def define(estate: Estate, family: str, mark: str = "first", **more: Any) -> str
     }
     reply = estate.client("ecs").register_task_definition(
         family=family,
-        networkMode="awsvpc",
-        requiresCompatibilities=["FARGATE"],
+        networkMode=network,
+        requiresCompatibilities=["FARGATE" if network == "awsvpc" else "EC2"],
         cpu="256",
         memory="512",
         containerDefinitions=[container],
@@ -379,31 +384,49 @@ def own_service(site: Site) -> Iterator[Running]:
 
 def a_service(site: Site) -> Iterator[Running]:
     """The app as a service of one task, its rule in place, healthy; deleted afterwards."""
-    estate, group = site.estate, site.group()
+    group = site.group()
     site.rule(10, to(group))
+    with a_service_behind(site, group) as service:
+        site.estate.wait(lambda: site.states(group) == ["healthy"])
+        yield service
+
+
+@contextmanager
+def a_service_behind(
+    site: Site, group: str, network: str = "awsvpc", host_port: int = 0, **more: Any
+) -> Iterator[Running]:
+    """The app as a service of one task behind a target group; deleted afterwards.
+
+    Outside awsvpc on EC2. `more` is for `CreateService`.
+    """
+    estate = site.estate
     ecs, name = estate.client("ecs"), estate.name()
-    ecs.create_cluster(clusterName=name)
-    ecs.create_service(
-        cluster=name,
-        serviceName=name,
-        taskDefinition=define(estate, name),
-        desiredCount=1,
-        launchType="FARGATE",
-        healthCheckGracePeriodSeconds=30,
-        networkConfiguration={
+    mapping = {"containerPort": 8080} | ({"hostPort": host_port} if host_port else {})
+    own_network = {
+        "launchType": "FARGATE",
+        "networkConfiguration": {
             "awsvpcConfiguration": {
                 "subnets": estate.subnets,
                 "securityGroups": [estate.security_group],
             }
         },
-        loadBalancers=[{"targetGroupArn": group, "containerName": "app", "containerPort": 8080}],
-    )
-    service = Running(site, name, name, group)
-    estate.wait(lambda: site.states(group) == ["healthy"])
-    yield service
-    estate.cloud.settings(ecs={"failure": None, "read_stale_seconds": 0})
-    ecs.update_service(cluster=name, service=name, desiredCount=0)
-    ecs.delete_service(cluster=name, service=name, force=True)
+    }
+    ecs.create_cluster(clusterName=name)
+    given = {
+        "taskDefinition": define(estate, name, network=network, portMappings=[mapping]),
+        "desiredCount": 1,
+        "healthCheckGracePeriodSeconds": 30,
+        "loadBalancers": [{"targetGroupArn": group, "containerName": "app", "containerPort": 8080}],
+        **(own_network if network == "awsvpc" else {"launchType": "EC2"}),
+        **more,
+    }
+    ecs.create_service(cluster=name, serviceName=name, **given)
+    try:
+        yield Running(site, name, name, group)
+    finally:
+        estate.cloud.settings(ecs={"failure": None, "read_stale_seconds": 0})
+        ecs.update_service(cluster=name, service=name, desiredCount=0)
+        ecs.delete_service(cluster=name, service=name, force=True)
 
 
 # --- the load balancer ---------------------------------------------------------------------------
@@ -499,6 +522,78 @@ def test_a_priority_that_is_taken_is_refused_and_a_free_one_moves_one_rule(site:
         first: "10",
         second: "9",
     }
+
+
+def test_a_rules_number_over_50000_is_refused_by_every_call(site: Site) -> None:
+    """CreateRule and RulePriorityPair: 50001 is what Terraform asks for after a rule at 50000."""
+    elbv2 = site.estate.client("elbv2")
+    rule = site.rule(50000, fixed(201))
+    with pytest.raises(ClientError) as caught:
+        site.rule(50001, fixed(202))
+    assert caught.value.response["Error"] == {
+        "Type": "Sender",
+        "Code": "ValidationError",
+        "Message": "1 validation error detected: Value '50001' at 'priority' failed to satisfy "
+        "constraint: Member must have value less than or equal to 50000",
+    }
+    with pytest.raises(ClientError, match=r"Value '50001' at 'rulePriorities.1.member.priority'"):
+        elbv2.set_rule_priorities(RulePriorities=[{"RuleArn": rule, "Priority": 50001}])
+    careless = site.estate.client("elbv2", parameter_validation=False)
+    with pytest.raises(ClientError, match=r"ValidationError.*Value null at 'priority'"):
+        careless.create_rule(ListenerArn=site.listener, Conditions=[], Actions=[fixed(203)])
+    rules = elbv2.describe_rules(ListenerArn=site.listener)["Rules"]
+    assert [each["Priority"] for each in rules] == ["50000", "default"]
+
+
+def test_a_rule_is_described_with_its_values_in_both_places(site: Site) -> None:
+    """RuleCondition: `Values` beside `HostHeaderConfig` and `PathPatternConfig`."""
+    elbv2 = site.estate.client("elbv2")
+    rule = site.rule(10, fixed(201), path=["/a"], host=["a.example.com"])
+    both = [
+        {"Field": "path-pattern", "Values": ["/a"], "PathPatternConfig": {"Values": ["/a"]}},
+        {
+            "Field": "host-header",
+            "Values": ["a.example.com"],
+            "HostHeaderConfig": {"Values": ["a.example.com"]},
+        },
+    ]
+    assert elbv2.describe_rules(RuleArns=[rule])["Rules"][0]["Conditions"] == both
+    reply = elbv2.set_rule_priorities(RulePriorities=[{"RuleArn": rule, "Priority": 11}])
+    assert reply["Rules"][0]["Conditions"] == both
+
+
+def test_regular_expressions_and_transforms_are_described_as_written(site: Site) -> None:
+    """CreateRule and ModifyRule; a rule takes what its regular expressions match."""
+    elbv2 = site.estate.client("elbv2")
+    versions = {"Field": "path-pattern", "PathPatternConfig": {"RegexValues": ["^/v[12]/"]}}
+    rewrite = {"Regex": "^/v1/", "Replace": "/"}
+    transform = {"Type": "url-rewrite", "UrlRewriteConfig": {"Rewrites": [rewrite]}}
+    [made] = elbv2.create_rule(
+        ListenerArn=site.listener,
+        Priority=10,
+        Conditions=[versions],
+        Actions=[fixed(201)],
+        Transforms=[transform],
+    )["Rules"]
+    rule = made["RuleArn"]
+
+    def described() -> dict[str, Any]:
+        return dict(elbv2.describe_rules(RuleArns=[rule])["Rules"][0])
+
+    assert (made["Conditions"], made["Transforms"]) == ([versions], [transform])
+    assert described() == made
+    time.sleep(1.1)
+    assert [ask(site.url + path).status for path in ("/v1/x", "/v3/x")] == [201, 404]
+    elbv2.modify_rule(RuleArn=rule, Actions=[fixed(202)])
+    assert (described()["Conditions"], described()["Transforms"]) == ([versions], [transform])
+    elbv2.modify_rule(RuleArn=rule, ResetTransforms=True)
+    assert "Transforms" not in described()
+    plain = {"Field": "path-pattern", "Values": ["/v3/*"]}
+    elbv2.modify_rule(RuleArn=rule, Conditions=[plain], Transforms=[transform])
+    assert described()["Conditions"] == [{**plain, "PathPatternConfig": {"Values": ["/v3/*"]}}]
+    assert described()["Transforms"] == [transform]
+    time.sleep(1.1)
+    assert [ask(site.url + path).status for path in ("/v1/x", "/v3/x")] == [404, 202]
 
 
 def test_rules_over_a_quota_are_refused(site: Site) -> None:
@@ -1049,6 +1144,235 @@ def test_a_broken_image_deployed_at_zero_fails_at_the_next_wake_and_no_breaker_w
     [impaired] = [event for event in heard() if "IMPAIRED" in str(event["detail"])]
     assert impaired["detail-type"] == "ECS Service Action"
     assert impaired["detail"]["eventType"] == "WARN"
+
+
+def passed(cloud: LocalCloud, moment: float) -> bool:
+    """Whether virtual time is past that moment."""
+    return cloud.now() > moment
+
+
+def test_a_deployment_that_the_breaker_failed_starts_no_tasks_any_more(
+    own_service: Running,
+) -> None:
+    """Deployment circuit breaker without rollback: three failed tasks, whatever the count."""
+    service, estate = own_service, own_service.site.estate
+    heard = listen(service)
+    estate.cloud.settings(ecs={"failure": "image"})
+    service.ecs.update_service(
+        cluster=service.cluster,
+        service=service.name,
+        forceNewDeployment=True,
+        deploymentConfiguration={
+            "deploymentCircuitBreaker": {"enable": True, "rollback": False},
+            "maximumPercent": 200,
+            "minimumHealthyPercent": 100,
+        },
+    )
+    estate.wait(lambda: service.describe()["deployments"][0]["rolloutState"] == "FAILED")
+    failed = service.describe()["deployments"][0]
+    assert (failed["status"], failed["failedTasks"]) == ("PRIMARY", 3)
+    said = "tasks failed to start."
+    assert failed["rolloutStateReason"] == f"ECS deployment circuit breaker: {said}"
+    assert any(
+        event["message"].endswith(f"(deployment {failed['id']}) deployment failed: {said}")
+        for event in service.describe()["events"]
+    )
+    estate.wait(lambda: "SERVICE_DEPLOYMENT_FAILED" in named(heard()))
+    estate.cloud.settings(ecs={"failure": None})
+    for count in (0, 2):
+        service.count(count)
+        until = estate.cloud.now() + 120
+        estate.wait(partial(passed, estate.cloud, until), speed=60)
+        ours = [task for task in service.tasks() if task["startedBy"] == failed["id"]]
+        assert ours == []
+    assert service.describe()["deployments"][0]["rolloutState"] == "FAILED"
+    service.ecs.update_service(
+        cluster=service.cluster, service=service.name, forceNewDeployment=True
+    )
+    estate.wait(lambda: service.describe()["deployments"][0]["rolloutState"] == "COMPLETED")
+    assert service.describe()["runningCount"] == 2
+
+
+def test_tasks_that_fail_their_health_checks_trip_the_breaker_too(site: Site) -> None:
+    """How the circuit breaker detects failures: stage 2, health checks."""
+    group = site.group(UnhealthyThresholdCount=2)
+    site.rule(10, to(group))
+    site.estate.cloud.settings(ecs={"failure": "unhealthy"})
+    breaker = {"deploymentCircuitBreaker": {"enable": True, "rollback": False}}
+    with a_service_behind(
+        site, group, healthCheckGracePeriodSeconds=0, deploymentConfiguration=breaker
+    ) as service:
+        site.estate.wait(lambda: service.describe()["deployments"][0]["rolloutState"] == "FAILED")
+        assert service.describe()["deployments"][0]["failedTasks"] == 3
+
+
+def an_instance(estate: Estate, cluster: str) -> str:
+    """Start an EC2 instance that joins the cluster; returns its id."""
+    join = f"#!/bin/bash\necho ECS_CLUSTER={cluster} >> /etc/ecs/ecs.config\n"
+    reply = estate.client("ec2").run_instances(
+        ImageId="ami-12c6146b", MinCount=1, MaxCount=1, UserData=join
+    )
+    identity = str(reply["Instances"][0]["InstanceId"])
+    ecs = estate.client("ecs")
+    estate.wait(lambda: ecs.list_container_instances(cluster=cluster)["containerInstanceArns"])
+    return identity
+
+
+def target_ids(service: Running) -> list[tuple[str, int]]:
+    """The ids and ports of the service's healthy targets."""
+    elbv2 = service.site.estate.client("elbv2")
+    reply = elbv2.describe_target_health(TargetGroupArn=service.group)
+    return [
+        (each["Target"]["Id"], each["Target"]["Port"])
+        for each in reply["TargetHealthDescriptions"]
+        if each["TargetHealth"]["State"] == "healthy"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("network", "host_port"), [("bridge", 0), ("bridge", 8081), ("host", 8080)]
+)
+def test_a_task_on_ec2_is_a_target_by_its_instance_and_host_port(
+    site: Site, network: str, host_port: int
+) -> None:
+    """Load balancing and "Task definition parameters": bridge and host network mode."""
+    estate = site.estate
+    group = site.group(TargetType="instance")
+    site.rule(10, to(group))
+    with a_service_behind(site, group, network, host_port if network == "bridge" else 0) as service:
+        identity = an_instance(estate, service.cluster)
+        estate.wait(lambda: target_ids(service))
+        [task] = service.tasks()
+        [binding] = task["containers"][0]["networkBindings"]
+        assert binding["containerPort"] == 8080
+        assert binding["hostPort"] == host_port or (host_port == 0 and binding["hostPort"] > 32767)
+        assert target_ids(service) == [(identity, binding["hostPort"])]
+        assert task["attachments"] == []
+        assert task["containers"][0].get("networkInterfaces", []) == []
+        assert (task["launchType"], "platformVersion" in task) == ("EC2", False)
+        [arn] = service.ecs.list_container_instances(cluster=service.cluster)[
+            "containerInstanceArns"
+        ]
+        assert task["containerInstanceArn"] == arn
+        assert "networkConfiguration" not in service.describe()
+        answer = ask(site.url + "/x")
+        assert (answer.status, answer.json()["path"]) == (200, "/x")
+
+
+def test_two_tasks_of_one_instance_are_two_targets_and_go_one_by_one(site: Site) -> None:
+    """Dynamic host ports: a deployment's tasks stand on the same instance beside the old ones."""
+    estate = site.estate
+    group = site.group(TargetType="instance")
+    site.rule(10, to(group))
+    with a_service_behind(site, group, "bridge", desiredCount=2) as service:
+        identity = an_instance(estate, service.cluster)
+        estate.wait(lambda: len(target_ids(service)) == 2)
+        assert {each for each, _ in target_ids(service)} == {identity}
+        service.count(1)
+        estate.wait(lambda: gone(service) and targets(service) == ["healthy"])
+        service.count(0)
+        estate.wait(lambda: gone(service) and targets(service) == [])
+        assert ask(site.url).status == 503
+
+
+def test_without_room_on_a_container_instance_no_task_is_placed(site: Site) -> None:
+    """Service event messages: no container instances; a fixed port that is taken."""
+    estate = site.estate
+    group = site.group(TargetType="instance")
+    site.rule(10, to(group))
+
+    def latest(service: Running) -> str:
+        return str(service.describe()["events"][0]["message"])
+
+    with a_service_behind(site, group, "bridge", 8081) as service:
+        assert service.tasks() == []
+        assert "No Container Instances were found in your cluster." in latest(service)
+        first = an_instance(estate, service.cluster)
+        estate.wait(lambda: target_ids(service) == [(first, 8081)])
+        service.count(2)
+        assert len(service.tasks()) == 1
+        assert "is already using a port required by your task." in latest(service)
+        estate.client("ec2").terminate_instances(InstanceIds=[first])
+        ecs = service.ecs
+        estate.wait(
+            lambda: (
+                not ecs.list_container_instances(cluster=service.cluster)["containerInstanceArns"]
+            )
+        )
+        second = an_instance(estate, service.cluster)
+        estate.wait(lambda: (second, 8081) in target_ids(service))
+
+
+def test_a_task_is_a_target_of_an_ipv6_group_by_its_ipv6_address(site: Site) -> None:
+    """Target groups: IP address type; `DescribeTasks` has the address in both places."""
+    group = site.group(IpAddressType="ipv6")
+    site.rule(10, to(group))
+    with a_service_behind(site, group) as service:
+        site.estate.wait(lambda: target_ids(service))
+        [task] = service.tasks()
+        details = {each["name"]: each["value"] for each in task["attachments"][0]["details"]}
+        address = details["ipv6Address"]
+        assert ipaddress.IPv6Address(address).compressed == address
+        assert ipaddress.IPv4Address(details["privateIPv4Address"])
+        [interface] = task["containers"][0]["networkInterfaces"]
+        assert interface == {
+            "privateIpv4Address": details["privateIPv4Address"],
+            "ipv6Address": address,
+        }
+        assert target_ids(service) == [(address, 8080)]
+        assert ask(site.url).status == 200
+
+
+def test_a_service_gives_back_what_it_was_given(site: Site) -> None:
+    """DescribeServices; a plan over these is never empty where one is lost."""
+    given: dict[str, Any] = {
+        "enableECSManagedTags": True,
+        "propagateTags": "SERVICE",
+        "enableExecuteCommand": True,
+        "placementStrategy": [{"type": "spread", "field": "instanceId"}],
+    }
+    with a_service_behind(site, site.group(), desiredCount=0, **given) as service:
+        shape = service.describe()
+        assert {name: shape[name] for name in given} == given
+        changes: dict[str, Any] = {
+            "propagateTags": "TASK_DEFINITION",
+            "enableECSManagedTags": False,
+        }
+        service.ecs.update_service(cluster=service.cluster, service=service.name, **changes)
+        shape = service.describe()
+        assert {name: shape[name] for name in given} == {**given, **changes}
+
+
+def test_a_task_that_does_not_listen_on_the_port_it_was_given_is_told_so(
+    own_service: Running,
+) -> None:
+    """The local cloud's own: the task's log and the listing of tasks say what is wrong."""
+    service, estate = own_service, own_service.site.estate
+    deaf = "import sys, time; sys.stdout.write('mine\\n'); sys.stdout.flush(); time.sleep(600)"
+    definition = define(estate, service.name, command=["python", "-c", deaf])
+    [before] = service.tasks()
+    service.ecs.update_service(
+        cluster=service.cluster, service=service.name, taskDefinition=definition
+    )
+
+    def ours() -> dict[str, Any]:
+        return next(
+            each
+            for each in estate.cloud.tasks()
+            if each["group"] == f"service:{service.name}" and each["taskArn"] != before["taskArn"]
+        )
+
+    estate.wait(lambda: ours()["warnings"], speed=5)
+    [warning] = ours()["warnings"]
+    assert warning.startswith("container app: nothing listens on 127.0.0.1:")
+    assert "in PORT (and in PORT_8080): the program must listen there, and not on 8080" in warning
+    log = Path(ours()["logs"]["app"]).read_text().splitlines()
+    assert log == ["mine", f"local cloud: {warning}"]
+    assert all(
+        each["warnings"] == []
+        for each in estate.cloud.tasks()
+        if each["taskArn"] == before["taskArn"]
+    )
 
 
 def listen(service: Running) -> Callable[[], list[dict[str, Any]]]:

@@ -89,7 +89,8 @@ def matches(conditions: Sequence[Mapping[str, Any]], request: Request) -> bool:
 
     Imitates "Condition types for listener rules": host, header and query are compared without
     regard to case, path and method with it; `*` and `?` are wildcards in host, path, header and
-    query; the path is matched without its query. ValueError for a condition it does not know.
+    query; the path is matched without its query. A regular expression may match anywhere in a host,
+    a path or a header. ValueError for a condition it does not know.
     """
     return all(_holds(condition, request) for condition in conditions)
 
@@ -98,15 +99,14 @@ def _holds(condition: Mapping[str, Any], request: Request) -> bool:
     kind = condition["Field"]
     match kind:
         case "host-header":
-            return _any_like(_values(condition, "HostHeaderConfig"), [request.host], fold=True)
+            return _compares(condition, [request.host], fold=True)
         case "path-pattern":
-            return _any_like(_values(condition, "PathPatternConfig"), [request.path])
+            return _compares(condition, [request.path], fold=False)
         case "http-request-method":
             return request.method in _values(condition, "HttpRequestMethodConfig")
         case "http-header":
             name = condition["HttpHeaderConfig"]["HttpHeaderName"]
-            values = request.header_values(name)
-            return _any_like(_values(condition, "HttpHeaderConfig"), values, fold=True)
+            return _compares(condition, request.header_values(name), fold=True)
         case "query-string":
             return _query_holds(condition["QueryStringConfig"]["Values"], request)
         case "source-ip":
@@ -118,10 +118,88 @@ def _holds(condition: Mapping[str, Any], request: Request) -> bool:
     raise ValueError(f"unknown rule condition {kind!r}")
 
 
+# The conditions that take regular expressions, and where their values stand.
+CONFIGS = {
+    "host-header": "HostHeaderConfig",
+    "path-pattern": "PathPatternConfig",
+    "http-header": "HttpHeaderConfig",
+}
+
+
+def _compares(condition: Mapping[str, Any], texts: Sequence[str], *, fold: bool) -> bool:
+    """Whether a value is like one of the texts, or a regular expression matches one."""
+    flags = re.IGNORECASE if fold else 0
+    return any(
+        like(pattern, text, fold=fold)
+        for pattern in _values(condition, CONFIGS[condition["Field"]])
+        for text in texts
+    ) or any(
+        re.search(expression, text, flags)
+        for expression in _regex_values(condition)
+        for text in texts
+    )
+
+
+def _regex_values(condition: Mapping[str, Any]) -> list[str]:
+    config = condition.get(CONFIGS.get(condition["Field"], ""), {})
+    values: list[str] = config.get("RegexValues") or condition.get("RegexValues") or []
+    return values
+
+
+def both_ways(condition: Mapping[str, Any]) -> dict[str, Any]:
+    """A condition as `DescribeRules` tells it: values of a host or a path in both places.
+
+    Imitates `RuleCondition`. Regular expressions stand in the config alone, without `Values`.
+    """
+    shape = dict(condition)
+    field = condition["Field"]
+    if field not in CONFIGS:
+        return shape
+    if expressions := _regex_values(condition):
+        shape[CONFIGS[field]] = {**condition.get(CONFIGS[field], {}), "RegexValues": expressions}
+        shape.pop("RegexValues", None)
+    elif field != "http-header":
+        values = _values(condition, CONFIGS[field])
+        shape |= {"Values": values, CONFIGS[field]: {"Values": values}}
+    return shape
+
+
+def beyond_moto(params: Mapping[str, Any]) -> bool:
+    """Whether a call about a rule has what moto does not know: regular expressions, transforms."""
+    expressions = any(_regex_values(each) for each in params.get("Conditions", []))
+    return expressions or any(params.get(key) for key in ("Transforms", "ResetTransforms"))
+
+
+def without_regex(condition: Mapping[str, Any]) -> dict[str, Any]:
+    """A condition that moto takes: `*` in the place of each regular expression."""
+    expressions = _regex_values(condition)
+    if not expressions:
+        return dict(condition)
+    config = {**condition.get(CONFIGS[condition["Field"]], {}), "Values": ["*"] * len(expressions)}
+    config.pop("RegexValues", None)
+    return {"Field": condition["Field"], CONFIGS[condition["Field"]]: config}
+
+
+def priority_refusal(priority: Any, where: str) -> tuple[str, str] | None:
+    """Why a rule cannot have this number, None if it can; `where` is the parameter's path.
+
+    Imitates `CreateRule` and `RulePriorityPair`: 1 to 50000.
+    """
+    lowest, highest = PRIORITIES
+    if priority is None:
+        told, limit = "null", "not be null"
+    elif int(priority) < lowest:
+        told, limit = f"'{priority}'", f"have value greater than or equal to {lowest}"
+    elif int(priority) > highest:
+        told, limit = f"'{priority}'", f"have value less than or equal to {highest}"
+    else:
+        return None
+    said = f"Value {told} at '{where}' failed to satisfy constraint: Member must {limit}"
+    return "ValidationError", f"1 validation error detected: {said}"
+
+
 def _values(condition: Mapping[str, Any], config: str) -> list[str]:
     detail = condition.get(config) or {}
-    if detail.get("RegexValues"):
-        raise ValueError(f"RegexValues of {condition['Field']} are not supported")
     values: list[str] = detail.get("Values") or condition.get("Values") or []
     return values
 
@@ -134,10 +212,6 @@ def _query_holds(wanted: Sequence[Mapping[str, str]], request: Request) -> bool:
         for want in wanted
         for key, value in present
     )
-
-
-def _any_like(patterns: Sequence[str], texts: Sequence[str], *, fold: bool = False) -> bool:
-    return any(like(pattern, text, fold=fold) for pattern in patterns for text in texts)
 
 
 def like(pattern: str, text: str, *, fold: bool = False) -> bool:
@@ -194,6 +268,7 @@ def redirect_location(config: Mapping[str, str], request: Request, scheme: str, 
 
 
 # "Quotas for your Application Load Balancers"; the rules without the listeners' default ones.
+PRIORITIES = (1, 50000)
 RULES_LIMIT = 100
 GROUPS_LIMIT = 100
 CONDITION_VALUES_LIMIT = 5
@@ -214,7 +289,8 @@ def refusal(
         text for each in values for text in (each.values() if isinstance(each, dict) else [each])
     ]
     wildcards = sum(part in "*?" for text in texts for part in re.findall(r"\\.|.", text))
-    if len(values) > CONDITION_VALUES_LIMIT:
+    expressions = [text for each in conditions for text in _regex_values(each)]
+    if len(values) + len(expressions) > CONDITION_VALUES_LIMIT:
         limit = CONDITION_VALUES_LIMIT
         return "ValidationError", f"A rule can only have '{limit}' condition values"
     if wildcards > WILDCARDS_LIMIT:

@@ -151,6 +151,7 @@ class Balancer:
         self._groups: dict[str, Group] = {}
         self._nodes: list[Node] = []
         self._unchecked: set[str] = set()  # ARNs of groups of functions, without health checks
+        self._written: dict[str, dict[str, Any]] = {}  # of rules, by ARN: what moto cannot hold
         self._connections: WeakKeyDictionary[asyncio.Transport, int] = WeakKeyDictionary()
         self._turn = count()
         self._refreshing = asyncio.Lock()
@@ -174,13 +175,16 @@ class Balancer:
         gateway.after("elbv2", "DescribeLoadBalancers", self._name)
         gateway.override("elbv2", "CreateTargetGroup", self._check_group)
         gateway.override("elbv2", "ModifyTargetGroup", self._check_group)
-        gateway.override("elbv2", "CreateRule", self._check_quotas)
-        gateway.override("elbv2", "ModifyRule", self._check_quotas)
+        gateway.override("elbv2", "CreateRule", self._create_rule)
+        gateway.override("elbv2", "ModifyRule", self._modify_rule)
+        gateway.override("elbv2", "SetRulePriorities", self._check_priorities)
+        for action in ("CreateRule", "ModifyRule", "SetRulePriorities", "DescribeRules"):
+            gateway.after("elbv2", action, self._describe_rules)
         gateway.after("elbv2", "CreateTargetGroup", self._group_created)
         gateway.after("elbv2", "DescribeTargetGroups", self._unchecked_functions)
         gateway.override("elbv2", "RegisterTargets", self._check_permission)
         gateway.after("elbv2", "RegisterTargets", self._register)
-        gateway.after("elbv2", "DeregisterTargets", self._deregister)
+        gateway.override("elbv2", "DeregisterTargets", self._deregister)
         gateway.subscribe("elbv2", self._changed)
         self._cloud.spawn(self._count_hosts_for_ever())
 
@@ -206,16 +210,24 @@ class Balancer:
                     where[f"{name}:{listener['Port']}"] = f"127.0.0.1:{port}"
         return where
 
-    def target_state(self, group_arn: str, ip: str, port: int) -> str:
+    async def is_ipv6(self, group_arn: str) -> bool:
+        """Whether a target group's targets are IPv6 addresses."""
+        try:
+            group = await self._group(group_arn)
+        except ApiError:
+            return False
+        return bool(group.config.get("IpAddressType") == "ipv6")
+
+    def target_state(self, group_arn: str, identity: str, port: int) -> str:
         """A target's state as `DescribeTargetHealth` has it; `unused` if it is not registered."""
         group = self._groups.get(group_arn)
-        target = group.targets.get((ip, port)) if group else None
+        target = group.targets.get((identity, port)) if group else None
         return group.health_of(target)["State"] if group and target else "unused"
 
-    async def drained(self, group_arn: str, ip: str, port: int) -> None:
+    async def drained(self, group_arn: str, identity: str, port: int) -> None:
         """Return when a deregistered target has drained; at once if it is not registered."""
         group = self._groups.get(group_arn)
-        target = group.targets.get((ip, port)) if group else None
+        target = group.targets.get((identity, port)) if group else None
         if target is not None:
             await target.drained.wait()
 
@@ -237,6 +249,73 @@ class Balancer:
         for name, low, high in CHECK_BOUNDS:
             if not low <= int(call.params.get(name, low)) <= high:
                 raise ApiError("ValidationError", f"{name} must be between {low} and {high}")
+
+    async def _create_rule(self, call: Call) -> dict[str, Any]:
+        """`CreateRule`: a number that can be, no more than the quotas, and what moto cannot hold.
+
+        moto gets every rule without transforms, and with wildcards in the place of regular
+        expressions.
+        """
+        if refused := alb.priority_refusal(call.params.get("Priority"), "priority"):
+            raise ApiError(*refused)
+        await self._check_quotas(call)
+        if not alb.beyond_moto(call.params):
+            return await self._cloud.gateway.forward(call)
+        reply = await self._ask_moto("create_rule", call.params)
+        self._write_down(reply["Rules"][0]["RuleArn"], call.params)
+        return reply
+
+    async def _modify_rule(self, call: Call) -> dict[str, Any]:
+        """`ModifyRule`: what is not given stays as it is."""
+        await self._check_quotas(call)
+        arn = call.params["RuleArn"]
+        if not alb.beyond_moto(call.params):
+            reply = await self._cloud.gateway.forward(call)
+        elif call.params.get("Conditions") or call.params.get("Actions"):
+            reply = await self._ask_moto("modify_rule", call.params)
+        else:  # transforms alone: moto knows no such change
+            reply = await self._ask_moto("describe_rules", {"RuleArns": [arn]})
+        self._write_down(arn, call.params)
+        return reply
+
+    async def _ask_moto(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """moto's answer to a call with what it can hold of `params`."""
+        kept = {key: value for key, value in params.items() if "Transforms" not in key}
+        if "Conditions" in kept:
+            kept["Conditions"] = [alb.without_regex(each) for each in kept["Conditions"]]
+        try:
+            return await self._cloud.control.call("elbv2", method, **kept)
+        except ClientError as error:
+            details = error.response["Error"]
+            raise ApiError(details["Code"], details["Message"]) from error
+
+    def _write_down(self, rule_arn: str, params: Mapping[str, Any]) -> None:
+        """Keep what moto does not hold of a rule, and forget what is replaced."""
+        written = self._written.setdefault(rule_arn, {})
+        if conditions := params.get("Conditions"):
+            written.pop("Conditions", None)
+            if alb.beyond_moto({"Conditions": conditions}):
+                written["Conditions"] = conditions
+        if params.get("ResetTransforms"):
+            written.pop("Transforms", None)
+        if transforms := params.get("Transforms"):
+            written["Transforms"] = transforms
+
+    async def _describe_rules(self, _: Call, reply: dict[str, Any]) -> dict[str, Any]:
+        return {**reply, "Rules": self._complete(reply["Rules"])}
+
+    def _complete(self, rules: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Rules as they were written: with conditions and transforms that moto cannot hold."""
+        whole = [{**rule, **self._written.get(rule["RuleArn"], {})} for rule in rules]
+        for rule in whole:
+            rule["Conditions"] = [alb.both_ways(each) for each in rule.get("Conditions", [])]
+        return whole
+
+    async def _check_priorities(self, call: Call) -> None:
+        for number, each in enumerate(call.params["RulePriorities"], start=1):
+            where = f"rulePriorities.{number}.member.priority"
+            if refused := alb.priority_refusal(each.get("Priority"), where):
+                raise ApiError(*refused)
 
     async def _check_quotas(self, call: Call) -> None:
         """`CreateRule` and `ModifyRule`: no more than a load balancer's quotas."""
@@ -310,8 +389,12 @@ class Balancer:
             if group.checked:
                 target.loop = self._cloud.spawn(self._check_for_ever(group, target))
 
-    async def _deregister(self, call: Call, _: dict[str, Any]) -> None:
-        """`DeregisterTargets`: no new requests at once, gone after the deregistration delay."""
+    async def _deregister(self, call: Call) -> dict[str, Any]:
+        """`DeregisterTargets`: no new requests at once, gone after the deregistration delay.
+
+        Also where nothing of the kind is registered it is no error. moto is not asked: it knows one
+        port of a target only.
+        """
         group = await self._group(call.params["TargetGroupArn"])
         for each in call.params["Targets"]:
             for target in list(group.targets.values()):
@@ -319,6 +402,7 @@ class Balancer:
                 if named and not target.draining:
                     target.draining = True
                     self._cloud.spawn(self._drain(group, target))
+        return {}
 
     async def _drain(self, group: Group, target: Target) -> None:
         """Let requests in flight go on for the deregistration delay, then cut them.
@@ -411,9 +495,10 @@ class Balancer:
         await self._refresh_groups()
 
     async def _read_rules(self, listener_arn: str, newest: Node) -> None:
-        newest.rules[listener_arn] = await self._cloud.control.pages(
+        rules = await self._cloud.control.pages(
             "elbv2", "describe_rules", "Rules", ListenerArn=listener_arn
         )
+        newest.rules[listener_arn] = self._complete(rules)
 
     async def _propagate(self, number: int, newest: Node, moment: float) -> None:
         await self._cloud.clock.sleep_until(moment)
@@ -525,10 +610,11 @@ class Balancer:
             await asyncio.sleep(0)
             return "Target.Timeout", None
         url = URL(f"http://{address[0]}:{address[1]}{config.get('HealthCheckPath') or '/'}")
+        host = f"[{target.id}]" if ":" in target.id else target.id
         try:
             async with self._session.get(
                 url,
-                headers={"User-Agent": CHECKER, "Host": f"{target.id}:{port}"},
+                headers={"User-Agent": CHECKER, "Host": f"{host}:{port}"},
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=limit),
             ) as answer:
@@ -644,10 +730,10 @@ class Balancer:
         finally:
             target.requests.discard(handler)
 
-    def _address(self, ip: str, port: int) -> tuple[str, int] | None:
-        if ip.startswith("127."):
-            return ip, port
-        return self._cloud.tasks.address_of(ip, port)
+    def _address(self, identity: str, port: int) -> tuple[str, int] | None:
+        if identity.startswith("127."):
+            return identity, port
+        return self._cloud.tasks.address_of(identity, port)
 
     async def _to_function(self, visit: Visit, group: Group, target: Target) -> web.StreamResponse:
         """Invoke the function: 400 for a WebSocket, 413 over 1 MB, 502 if it fails."""

@@ -19,8 +19,10 @@ from tests.localcloud.events import Events
 from tests.localcloud.functions import Functions
 from tests.localcloud.gaps import Gaps
 from tests.localcloud.gateway import Gateway
+from tests.localcloud.instances import Instances
 from tests.localcloud.launch import LAUNCH
 from tests.localcloud.metrics import Metrics
+from tests.localcloud.policies import Policies, check_delays
 from tests.localcloud.tasks import Tasks
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -39,6 +41,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "cloudwatch": {"lateness_seconds": 70},
     "events": {"delivery_seconds": 0.5},
+    # virtual, by boto3's names: {"ecs": 20}, how long a function's new policy is not effective
+    "iam": {"policy_delay_seconds": {}},
 }
 
 WARM_UP = [
@@ -65,9 +69,11 @@ class Cloud:
         self._moto: asyncio.subprocess.Process | None = None
         self.gateway = Gateway(self)
         self.gaps = Gaps(self)
+        self.policies = Policies(self)
         self.functions = Functions(self)
         self.events = Events(self)
         self.metrics = Metrics(self)
+        self.instances = Instances(self)
         self.tasks = Tasks(self)
         self.balancer = Balancer(self)
         self._parts = (self.functions, self.events, self.metrics, self.tasks, self.balancer)
@@ -122,6 +128,8 @@ class Cloud:
             for name, value in values.items():
                 if name not in self.settings.get(theme, {}):
                     raise ValueError(f"no setting {theme}.{name}")
+                if name == "policy_delay_seconds":
+                    check_delays(value)
                 self.settings[theme][name] = value
 
     def load_balancers(self) -> dict[str, str]:

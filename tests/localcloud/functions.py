@@ -121,6 +121,11 @@ class Functions:
             return Invocation(202, b"", version=known.version)
         return await self._run(known, payload or b"{}", str(uuid.uuid4()))
 
+    async def role_of(self, function: str) -> str:
+        """The name of the function's role; ClientError when there is no such function."""
+        known = await self._lookup(function)
+        return str(known.config["Role"]).rsplit("/", 1)[1]
+
     async def _api_invoke(self, call: Call) -> web.StreamResponse:
         """Lambda API Reference, Invoke."""
         name, qualifier = call.params["FunctionName"], call.params.get("Qualifier")

@@ -106,6 +106,7 @@ class Gateway:
         self.faults: list[dict[str, Any]] = []
         self._count = 0
         self._fault_count = 0
+        self._guards: list[Subscriber] = []
         self._overrides: dict[tuple[str, str], Override] = {}
         self._after: dict[tuple[str, str], list[After]] = defaultdict(list)
         self._subscribers: dict[str, list[Subscriber]] = defaultdict(list)
@@ -120,6 +121,10 @@ class Gateway:
         if (service, action) in self._overrides:
             raise ValueError(f"{service} {action} is overridden already")
         self._overrides[service, action] = answer
+
+    def guard(self, check: Subscriber) -> None:
+        """Await `check(call)` before each call is answered; its `ApiError` refuses the call."""
+        self._guards.append(check)
 
     def after(self, service: str, action: str, amend: After) -> None:
         """Let `amend(call, reply)` see each successful reply; what it returns replaces it."""
@@ -194,6 +199,8 @@ class Gateway:
     async def _answer(self, call: Call) -> web.StreamResponse:
         key = (call.service, call.action)
         reply: Reply | web.StreamResponse | None = None
+        for check in self._guards:
+            await check(call)
         if key in self._overrides:
             reply = await self._overrides[key](call)
         if isinstance(reply, web.StreamResponse):

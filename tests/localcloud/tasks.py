@@ -1,4 +1,4 @@
-"""Amazon ECS on Fargate: services whose `desiredCount` becomes tasks, each of them local processes.
+"""Amazon ECS: services whose `desiredCount` becomes tasks, each of them local processes.
 
 Times follow `settings.ecs`; the order of states is that of "Amazon ECS task lifecycle".
 """
@@ -17,12 +17,16 @@ from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+from moto.core.utils import get_service_model
 
 from tests.localcloud.control import ACCOUNT, REGION
 from tests.localcloud.gateway import ApiError, Call
+from tests.localcloud.instances import Instance
 from tests.localcloud.launch import LAUNCH
 
 if TYPE_CHECKING:
@@ -33,13 +37,16 @@ STOPPED_KEPT = 3600.0  # virtual seconds for which a stopped task can still be d
 IMPAIRED_AFTER = 3  # failed starts in a row, after which ECS says SERVICE_TASK_START_IMPAIRED
 RETRY_LIMIT = 300.0  # virtual seconds at most between attempts to start a task
 EVENTS_KEPT = 100
-# What `CreateService` and `UpdateService` take and moto does not give back.
-GIVEN_BACK = (
-    "availabilityZoneRebalancing",
-    "deploymentConfiguration",
-    "healthCheckGracePeriodSeconds",
-    "networkConfiguration",
+BREAKER_BOUNDS = (3, 200)  # failed tasks after which the circuit breaker trips, at least and most
+# What the scheduler or moto itself knows of a service.
+KNOWN_ELSEWHERE = {
+    "desiredCount", "launchType", "loadBalancers", "serviceName", "tags", "taskDefinition",
+}  # fmt: skip
+PORT_IN_USE = (
+    "The closest matching container-instance is already using a port required by your task."
 )
+NO_INSTANCES = "Reason: No Container Instances were found in your cluster."
+NOT_STARTED = "tasks failed to start."
 FAILURES = (None, "image", "exit", "memory", "capacity", "unhealthy")
 
 
@@ -49,6 +56,7 @@ class Container:
 
     definition: Mapping[str, Any]
     ports: dict[int, int]  # containerPort to the port of 127.0.0.1 that the process was given
+    host_ports: dict[int, int]  # containerPort to the container instance's port; empty in awsvpc
     process: asyncio.subprocess.Process | None = None
     reason: str | None = None
 
@@ -58,12 +66,19 @@ class Container:
         code = self.process.returncode if self.process else None
         return 128 - code if code is not None and code < 0 else code
 
+    def local_port(self, port: int) -> int | None:
+        """Where `port` of the task's address, or of its container instance, really is."""
+        for container_port, real in self.ports.items():
+            if self.host_ports.get(container_port, container_port) == port:
+                return real
+        return None
+
 
 @dataclass(eq=False)
 class Deployment:
     """One of a service's deployments ("Deployment" in the ECS API reference)."""
 
-    task_definition: str
+    definition: Mapping[str, Any]  # the task definition as `DescribeTaskDefinition` has it
     created: float
     status: str = "PRIMARY"
     rollout: str = "IN_PROGRESS"
@@ -71,12 +86,22 @@ class Deployment:
     id: str = field(default_factory=lambda: f"ecs-svc/{secrets.randbelow(10**19):019d}")
 
     @property
+    def task_definition(self) -> str:
+        """The task definition's ARN."""
+        return str(self.definition["taskDefinitionArn"])
+
+    @property
+    def awsvpc(self) -> bool:
+        """Whether tasks have a network interface of their own; else they use their instance's."""
+        return bool(self.definition.get("networkMode") == "awsvpc")
+
+    @property
     def reason(self) -> str:
         """The sentence for `rolloutStateReason`."""
+        if self.rollout == "FAILED":
+            return f"ECS deployment circuit breaker: {NOT_STARTED}"
         said = {"IN_PROGRESS": "in progress", "COMPLETED": "completed"}
-        return (
-            f"ECS deployment {self.id} {said.get(self.rollout, 'failed: tasks failed to start')}."
-        )
+        return f"ECS deployment {self.id} {said[self.rollout]}."
 
 
 @dataclass(eq=False)
@@ -86,6 +111,7 @@ class Service:
     arn: str
     name: str
     cluster: str
+    launch_type: str  # EC2 or FARGATE
     desired: int
     load_balancers: list[dict[str, Any]]
     given: dict[str, Any]
@@ -111,9 +137,12 @@ class Task:
     service: Service
     deployment: Deployment
     ip: str
-    definition: Mapping[str, Any]
     created: float
     containers: list[Container]
+    instance: Instance | None = None  # the container instance; None on Fargate
+    ipv6: str = ""  # where a target group of IPv6 addresses asks for one
+    targets: list[dict[str, Any]] = field(default_factory=list)  # TargetGroupArn, Id, Port
+    warnings: list[str] = field(default_factory=list)  # what the local cloud says of it itself
     last_status: str = "PROVISIONING"
     desired_status: str = "RUNNING"
     moments: dict[str, float] = field(default_factory=dict)
@@ -130,10 +159,22 @@ class Task:
         return self.arn.rsplit("/", 1)[1]
 
     @property
+    def definition(self) -> Mapping[str, Any]:
+        """The task definition."""
+        return self.deployment.definition
+
+    @property
     def registered(self) -> bool:
         """Whether it was made a target of the service's target groups."""
         done = self.registration is not None and self.registration.done()
-        return done and bool(self.service.load_balancers)
+        return done and bool(self.targets)
+
+    @property
+    def addresses(self) -> set[str]:
+        """The target ids under which it can be reached."""
+        if self.deployment.awsvpc:
+            return {self.ip, self.ipv6} - {""}
+        return {self.instance.id} if self.instance else set()
 
 
 class Tasks:
@@ -169,17 +210,25 @@ class Tasks:
 
     # For the other parts.
 
-    def address_of(self, ip: str, port: int) -> tuple[str, int] | None:
-        """Where a task's virtual network address really listens; None if no such interface is up.
+    def address_of(self, target: str, port: int) -> tuple[str, int] | None:
+        """Where a target's port really is: a task's address, or a container instance's id.
 
-        The process behind it may be dead, and the connection then refused.
+        None if no such interface is up. The process behind it may be dead, and the connection then
+        refused.
         """
         for task in self._tasks.values():
-            if task.ip == ip and "connectivityAt" in task.moments and task.last_status != "STOPPED":
-                for container in task.containers:
-                    if port in container.ports:
-                        return "127.0.0.1", container.ports[port]
+            up = "connectivityAt" in task.moments and task.last_status != "STOPPED"
+            for container in task.containers if up and target in task.addresses else ():
+                if (real := container.local_port(port)) is not None:
+                    return "127.0.0.1", real
         return None
+
+    def instance_registered(self, cluster: str) -> None:
+        """A cluster has a new container instance: place what found no room."""
+        for service in self._services.values():
+            if service.cluster == cluster and service.launch_type == "EC2":
+                service.not_before = 0.0
+                self._reconcile(service)
 
     def target_health_changed(self) -> None:
         """A target of some service became healthy or unhealthy: look at the services again."""
@@ -187,11 +236,16 @@ class Tasks:
             self._reconcile(service)
 
     def listing(self) -> list[dict[str, Any]]:
-        """Every task as `DescribeTasks` has it, never stale, and its process ids."""
+        """Every task as `DescribeTasks` has it, never stale, its process ids, logs and warnings."""
         return [
             {
                 **self._shape(task),
                 "pids": [box.process.pid for box in task.containers if box.process is not None],
+                "logs": {
+                    box.definition["name"]: str(self._log_path(task, box))
+                    for box in task.containers
+                },
+                "warnings": task.warnings,
             }
             for task in self._tasks.values()
         ]
@@ -211,20 +265,24 @@ class Tasks:
         shape = reply["service"]
         key = (shape["clusterArn"].rsplit("/", 1)[1], shape["serviceName"])
         now = self._cloud.clock.now()
-        given = {name: call.params[name] for name in GIVEN_BACK if name in call.params}
-        definition = await self._definition_arn(shape["taskDefinition"])
+        given = {name: call.params[name] for name in _given_back() if name in call.params}
+        definition = await self._definition(shape["taskDefinition"])
         service = self._services.get(key)
         if call.action == "CreateService" or service is None:
+            first = Deployment(definition, now)
+            # moto says EC2 wherever no launch type was given
+            on_instances = call.params.get("launchType") == "EC2" or not first.awsvpc
             service = self._services[key] = Service(
                 arn=shape["serviceArn"],
                 name=shape["serviceName"],
                 cluster=key[0],
+                launch_type="EC2" if on_instances else "FARGATE",
                 desired=0,
                 load_balancers=[],
                 given={},
-                deployments=[Deployment(definition, now)],
+                deployments=[first],
             )
-        elif definition != service.primary.task_definition or call.params.get("forceNewDeployment"):
+        elif _starts_deployment(service, definition, call):
             self._deploy(service, definition)
         service.given.update(given)
         service.load_balancers = shape.get("loadBalancers", [])
@@ -234,26 +292,27 @@ class Tasks:
         if call.action == "DeleteService":
             service.desired, service.status = 0, "INACTIVE"
         self._reconcile(service)
-        shape.update(self._overlay(service))
+        _amend(shape, self._overlay(service))
         return reply
 
-    def _deploy(self, service: Service, definition: str) -> None:
+    def _deploy(self, service: Service, definition: Mapping[str, Any]) -> None:
         for old in service.deployments:
             old.status = "ACTIVE"
         service.deployments.insert(0, Deployment(definition, self._cloud.clock.now()))
         service.steady, service.not_before, service.failed_starts = False, 0.0, 0
         self._emit_deployment(service, "SERVICE_DEPLOYMENT_IN_PROGRESS")
 
-    async def _definition_arn(self, name: str) -> str:
+    async def _definition(self, name: str) -> dict[str, Any]:
         reply = await self._cloud.control.call(
             "ecs", "describe_task_definition", taskDefinition=name
         )
-        return str(reply["taskDefinition"]["taskDefinitionArn"])
+        definition: dict[str, Any] = reply["taskDefinition"]
+        return definition
 
     async def _describe_services(self, _: Call, reply: dict[str, Any]) -> dict[str, Any]:
         view = self._view()["services"]
         for shape in reply["services"]:
-            shape.update(view.get(shape["serviceArn"], {}))
+            _amend(shape, view.get(shape["serviceArn"], {}))
         return reply
 
     async def _list_tasks(self, call: Call) -> dict[str, Any]:
@@ -358,7 +417,8 @@ class Tasks:
 
         Imitates "Deploy Amazon ECS services by replacing tasks": tasks of the newest deployment
         are started up to maximumPercent, those of older ones stopped down to
-        minimumHealthyPercent; tasks that fail their health checks are replaced.
+        minimumHealthyPercent; tasks that fail their health checks are replaced. A deployment that
+        the circuit breaker has failed starts no tasks any more.
         """
         self._replace_unhealthy(service)
         now, desired = self._cloud.clock.now(), service.desired
@@ -370,7 +430,7 @@ class Tasks:
         least = math.ceil(desired * limits.get("minimumHealthyPercent", 100) / 100)
 
         missing = min(desired - len(current), most - len(live))
-        if missing > 0 and now >= service.not_before:
+        if missing > 0 and now >= service.not_before and service.primary.rollout != "FAILED":
             for _ in range(missing):
                 self._place(service)
         surplus = sorted(current, key=self._is_steady)[: max(0, len(current) - desired)]
@@ -404,6 +464,7 @@ class Tasks:
             reason = f"Task failed ELB health checks in (target-group {groups})"
             self._say(service, f"(task {task.id}) failed ELB health checks")
             self._begin_stop(task, "ServiceSchedulerInitiated", reason)
+            self._failed(task.deployment, service)
 
     def _protects(self, task: Task) -> bool:
         """Whether scale-in protection keeps the task; by default a count set by hand wins."""
@@ -434,57 +495,95 @@ class Tasks:
         }
 
     def _target_states(self, task: Task) -> list[str]:
-        return [
-            self._cloud.balancer.target_state(
-                each["targetGroupArn"], task.ip, each["containerPort"]
-            )
-            for each in task.service.load_balancers
-        ]
+        state = self._cloud.balancer.target_state
+        return [state(each["TargetGroupArn"], each["Id"], each["Port"]) for each in task.targets]
 
     def _place(self, service: Service) -> None:
         """Create one task, or say why it cannot be placed ("Service event messages")."""
-        now = self._cloud.clock.now()
         if self._cloud.settings["ecs"]["failure"] == "capacity":
-            self._back_off(service)
-            self._say(
+            self._not_placed(
                 service,
                 "was unable to place a task. Reason: Capacity is unavailable at this time. Please "
                 "try again later or in a different availability zone.",
+                "RESOURCE:FARGATE",
             )
-            reason = "RESOURCE:FARGATE"
-            self._emit_action(service, "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE", reason)
+            return
+        instance = self._room_for(service) if service.launch_type == "EC2" else None
+        if service.launch_type == "EC2" and instance is None:
+            there = self._cloud.instances.of(service.cluster)
+            self._not_placed(
+                service,
+                "was unable to place a task because no container instance met all of its "
+                f"requirements. {PORT_IN_USE if there else NO_INSTANCES}",
+                "RESOURCE:PORTS" if there else "",
+            )
             return
         self._addresses += 1
+        high, low = divmod(self._addresses, 250)
         task = Task(
             arn=_task_arn(service.cluster, secrets.token_hex(16)),
             service=service,
             deployment=service.primary,
-            ip=f"10.0.{self._addresses // 250}.{self._addresses % 250 + 4}",
-            definition={},
-            created=now,
+            ip=f"10.0.{high}.{low + 4}",
+            created=self._cloud.clock.now(),
             containers=[],
+            instance=instance,
         )
         self._tasks[task.arn] = task
         service.tasks.append(task)
         self._say(service, f"has started 1 tasks: (task {task.id}).")
         task.life = self._cloud.spawn(self._live(task))
 
+    def _not_placed(self, service: Service, message: str, reason: str) -> None:
+        self._back_off(service)
+        self._say(service, message)
+        self._emit_action(service, "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE", reason)
+
+    def _room_for(self, service: Service) -> Instance | None:
+        """The emptiest container instance whose ports the service's next task can have.
+
+        Imitates "portMappings" of "Task definition parameters": a host port that is not dynamic is
+        used once on an instance.
+        """
+        wanted = set(_fixed_host_ports(service.primary.definition))
+        tasks: dict[Instance, int] = {}
+        for instance in self._cloud.instances.of(service.cluster):
+            there = [
+                task
+                for task in self._tasks.values()
+                if task.instance == instance and task.last_status != "STOPPED"
+            ]
+            used = {port for each in there for port in _fixed_host_ports(each.definition)}
+            if not wanted & used:
+                tasks[instance] = len(there)
+        return min(tasks, key=lambda instance: tasks[instance], default=None)
+
     def _back_off(self, service: Service) -> None:
         """Wait longer after each failed start ("Amazon ECS service throttle logic")."""
         service.failed_starts += 1
-        service.primary.failed += 1
         delay = min(5.0 * 2 ** (service.failed_starts - 1), RETRY_LIMIT)
         service.not_before = self._cloud.clock.now() + delay
         self._later(service, delay)
         if service.failed_starts == IMPAIRED_AFTER:
             self._say(service, "is unable to consistently start tasks successfully.")
             self._emit_action(service, "WARN", "SERVICE_TASK_START_IMPAIRED")
-            self._break_circuit(service)
+        self._failed(service.primary, service)
 
-    def _break_circuit(self, service: Service) -> None:
+    def _failed(self, deployment: Deployment, service: Service) -> None:
+        """Count a failed task; the circuit breaker fails a deployment that has too many.
+
+        Imitates "How the Amazon ECS deployment circuit breaker detects failures": half the count,
+        but 3 at least and 200 at most, while the deployment is in progress.
+        """
+        deployment.failed += 1
+        low, high = BREAKER_BOUNDS
+        threshold = min(max(math.ceil(service.desired / 2), low), high)
         breaker = service.given.get("deploymentConfiguration", {}).get("deploymentCircuitBreaker")
-        if breaker and breaker["enable"] and service.primary.rollout == "IN_PROGRESS":
-            service.primary.rollout = "FAILED"
+        if not breaker or not breaker["enable"] or deployment.failed < threshold:
+            return
+        if deployment is service.primary and deployment.rollout == "IN_PROGRESS":
+            deployment.rollout = "FAILED"
+            self._say(service, f"(deployment {deployment.id}) deployment failed: {NOT_STARTED}")
             self._emit_deployment(service, "SERVICE_DEPLOYMENT_FAILED", "ERROR")
 
     def _later(self, service: Service, seconds: float) -> None:
@@ -500,11 +599,12 @@ class Tasks:
         """Provision, pull, start, register ("Amazon ECS task lifecycle"); then watch for an end."""
         clock, settings = self._cloud.clock, self._cloud.settings["ecs"]
         failure = settings["failure"]
-        reply = await self._cloud.control.call(
-            "ecs", "describe_task_definition", taskDefinition=task.deployment.task_definition
-        )
-        task.definition = reply["taskDefinition"]
-        task.containers = [_container(each) for each in task.definition["containerDefinitions"]]
+        mode = task.definition.get("networkMode")
+        boxes = task.definition["containerDefinitions"]
+        task.containers = [_container(each, mode) for each in boxes]
+        groups = [each["targetGroupArn"] for each in task.service.load_balancers]
+        if any([await self._cloud.balancer.is_ipv6(arn) for arn in groups]):
+            task.ipv6 = f"2001:db8::{task.ip.replace('.', ':')}"
         self._moved(task, "PROVISIONING")
         await clock.sleep(settings["provisioning_seconds"])
         self._moved(task, "PENDING", "connectivityAt", "pullStartedAt")
@@ -568,13 +668,36 @@ class Tasks:
             ports = {port: _free_port() for port in ports}
         for box in task.containers:
             await self._start_container(task, box, ports, failure)
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(BOOT_LIMIT):
                 for real in ports.values():
                     while not await _answers(real):
                         if any(box.exit_code is not None for box in task.containers):
                             return
                         await asyncio.sleep(0.02)
+        except TimeoutError:
+            if failure != "unhealthy":
+                await self._warn_of_silence(task)
+
+    async def _warn_of_silence(self, task: Task) -> None:
+        """Say in the log and in the listing which containers do not listen where they should."""
+        for box in task.containers:
+            for number, (port, real) in enumerate(box.ports.items()):
+                if await _answers(real):
+                    continue
+                variables = f"PORT_{port}" if number else f"PORT (and in PORT_{port})"
+                warning = (
+                    f"container {box.definition['name']}: nothing listens on 127.0.0.1:{real} "
+                    f"{BOOT_LIMIT:.0f} s after the start. The local cloud runs all tasks on one "
+                    f"machine, so that each gets a port of its own in {variables}: the program "
+                    f"must listen there, and not on {port}."
+                )
+                task.warnings.append(warning)
+                with self._log_path(task, box).open("a") as log:
+                    log.write(f"local cloud: {warning}\n")
+
+    def _log_path(self, task: Task, box: Container) -> Path:
+        return self._cloud.state / f"task-{task.id}-{box.definition['name']}.log"
 
     async def _start_container(
         self, task: Task, box: Container, ports: Mapping[int, int], failure: str | None
@@ -600,8 +723,7 @@ class Tasks:
         if own is not None:
             environment["PORT"] = str(ports[own])
             environment["HOST"] = "127.0.0.1"  # nothing of this cloud listens elsewhere
-        log = (self._cloud.state / f"task-{task.id}-{definition['name']}.log").open("wb")
-        with log:
+        with self._log_path(task, box).open("ab") as log:  # to append: warnings come in between
             box.process = await asyncio.create_subprocess_exec(
                 *LAUNCH,
                 *command,
@@ -625,18 +747,32 @@ class Tasks:
         return values
 
     async def _register(self, task: Task) -> None:
-        for each in task.service.load_balancers:
-            await self._target_call("register_targets", task, each)
+        """Make the task a target of each of the service's target groups.
 
-    async def _target_call(self, method: str, task: Task, where: Mapping[str, Any]) -> None:
-        target = {"Id": task.ip, "Port": where["containerPort"]}
+        Imitates "Use load balancing to distribute Amazon ECS service traffic": in awsvpc by the
+        task's address, else by the container instance's id and the host port.
+        """
+        host_ports: dict[int, int] = {}
+        for box in task.containers:
+            host_ports.update(box.host_ports)
+        for each in task.service.load_balancers:
+            arn = each["targetGroupArn"]
+            identity = task.ipv6 if await self._cloud.balancer.is_ipv6(arn) else task.ip
+            if not task.deployment.awsvpc and task.instance is not None:
+                identity = task.instance.id
+            port = host_ports.get(each["containerPort"], each["containerPort"])
+            target = {"TargetGroupArn": arn, "Id": identity, "Port": port}
+            task.targets.append(target)
+            await self._target_call("register_targets", target)
+
+    async def _target_call(self, method: str, target: Mapping[str, Any]) -> None:
         with suppress(ClientError):  # the target group is gone
             await self._cloud.control.call(
                 "elbv2",
                 method,
                 through_gateway=True,
-                TargetGroupArn=where["targetGroupArn"],
-                Targets=[target],
+                TargetGroupArn=target["TargetGroupArn"],
+                Targets=[{"Id": target["Id"], "Port": target["Port"]}],
             )
 
     def _begin_stop(self, task: Task, code: str, reason: str) -> None:
@@ -663,8 +799,8 @@ class Tasks:
             if not dead:
                 await clock.sleep(self._cloud.settings["ecs"]["stop_stale_seconds"])
                 self._moved(task, "DEACTIVATING")
-            for each in task.service.load_balancers:
-                await self._target_call("deregister_targets", task, each)
+            for each in task.targets:
+                await self._target_call("deregister_targets", each)
             if not dead:
                 await asyncio.gather(*self._drained(task))
         self._moved(task, "STOPPING")
@@ -677,10 +813,8 @@ class Tasks:
         task.service.tasks.remove(task)
 
     def _drained(self, task: Task) -> list[Coroutine[Any, Any, None]]:
-        return [
-            self._cloud.balancer.drained(each["targetGroupArn"], task.ip, each["containerPort"])
-            for each in task.service.load_balancers
-        ]
+        drained = self._cloud.balancer.drained
+        return [drained(each["TargetGroupArn"], each["Id"], each["Port"]) for each in task.targets]
 
     def _moved(self, task: Task, status: str, *moments: str) -> None:
         """Note a new status and what happens at this moment, and send the event."""
@@ -784,7 +918,7 @@ class Tasks:
             "failedTasks": deployment.failed,
             "createdAt": _date(deployment.created),
             "updatedAt": _date(deployment.created),
-            "launchType": "FARGATE",
+            "launchType": service.launch_type,
             "rolloutState": deployment.rollout,
             "rolloutStateReason": deployment.reason,
             **self._counts(tasks),
@@ -805,8 +939,7 @@ class Tasks:
             "taskDefinitionArn": task.deployment.task_definition,
             "group": f"service:{task.service.name}",
             "startedBy": task.deployment.id,
-            "launchType": "FARGATE",
-            "platformVersion": "1.4.0",
+            "launchType": task.service.launch_type,
             "availabilityZone": f"{REGION}a",
             "cpu": definition.get("cpu", "256"),
             "memory": definition.get("memory", "512"),
@@ -816,10 +949,14 @@ class Tasks:
             "connectivity": "CONNECTED" if "connectivityAt" in task.moments else "DISCONNECTED",
             "version": task.version,
             "createdAt": _date(task.created),
-            "attachments": [self._interface(task)],
+            "attachments": [self._interface(task)] if task.deployment.awsvpc else [],
             "containers": [self._container_shape(task, box) for box in task.containers],
             **{name: _date(moment) for name, moment in task.moments.items()},
         }
+        if task.instance is None:
+            shape["platformVersion"] = "1.4.0"
+        else:
+            shape["containerInstanceArn"] = task.instance.arn
         if task.stop_code:
             shape |= {"stopCode": task.stop_code, "stoppedReason": task.stopped_reason}
         return shape
@@ -828,6 +965,8 @@ class Tasks:
     def _interface(task: Task) -> dict[str, Any]:
         attached = "connectivityAt" in task.moments
         details = {"networkInterfaceId": f"eni-{task.id[:17]}", "privateIPv4Address": task.ip}
+        if task.ipv6:
+            details["ipv6Address"] = task.ipv6
         return {
             "id": f"{task.id[:8]}-eni",
             "type": "ElasticNetworkInterface",
@@ -848,8 +987,15 @@ class Tasks:
             "image": box.definition["image"],
             "lastStatus": "STOPPED" if task.last_status == "STOPPED" else status,
             "healthStatus": "UNKNOWN",
-            "networkInterfaces": [{"privateIpv4Address": task.ip}],
         }
+        if task.deployment.awsvpc:
+            ipv6 = {"ipv6Address": task.ipv6} if task.ipv6 else {}
+            shape["networkInterfaces"] = [{"privateIpv4Address": task.ip, **ipv6}]
+        elif box.process is not None:
+            shape["networkBindings"] = [
+                {"bindIP": "0.0.0.0", "containerPort": port, "hostPort": host, "protocol": "tcp"}
+                for port, host in box.host_ports.items()
+            ]
         if box.exit_code is not None:
             shape |= {"exitCode": box.exit_code, "lastStatus": "STOPPED"}
         if box.reason:
@@ -867,9 +1013,62 @@ def _facts(task: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _container(definition: Mapping[str, Any]) -> Container:
-    mapped = [each["containerPort"] for each in definition.get("portMappings", [])]
-    return Container(definition, {port: _free_port() for port in mapped})
+@cache
+def _given_back() -> frozenset[str]:
+    """What `CreateService` and `UpdateService` take and `DescribeServices` gives back."""
+    model: Any = get_service_model("ecs")
+    taken = {
+        name
+        for action in ("CreateService", "UpdateService")
+        for name in model.operation_model(action).input_shape.members
+    }
+    return frozenset(taken & set(model.shape_for("Service").members) - KNOWN_ELSEWHERE)
+
+
+def _amend(shape: dict[str, Any], overlay: Mapping[str, Any]) -> None:
+    """Put what is known better into moto's service.
+
+    Without a network of its own a service has no `networkConfiguration`: Terraform's provider
+    crashes on moto's empty one.
+    """
+    shape.update(overlay)
+    if not shape.get("networkConfiguration"):
+        shape.pop("networkConfiguration", None)
+
+
+def _starts_deployment(service: Service, definition: Mapping[str, Any], call: Call) -> bool:
+    """Whether an `UpdateService` does: a count alone does not."""
+    another = definition["taskDefinitionArn"] != service.primary.task_definition
+    return another or bool(call.params.get("forceNewDeployment"))
+
+
+def _container(definition: Mapping[str, Any], network_mode: str | None) -> Container:
+    """A container with its ports; a host port that is dynamic is the local one itself."""
+    mappings = definition.get("portMappings", [])
+    ports = {each["containerPort"]: _free_port() for each in mappings}
+    host_ports: dict[int, int] = {}
+    for each in mappings if network_mode != "awsvpc" else ():
+        port = each["containerPort"]
+        host_ports[port] = _fixed_host_port(each, network_mode) or ports[port]
+    return Container(definition, ports, host_ports)
+
+
+def _fixed_host_ports(definition: Mapping[str, Any]) -> list[int]:
+    """The ports of the container instance that a task of this definition needs for itself."""
+    mode = definition.get("networkMode")
+    mappings = [
+        each for box in definition["containerDefinitions"] for each in box.get("portMappings", [])
+    ]
+    return [port for each in mappings if (port := _fixed_host_port(each, mode))]
+
+
+def _fixed_host_port(mapping: Mapping[str, Any], network_mode: str | None) -> int:
+    """A mapping's host port, 0 if it is dynamic or there is none ("portMappings")."""
+    if network_mode == "awsvpc":
+        return 0
+    if network_mode == "host":
+        return int(mapping["containerPort"])
+    return int(mapping.get("hostPort", 0))
 
 
 def _essential(box: Container) -> bool:

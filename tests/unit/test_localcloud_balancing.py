@@ -14,11 +14,13 @@ from tests.localcloud.alb import (
     LAMBDA_LIMIT,
     Health,
     Request,
+    both_ways,
     choose_rule,
     lambda_answer,
     lambda_event,
     like,
     matches,
+    priority_refusal,
     query_pairs,
     redirect_location,
     refusal,
@@ -37,6 +39,11 @@ def a_request(path: str = "/", query: str = "", method: str = "GET", **headers: 
 def on(kind: str, config: str, *values: Any, **more: str) -> dict[str, Any]:
     """A rule condition."""
     return {"Field": kind, config: {"Values": list(values), **more}}
+
+
+def matching(kind: str, config: str, *expressions: str, **more: str) -> dict[str, Any]:
+    """A rule condition of regular expressions."""
+    return {"Field": kind, config: {"RegexValues": list(expressions), **more}}
 
 
 # Condition types for listener rules: what the page says of each, as cases.
@@ -84,6 +91,23 @@ CASES = [
     ),
     (on("source-ip", "SourceIpConfig", "203.0.113.0/24"), a_request(), True),
     (on("source-ip", "SourceIpConfig", "198.51.100.0/24"), a_request(), False),
+    (matching("host-header", "HostHeaderConfig", r"^(app|www)\.EXAMPLE"), a_request(), True),
+    (matching("host-header", "HostHeaderConfig", r"^example\."), a_request(), False),
+    (matching("host-header", "HostHeaderConfig", "^no", r"com$"), a_request(), True),
+    (matching("path-pattern", "PathPatternConfig", r"^/v[12]/"), a_request("/v2/a"), True),
+    (matching("path-pattern", "PathPatternConfig", r"^/v[12]/"), a_request("/V2/a"), False),
+    (matching("path-pattern", "PathPatternConfig", r"^/v[12]/"), a_request("/v3/a"), False),
+    (matching("path-pattern", "PathPatternConfig", "/*"), a_request("/a"), True),
+    (
+        matching("http-header", "HttpHeaderConfig", r"chrome/\d+", HttpHeaderName="User-Agent"),
+        a_request(user_agent="a Chrome/1 b"),
+        True,
+    ),
+    (
+        matching("http-header", "HttpHeaderConfig", ".*", HttpHeaderName="X-None"),
+        a_request(),
+        False,
+    ),
 ]
 
 
@@ -110,9 +134,36 @@ def test_all_conditions_of_a_rule_have_to_hold_and_the_lowest_priority_wins() ->
 def test_unknown_conditions_are_refused_and_not_passed_over() -> None:
     with pytest.raises(ValueError, match="moon-phase"):
         matches([{"Field": "moon-phase"}], a_request())
-    with pytest.raises(ValueError, match="RegexValues"):
-        matches([{"Field": "path-pattern", "PathPatternConfig": {"RegexValues": ["^/"]}}],
-                a_request())  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ["host-header", "path-pattern"])
+def test_values_of_a_host_or_a_path_are_told_in_both_places(field: str) -> None:
+    """RuleCondition; the case of a condition without any values is told apart from them."""
+    config = {"host-header": "HostHeaderConfig", "path-pattern": "PathPatternConfig"}[field]
+    whole = {"Field": field, "Values": ["/a.b"], config: {"Values": ["/a.b"]}}
+    assert both_ways({"Field": field, config: {"Values": ["/a.b"]}}) == whole
+    assert both_ways({"Field": field, "Values": ["/a.b"]}) == whole
+    assert both_ways(matching(field, config, "^/a")) == matching(field, config, "^/a")
+    header = on("http-header", "HttpHeaderConfig", "x", HttpHeaderName="X")
+    assert both_ways(header) == header
+
+
+@pytest.mark.parametrize(
+    ("priority", "value", "constraint"),
+    [
+        (0, "'0'", "have value greater than or equal to 1"),
+        (50001, "'50001'", "have value less than or equal to 50000"),
+        (None, "null", "not be null"),
+    ],
+)
+def test_a_rules_number_is_one_of_1_to_50000(
+    priority: int | None, value: str, constraint: str
+) -> None:
+    """CreateRule: "Valid Range: Minimum value of 1. Maximum value of 50000."."""
+    assert priority_refusal(1, "priority") is priority_refusal(50000, "priority") is None
+    said = f"Value {value} at 'priority' failed to satisfy constraint: Member must {constraint}"
+    refused = ("ValidationError", f"1 validation error detected: {said}")
+    assert priority_refusal(priority, "priority") == refused
 
 
 @given(text=st.text(alphabet="ab.*?+[(", max_size=8))
@@ -302,6 +353,9 @@ def test_a_load_balancer_takes_no_more_than_its_quotas() -> None:
         ([on("path-pattern", "PathPatternConfig", *"abcdef")], False),
         ([on("path-pattern", "PathPatternConfig", *"abc"),
           on("host-header", "HostHeaderConfig", *"abc")], False),
+        ([matching("path-pattern", "PathPatternConfig", *"abc"),
+          on("host-header", "HostHeaderConfig", *"abc")], False),
+        ([matching("path-pattern", "PathPatternConfig", "/*/?/*/?/*/?")], True),
         ([on("path-pattern", "PathPatternConfig", "/*/?/*", "/*", "/?")], True),
         ([on("path-pattern", "PathPatternConfig", "/*/?/*", "/*", "/??")], False),
         ([on("path-pattern", "PathPatternConfig", "/*/?/*", "/*", r"/?\*")], True),
