@@ -215,7 +215,7 @@ class Estate:
         calls = cloud.calls(service="ecs", action="UpdateService", caller=caller)
         return [call["time"] for call in calls if call["time"] >= since]
 
-    def until(self, phase: str, seconds: float = 120) -> None:
+    def until(self, phase: str, seconds: float = 300) -> None:
         """Wait in real time for a phase. TimeoutError with the memory if it does not come."""
         end = time.monotonic() + seconds
         while self.phase() != phase:
