@@ -214,9 +214,12 @@ provoked: setup terraform ## Take out each validation and check, and record whic
 	@$(BIN)/python -m tests.module.provoked
 
 .PHONY: cost
-cost: setup terraform ## Price a plan: docs/cost.md and the README's table (MEASURE=1: time the tick again)
-	@if [ -n "$(MEASURE)" ]; then $(BIN)/python -m tests.tick; fi
+cost: setup terraform ## Price a plan: docs/cost.md and the README's table
 	@$(BIN)/python tools/cost.py
+
+.PHONY: bench
+bench: setup terraform ## Measure how long things take (RECORD=1: docs/performance.md; ARGS='drowsy ticks')
+	@$(BIN)/python -m tests.bench $(if $(RECORD),--record) $(ARGS)
 
 .PHONY: screenshots
 screenshots: setup ## Take the pictures of the waiting page anew: docs/images/page

@@ -550,7 +550,8 @@ resource "aws_lambda_function" "this" {
 
   tags = var.tags
 
-  depends_on = [aws_cloudwatch_log_group.this]
+  # a container reads the settings when it starts, and believes them for minutes
+  depends_on = [aws_cloudwatch_log_group.this, aws_dynamodb_table_item.settings]
 }
 
 # No retries and a short age: a command that is late is stale, and the next tick sees to what failed.

@@ -1262,7 +1262,7 @@ class Aws:
 
     def client(self, service: str, *, taking: bool = False) -> Any:
         """A boto3 client; one that takes gives up after TAKE_TIMEOUT_SECONDS and never retries."""
-        # built on first use: a function that only has to wake must not pay for more
+        # built at its first use, or by `prepare` where a wake needs it
         if (service, taking) not in self._clients:
             tries: Any = {"mode": "standard", "total_max_attempts": 1 if taking else 3}
             wait = TAKE_TIMEOUT_SECONDS if taking else 3
@@ -2618,3 +2618,34 @@ def container() -> Warmkeeper:
 def handler(event: Any, _: object) -> dict[str, Any]:
     """Lambda's entry. Raises everywhere but on the HTTP path: so retries and alarms work."""
     return container().dispatch(event)
+
+
+# The clients that a wake calls while somebody waits; True is the configuration of calls that take.
+WAKE_CLIENTS = (
+    ("dynamodb", False),
+    ("ecs", False),
+    ("elbv2", False),
+    ("elbv2", True),
+    ("sns", True),
+)
+
+
+def prepare() -> None:
+    """Build in Lambda's init phase, which has a whole CPU, what the first wake needs.
+
+    Reads the settings, which opens the connection to DynamoDB. Does not raise: what fails is
+    logged, and built at its first use instead.
+    """
+    # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+    try:
+        aws = container().aws
+        for service, taking in WAKE_CLIENTS:
+            aws.client(service, taking=taking)
+        aws.client("elbv2").get_paginator("describe_rules")  # looks through botocore's folders
+        ignored_as(Request(), aws.settings().get("wake_policy", ()))  # compiles its patterns
+    except Exception as error:
+        log(level="WARNING", message="not prepared", error=f"{type(error).__name__}: {error}")
+
+
+if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:  # set by Lambda, and not where tests import this
+    prepare()

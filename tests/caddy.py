@@ -95,16 +95,16 @@ class Caddy:
             process.wait(10)
 
     def get(self, path: str) -> int:
-        with urllib.request.urlopen(self.url + path, timeout=10) as reply:
+        with urllib.request.urlopen(self.url + path, timeout=120) as reply:
             return int(reply.status)
 
     def post(self, path: str, body: bytes) -> int:
         request = urllib.request.Request(self.url + path, data=body)
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with urllib.request.urlopen(request, timeout=120) as reply:
             return int(reply.status)
 
     def open_websocket(self) -> socket.socket:
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=120)
         connection.sendall(
             b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n"
             b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -163,7 +163,7 @@ def answers(port: int) -> bool:
         return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
-def until(holds: Callable[[], bool], what: str, seconds: float = 15) -> None:
+def until(holds: Callable[[], bool], what: str, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
@@ -184,6 +184,6 @@ def beating(caddy: Caddy, heartbeat_url: str, interval_seconds: float) -> Iterat
 @contextmanager
 def streaming(caddy: Caddy, path: str) -> Iterator[None]:
     """Somebody who reads a stream through Caddy, for as long as this lasts."""
-    with urllib.request.urlopen(caddy.url + path, timeout=60) as stream:
+    with urllib.request.urlopen(caddy.url + path, timeout=120) as stream:
         stream.readline()
         yield

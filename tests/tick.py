@@ -1,25 +1,22 @@
 """What a tick takes, for the cost: billed milliseconds and bytes of log, on the local cloud.
 
-`make cost MEASURE=1` runs this and keeps the figures in tools/measured.json. They are this
-machine's: Lambda's share of a CPU is smaller and AWS's answers take longer. So what is priced is
-not the figure but the bound beside it, which no measurement changes.
+`make bench` measures it with the rest, and with RECORD=1 keeps the figures in tools/measured.json.
+They are this machine's: Lambda's share of a CPU is smaller and AWS's answers take longer. So what
+is priced is not the figure but the bound beside it, which no measurement changes.
 """
 
 from __future__ import annotations
 
-import datetime
 import json
 import platform
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.estate import Estate, staging
-from tests.localcloud.client import LocalCloud, running
+from tests.estate import Estate
+from tests.localcloud.client import LocalCloud
 
 MEASURED = Path(__file__).resolve().parents[1] / "tools" / "measured.json"
 TICKS = 10
@@ -27,20 +24,21 @@ FAST = 30.0
 LOG_SECONDS = 30
 SETTLE_SECONDS = 3
 LOG_EVENT_BYTES = 26  # CloudWatch Logs counts them with each event, beside its text
-QUICK_START = {"provisioning_seconds": 0.5, "pull_seconds": 0.5, "start_seconds": 0.2}
 
 
 def invocations(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The finished invocations of a log group's events, in order, each with what it logged.
 
-    entries: its JSON lines. bytes: as ingested. billed: milliseconds. cold: whether it has an init.
+    id: of the request. entries: its JSON lines. bytes: as ingested. billed: milliseconds. cold:
+    whether it has an init.
     """
     done: list[dict[str, Any]] = []
     running: dict[str, dict[str, Any]] = {}
     for event in events:
         stream, text = event["logStreamName"], event["message"].rstrip("\n")
         if text.startswith("START "):
-            running[stream] = {"entries": [], "bytes": 0}
+            request = text.removeprefix("START ").removeprefix("RequestId: ").split()[0]
+            running[stream] = {"id": request, "entries": [], "bytes": 0}
         if stream not in running:
             continue
         now = running[stream]
@@ -84,8 +82,9 @@ def log_of(estate: Estate) -> list[dict[str, Any]]:
     return sorted(events, key=lambda event: event["timestamp"])  # they come stream by stream
 
 
-def measure(estate: Estate, cloud: LocalCloud) -> dict[str, float]:
-    """The medians of TICKS ticks awake and asleep, and what one wake between them writes."""
+def measure(estate: Estate, cloud: LocalCloud) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """The medians of TICKS ticks awake and asleep, what one wake between them writes, and the
+    invocations of which these are."""
     estate.wake()
 
     def enough(phase: str) -> bool:
@@ -113,7 +112,7 @@ def measure(estate: Estate, cloud: LocalCloud) -> dict[str, float]:
         ticks = ticks_in(done, phase)
         found[f"tick_{phase}_milliseconds"] = statistics.median(one["billed"] for one in ticks)
         found[f"tick_{phase}_log_bytes"] = statistics.median(one["bytes"] for one in ticks)
-    return found
+    return found, done
 
 
 def keep(found: Mapping[str, float], text: str, today: str) -> str:
@@ -126,19 +125,3 @@ def keep(found: Mapping[str, float], text: str, today: str) -> str:
         kept["inputs"][name]["measured"] = round(figure, 1)
     kept["measured_on"] = f"{today}, Python {platform.python_version()}, {platform.machine()}"
     return json.dumps(kept, indent=2) + "\n"
-
-
-def main() -> int:
-    with running() as cloud, tempfile.TemporaryDirectory() as scratch:
-        cloud.settings(ecs=QUICK_START)
-        with staging(cloud, Path(scratch)) as estate:
-            found = measure(estate, cloud)
-    for name, figure in found.items():
-        print(f"{name} {figure:g}")
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    MEASURED.write_text(keep(found, MEASURED.read_text(), today))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

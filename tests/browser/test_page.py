@@ -44,7 +44,7 @@ def browser(chrome: Chrome) -> Chrome:
     return chrome
 
 
-def eventually(holds: Callable[[], object], seconds: float = 15) -> None:
+def eventually(holds: Callable[[], object], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end

@@ -316,7 +316,7 @@ def test_a_beat_that_comes_back_through_caddy_ends_it_before_it_can_go_round(
         with caddy.running():
             url = f"http://127.0.0.1:{caddy.port}{path}"
             script = Script("--url", url, "--caddy", caddy.admin, "--interval", "0.2", token=TOKEN)
-            assert script.process.wait(10) == 2
+            assert script.process.wait(120) == 2
             until(lambda: script.has_said(f"--url: {url} leads through Caddy"), "it is said why")  # noqa: B023
     assert load_balancer.beats == []
 
@@ -327,6 +327,7 @@ def test_what_ended_while_it_could_not_be_told_is_told_with_its_age(
     with caddy.running():
         script = started()
         until(lambda: script.has_said("No activity"), "a look at Caddy")
+        opened = time.monotonic()
         with caddy.open_websocket():
             until(lambda: len(load_balancer.beats) > 1, "an open one")
             load_balancer.heartbeat_status = 503
@@ -336,9 +337,10 @@ def test_what_ended_while_it_could_not_be_told_is_told_with_its_age(
         time.sleep(SEVERAL_INTERVALS)
         load_balancer.heartbeat_status = 200
         until(lambda: script.last_said("No activity"), "told")
+        since = time.monotonic() - opened
     (late,) = load_balancer.beats[untold:]
     assert late["in_flight"] == 0
-    assert INTERVAL_SECONDS < late["idle_seconds"] < 15
+    assert INTERVAL_SECONDS < late["idle_seconds"] < since
 
 
 def test_an_open_websocket_keeps_beating_until_it_closes(
@@ -421,7 +423,7 @@ def test_an_interval_longer_than_a_beat_holds_is_named_at_the_start(
 
 def test_wrong_settings_end_it_at_once_with_status_2() -> None:
     script = Script("--url", "load-balancer/health")
-    assert script.process.wait(10) == 2
+    assert script.process.wait(120) == 2
     until(
         lambda: script.has_said("--url: 'load-balancer/health' is no URL"), "the setting is named"
     )

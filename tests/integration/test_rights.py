@@ -45,7 +45,7 @@ def tokened(estate: Estate) -> Iterator[Estate]:
 def beat(estate: Estate, authorization: str | None, body: str = '{"in_flight": 1}') -> int:
     headers = {"Authorization": authorization} if authorization else {}
     url = estate.outputs["heartbeat_url"]
-    return requests.post(url, data=body, headers=headers, timeout=30).status_code
+    return requests.post(url, data=body, headers=headers, timeout=300).status_code
 
 
 def alarm(arn: str) -> dict[str, Any]:
@@ -145,11 +145,11 @@ def play(estate: Estate, cloud: LocalCloud) -> None:
     page = requests.get(
         f"{estate.url}/{CANARY}?q={CANARY}",
         headers={**headers, "Sec-Fetch-Mode": "navigate", "Accept": "text/html"},
-        timeout=30,
+        timeout=300,
     )
     assert page.status_code == 503
     assert estate.get().status_code == 200
-    assert requests.get(estate.outputs["status_url"], timeout=30).json()["phase"] == "awake"
+    assert requests.get(estate.outputs["status_url"], timeout=300).json()["phase"] == "awake"
     assert beat(estate, f"Bearer {TOKEN}") == 200
 
 

@@ -24,7 +24,7 @@ def test_a_deep_link_to_a_sleeping_service_ends_on_that_link_in_the_app_also_wit
     estate: Estate, cloud: LocalCloud
 ) -> None:
     estate.fall_asleep(cloud)
-    cloud.settings(ecs={"pull_seconds": 5})
+    cloud.settings(ecs={"failure": "capacity"})  # until both browsers have shown that it wakes
     path = "/api/time?a=1&b=two%20words"
     link = f"{estate.url}{path}#part"
     without = chromium.NO_JAVASCRIPT
@@ -36,8 +36,9 @@ def test_a_deep_link_to_a_sleeping_service_ends_on_that_link_in_the_app_also_wit
         plain.switch_to.frame(0)
         assert "looks again every 5 s" in plain.find_element(By.TAG_NAME, "body").text
         plain.switch_to.default_content()
+        cloud.settings(ecs={"failure": None})
         for driver in (browser, plain):
-            end = time.monotonic() + 60
+            end = time.monotonic() + 300
             while "up_seconds" not in (text := html.unescape(driver.page_source)):
                 assert time.monotonic() < end, text
                 time.sleep(0.2)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-START_SECONDS = 180
+START_SECONDS = 300
 STOP_SECONDS = 20
 PROGRAM = [sys.executable, "-m", "tests.localcloud"]
 
@@ -75,6 +75,11 @@ class LocalCloud:
         """
         messages: list[dict[str, Any]] = self._ask("GET", "mailbox")
         return messages
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Every invocation of a function that is over, as containers.Run has it."""
+        runs: list[dict[str, Any]] = self._ask("GET", "runs")
+        return runs
 
     def settings(self, **themes: dict[str, Any]) -> dict[str, Any]:
         """Change settings, `settings(ecs={"pull_seconds": 3})`; returns all of them."""
@@ -145,7 +150,7 @@ class LocalCloud:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        with _DIRECT.open(request, timeout=30) as answer:
+        with _DIRECT.open(request, timeout=300) as answer:
             return json.load(answer)
 
 

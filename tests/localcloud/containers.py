@@ -98,6 +98,22 @@ class Job:
     )
 
 
+@dataclass(frozen=True)
+class Run:
+    """One invocation as the machine saw it: virtual moments, real seconds, of the process alone.
+
+    The init's are None where the environment was warm; CPU time is 0 where there is no /proc.
+    """
+
+    function: str
+    request_id: str
+    began: float
+    ended: float
+    cpu_seconds: float
+    init_seconds: float | None
+    init_cpu_seconds: float | None
+
+
 class Container:
     """One execution environment: a process, its Runtime API, its log stream.
 
@@ -111,6 +127,7 @@ class Container:
         self.function = function
         self.idle = False
         self.broken = False
+        self.run: Run | None = None
         self.idle_since = cloud.clock.now()
         self._folder: Path = code_folder(function.config["CodeSha256"])
         self._process: asyncio.subprocess.Process | None = None
@@ -128,14 +145,17 @@ class Container:
         """
         began = time.monotonic()
         init_seconds: float | None = None
+        init_cpu_seconds: float | None = None
         self._job = job
         process = self._process
         if process is None:
             process = await self._start()
             await self._first_of(self._ready.wait(), max(INIT_SECONDS, self.function.timeout))
             init_seconds = time.monotonic() - began
+            init_cpu_seconds = self._cpu_seconds()
             job.deadline = self.cloud.clock.now() + self.function.timeout
         self._log.started(job.id)
+        spent, began_at = self._cpu_seconds(), self.cloud.clock.now()
         began = time.monotonic()
         result: tuple[bytes, str | None]
         if self._init_error is not None:
@@ -153,6 +173,15 @@ class Container:
             else:
                 result = self._ended(job, timed_out=process.returncode is None)
         self._log.finished(job.id, time.monotonic() - began, init_seconds, self._memory())
+        self.run = Run(
+            function=self.function.name,
+            request_id=job.id,
+            began=began_at,
+            ended=self.cloud.clock.now(),
+            cpu_seconds=max(0.0, self._cpu_seconds() - spent),
+            init_seconds=init_seconds,
+            init_cpu_seconds=init_cpu_seconds,
+        )
         self._job = None
         if not self.broken:
             self._freeze()
@@ -206,6 +235,16 @@ class Container:
             return 0
         peak = [line for line in status.splitlines() if line.startswith("VmHWM:")]
         return int(peak[0].split()[1]) // 1024 if peak else 0
+
+    def _cpu_seconds(self) -> float:
+        """What the process's threads have used (proc(5), schedstat); 0 when it has ended."""
+        assert self._process is not None
+        try:
+            threads = list(Path(f"/proc/{self._process.pid}/task").iterdir())
+            spent = [int((thread / "schedstat").read_text().split()[0]) for thread in threads]
+        except OSError:
+            return 0.0
+        return sum(spent) / 1e9
 
     async def _start(self) -> asyncio.subprocess.Process:
         app = web.Application(client_max_size=2 * SYNC_LIMIT)

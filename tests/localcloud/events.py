@@ -90,17 +90,22 @@ class Events:
     # EventBridge
 
     def _event(
-        self, source: str, detail_type: str, detail: Any, resources: list[str]
+        self,
+        source: str,
+        detail_type: str,
+        detail: Any,
+        resources: list[str],
+        at: float | None = None,
     ) -> dict[str, Any]:
-        """EventBridge User Guide, "Event structure reference"."""
-        now = datetime.fromtimestamp(self.cloud.clock.now(), UTC)
+        """EventBridge User Guide, "Event structure reference"; `at`: epoch seconds, else now."""
+        moment = self.cloud.clock.now() if at is None else at
         return {
             "version": "0",
             "id": str(uuid.uuid4()),
             "detail-type": detail_type,
             "source": source,
             "account": ACCOUNT,
-            "time": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "time": datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "region": REGION,
             "resources": resources,
             "detail": detail,
@@ -153,7 +158,7 @@ class Events:
             moment += period
             await self.cloud.clock.sleep_until(moment)
             rule = self._rules[rule_arn]
-            event = self._event("aws.events", "Scheduled Event", {}, [rule_arn])
+            event = self._event("aws.events", "Scheduled Event", {}, [rule_arn], at=moment)
             self.cloud.spawn(self._to_targets(rule, event))
 
     async def _changed(self, _: Call) -> None:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from botocore.exceptions import ClientError
 
-from tests.localcloud.containers import SYNC_LIMIT, Container, Function, Job
+from tests.localcloud.containers import SYNC_LIMIT, Container, Function, Job, Run
 from tests.localcloud.gateway import ApiError, Call, Reply
 from tests.localcloud.logs import iso
 
@@ -62,6 +62,7 @@ class Functions:
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
+        self.runs: list[Run] = []  # every invocation that is over, oldest first
         self._containers: list[Container] = []
         self._released = asyncio.Event()
         self._running: Counter[str] = Counter()
@@ -180,6 +181,8 @@ class Functions:
         except BaseException:
             await self._end(container)
             raise
+        if container.run is not None:
+            self.runs.append(container.run)
         log = container.publish()
         container.idle_since = self.cloud.clock.now()
         took = (container.idle_since - began) * 1000

@@ -14,7 +14,7 @@ import uuid
 import warnings
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -314,6 +314,7 @@ class Admin:
             web.put(f"{ADMIN}/clock", self._set_clock),
             web.get(f"{ADMIN}/calls", self._calls),
             web.get(f"{ADMIN}/mailbox", self._mailbox),
+            web.get(f"{ADMIN}/runs", self._runs),
             web.get(f"{ADMIN}/settings", self._settings),
             web.put(f"{ADMIN}/settings", self._set_settings),
             web.get(f"{ADMIN}/faults", self._faults),
@@ -346,6 +347,9 @@ class Admin:
 
     async def _mailbox(self, _: web.Request) -> web.Response:
         return _json(self.cloud.events.mailbox)
+
+    async def _runs(self, _: web.Request) -> web.Response:
+        return _json([asdict(run) for run in self.cloud.functions.runs])
 
     async def _settings(self, _: web.Request) -> web.Response:
         return _json(self.cloud.settings)
