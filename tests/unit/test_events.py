@@ -383,7 +383,7 @@ def test_status_tells_the_phase_and_since_when() -> None:
 def test_on_every_path_but_http_what_aws_refuses_is_raised() -> None:
     world = asleep()
     world.failing.add("describe_services")
-    for name in ("tick", "alarm_idle", "command_wake", "terraform_delete", "ecs_service_action"):
+    for name in ("tick", "alarm_idle", "command_wake", "ecs_service_action"):
         with pytest.raises(Exception, match="Throttling"):
             world.invoke(recorded(name))
 

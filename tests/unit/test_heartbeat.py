@@ -168,7 +168,8 @@ def test_beats_of_many_are_one_look_and_one_write_in_so_many_seconds(phase: Phas
 def test_beats_of_nobody_look_at_nothing_but_the_memory() -> None:
     world = awake()
     world.reads.clear()
-    assert beat(world)[1] == {"phase": "awake", "counted": False, "holds_seconds": 300}
+    told = {"name": "staging", "phase": "awake", "counted": False, "holds_seconds": 300}
+    assert beat(world)[1] == told
     assert world.reads == ["get_item"]
 
 

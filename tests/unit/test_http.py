@@ -869,6 +869,7 @@ def test_status_is_json_for_anybody_and_wakes_nothing() -> None:
     assert answer["statusCode"] == 200
     body = json.loads(answer["body"])
     assert body == {
+        "name": "staging",
         "phase": "asleep",
         "seconds": pytest.approx(100, abs=0.2),
         "live": False,
@@ -982,7 +983,7 @@ def test_an_active_beat_is_counted_and_holds_awake(
     capsys.readouterr()
     answer = beat(world, path=path)
     assert answer["statusCode"] == 200
-    told = {"phase": "awake", "counted": True, "holds_seconds": 300}
+    told = {"name": "staging", "phase": "awake", "counted": True, "holds_seconds": 300}
     assert json.loads(answer["body"]) == told
     assert world.memory.beat == world.time
     assert metrics(capsys.readouterr().out) == {"Beats": 1}
@@ -997,7 +998,7 @@ def test_a_beat_without_activity_counts_for_nothing(
     before = state(world)
     capsys.readouterr()
     answer = beat(world, body)
-    told = {"phase": "awake", "counted": False, "holds_seconds": 300}
+    told = {"name": "staging", "phase": "awake", "counted": False, "holds_seconds": 300}
     assert json.loads(answer["body"]) == told
     assert state(world) == before
     assert metrics(capsys.readouterr().out) == {}

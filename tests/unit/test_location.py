@@ -101,6 +101,7 @@ def resolved(base: str, reference: str) -> str:
 @example("/stage", "/", "q=1")
 @example("", "//evil.example/a", "")
 @example("", "/http:evil.example", "")
+@example("", "/\\//..", "")
 def test_with_a_prefix_it_leads_back_to_the_url_that_was_asked_for(
     prefix: str, path: str, query: str
 ) -> None:
@@ -111,11 +112,12 @@ def test_with_a_prefix_it_leads_back_to_the_url_that_was_asked_for(
     expected = {prefix + path_asked, without_dots(prefix + path_asked)}
     assert end in {f"{SITE}{each}{mark}{query_asked}" for each in expected}
     # Python's own reading is that of the path-absolute reference, but that of slashes after one
-    # another it keeps one.
+    # another it keeps one: so a `..` behind them leads elsewhere.
     absolute = "/." * path_asked.startswith("//") * (not prefix) + url.removeprefix(SITE)
     joined = urljoin(url, relative(path, query))
     assert joined.startswith(f"{SITE}/")
-    assert one_slash(joined) in {one_slash(urljoin(url, absolute)), one_slash(url)}
+    if not ("//" in path_asked and ".." in path_asked):
+        assert one_slash(joined) in {one_slash(urljoin(url, absolute)), one_slash(url)}
 
 
 def one_slash(url: str) -> str:
