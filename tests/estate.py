@@ -247,14 +247,19 @@ def staging(
 
 @contextmanager
 def surrounded(
-    cloud: LocalCloud, scratch: Path, *, destroy: bool = True, **variables: Any
+    cloud: LocalCloud,
+    scratch: Path,
+    *,
+    destroy: bool = True,
+    on_ec2: bool = False,
+    **variables: Any,
 ) -> Iterator[Estate]:
     """Make the surroundings by boto3 and apply the module; `destroy` it afterwards.
 
     What boto3 made stays: it is for a cloud that ends with the test run.
     """
     environment = cloud.environment()
-    surroundings = Surroundings(functools.partial(client, environment))
+    surroundings = Surroundings(functools.partial(client, environment), on_ec2=on_ec2)
     given = {**surroundings.variables(), **variables}
     workspace = Workspace(MODULE_ALONE, scratch, environment, given)
     workspace.init()

@@ -18,11 +18,20 @@ EVERY_PATH = {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/*"]}}
 class Surroundings:
     """One load balancer, one listener, one service of the sample application, all of one name.
 
-    `client` gives a boto3 client for the name of an AWS service.
+    `client` gives a boto3 client for the name of an AWS service. With `on_ec2` the service runs on
+    an EC2 instance, in bridge mode, and its targets are that instance's ports.
     """
 
-    def __init__(self, client: Any, name: str = "staging", *, rule_priority: int = 100) -> None:
+    def __init__(
+        self,
+        client: Any,
+        name: str = "staging",
+        *,
+        rule_priority: int = 100,
+        on_ec2: bool = False,
+    ) -> None:
         self.name = name
+        self.on_ec2 = on_ec2
         self.ecs = client("ecs")
         self.elbv2 = client("elbv2")
         self.ec2 = client("ec2")
@@ -63,7 +72,7 @@ class Surroundings:
             Protocol="HTTP",
             Port=PORT,
             VpcId=self.vpc_id,
-            TargetType="ip",
+            TargetType="instance" if self.on_ec2 else "ip",
             HealthCheckPath="/healthz",
             HealthCheckIntervalSeconds=5,
             HealthCheckTimeoutSeconds=3,
@@ -131,32 +140,53 @@ class Surroundings:
             "image": "python:3.13-alpine",
             "command": ["python", "-u", "-c", APP.read_text()],
             "essential": True,
+            "memory": 256,
             "environment": [{"name": "PORT", "value": str(PORT)}],
-            "portMappings": [{"containerPort": PORT, "hostPort": PORT, "protocol": "tcp"}],
+            "portMappings": [{"containerPort": PORT, "protocol": "tcp"}],
         }
+        placed = self._on_ec2() if self.on_ec2 else self._on_fargate()
+        definition, service = placed
         self.ecs.register_task_definition(
-            family=app,
-            requiresCompatibilities=["FARGATE"],
-            networkMode="awsvpc",
-            cpu="256",
-            memory="512",
-            containerDefinitions=[container],
+            family=app, containerDefinitions=[container], **definition
         )
         self.ecs.create_service(
             cluster=self.name,
             serviceName=app,
             taskDefinition=app,
-            launchType="FARGATE",
             desiredCount=1,
             healthCheckGracePeriodSeconds=60,
-            networkConfiguration={
-                "awsvpcConfiguration": {
-                    "subnets": self.subnets,
-                    "securityGroups": [self.security_group],
-                }
-            },
             loadBalancers=[self._target(self.target_group_arn)],
+            **service,
         )
+
+    def _on_fargate(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a task definition and a service on Fargate have."""
+        network = {"subnets": self.subnets, "securityGroups": [self.security_group]}
+        definition = {
+            "requiresCompatibilities": ["FARGATE"],
+            "networkMode": "awsvpc",
+            "cpu": "256",
+            "memory": "512",
+        }
+        service = {
+            "launchType": "FARGATE",
+            "networkConfiguration": {"awsvpcConfiguration": network},
+        }
+        return definition, service
+
+    def _on_ec2(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The same on EC2, after an instance has joined the cluster."""
+        user_data = f"#!/bin/sh\necho ECS_CLUSTER={self.name} >> /etc/ecs/ecs.config\n"
+        image = self.ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+        self.ec2.run_instances(
+            ImageId=image,
+            InstanceType="t3.small",
+            MinCount=1,
+            MaxCount=1,
+            SubnetId=self.subnets[0],
+            UserData=user_data,
+        )
+        return {"networkMode": "bridge"}, {"launchType": "EC2"}
 
     def _target(self, target_group_arn: str) -> dict[str, Any]:
         return {
