@@ -71,7 +71,7 @@ locals {
             view  = "table"
             query = join(" | ", [
               local.source,
-              "filter before != after",
+              "filter ispresent(before) and ispresent(after) and before != after",
               "fields @timestamp, reason",
               "sort @timestamp desc",
               "limit 1",
@@ -124,24 +124,26 @@ locals {
         {
           width = 24
           type  = "metric"
-          properties = {
-            title  = "What kept it awake, by minute"
-            view   = "timeSeries"
-            period = 60
-            stat   = "Sum"
-            yAxis  = { left = { min = 0, showUnits = false } }
-            metrics = [
-              concat(["AWS/ApplicationELB", "RequestCount"], local.balanced, [{ label = "requests served by the app", color = local.colors.quiet }]),
-              [local.metric_namespace, "Beats", "Name", var.name, { label = "active heartbeats", color = local.colors.beats }],
-              [local.metric_namespace, "WaitingAnswers", "Name", var.name, { label = "answers to those who wait", color = local.colors.waking }],
-            ]
-            annotations = {
-              horizontal = [
-                for threshold in [var.idle_request_threshold] :
-                { value = threshold, label = "idle with fewer than ${threshold}", color = local.colors.quiet } if threshold > 1
+          properties = merge(
+            {
+              title  = "What kept it awake, by minute"
+              view   = "timeSeries"
+              period = 60
+              stat   = "Sum"
+              yAxis  = { left = { min = 0, showUnits = false } }
+              metrics = [
+                concat(["AWS/ApplicationELB", "RequestCount"], local.balanced, [{ label = "requests served by the app", color = local.colors.quiet }]),
+                [local.metric_namespace, "Beats", "Name", var.name, { label = "active heartbeats", color = local.colors.beats }],
+                [local.metric_namespace, "WaitingAnswers", "Name", var.name, { label = "answers to those who wait", color = local.colors.waking }],
               ]
-            }
-          }
+            },
+            # CloudWatch may refuse an empty list.
+            var.idle_request_threshold > 1 ? {
+              annotations = {
+                horizontal = [{ value = var.idle_request_threshold, label = "idle with fewer than ${var.idle_request_threshold}", color = local.colors.quiet }]
+              }
+            } : {},
+          )
         },
       ]
     },
@@ -156,7 +158,7 @@ locals {
             view  = "table"
             query = join(" | ", [
               local.source,
-              "filter ispresent(wake.seconds) or (before = \"waking\" and after = \"asleep\")",
+              "filter ispresent(wake.seconds) or (ispresent(before) and ispresent(after) and before = \"waking\" and after = \"asleep\")",
               "fields @timestamp, wake.cause as cause, wake.seconds as seconds, wake.asleep_minutes as slept_minutes, reason as failed",
               "sort @timestamp desc",
               "limit 50",

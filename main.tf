@@ -32,8 +32,17 @@ locals {
     slice(local.rule_arn_fields, 1, 5),
   )) : null
 
+  # arn:...:loadbalancer/app/NAME/ID: the same without the listener.
+  load_balancer_arn = local.listener_path ? join("/", concat(
+    [replace(local.rule_arn_fields[0], "/:listener-rule$/", ":loadbalancer")],
+    slice(local.rule_arn_fields, 1, 4),
+  )) : var.load_balancer_arn
+
   # Before the wake rule, when it is up, stand the module's other rules: control, heartbeat, WebSocket.
   rules_before_wake = local.websocket_rule_wanted ? 3 : 2
+
+  # When it is down it stands far behind, where nobody's next rule goes.
+  parked_rule_priority = local.listener_path ? coalesce(var.parked_rule_priority, 30000 + var.rule_priority) : 0
 
   # The metric dimensions are the ends of the ARNs: targetgroup/NAME/ID and app/NAME/ID.
   target_group_dimension = local.target_group_arn_fields[5]
@@ -89,6 +98,13 @@ resource "aws_lb_listener_rule" "control" {
   }
 
   tags = var.tags
+
+  lifecycle {
+    precondition {
+      condition     = !contains(keys(local.numbers_before_wake), tostring(local.service_rule_priority))
+      error_message = "rule_priority: the number of the ${lookup(local.numbers_before_wake, tostring(local.service_rule_priority), "")} is ${local.service_rule_priority}, which the service rule (service_rule_arn) holds. Write the first of ${local.rules_before_wake + 1} free numbers below ${local.service_rule_priority}. (Where this apply moves the service rule as well, move it in an apply of its own first.)"
+    }
+  }
 }
 
 # The heartbeat's path belongs to the application, so only its POST is taken.
@@ -177,15 +193,26 @@ resource "aws_lb_listener_rule" "websocket" {
       condition     = length(local.other_conditions_found) == 0
       error_message = "websocket_rule must be false: the service rule has a condition of ${jsonencode(local.other_conditions_found)}, and whoever sends \"Upgrade: websocket\" would reach the service past it. Leave websocket_rule out, or let the rule match by host_header and path_pattern alone."
     }
+
+    precondition {
+      condition     = length(local.regex_conditions_found) == 0
+      error_message = "websocket_rule must be false: the service rule matches ${jsonencode(local.regex_conditions_found)} by regular expressions, which the WebSocket rule does not have, and whoever sends \"Upgrade: websocket\" would reach the service past them. Leave websocket_rule out, or let the rule match by values."
+    }
+
+    precondition {
+      condition     = length(local.transforms_found) == 0
+      error_message = "websocket_rule must be false: the service rule has the transforms ${jsonencode(local.transforms_found)}, and an upgrade would reach the service without them. Leave websocket_rule out, or take the transforms off the rule."
+    }
   }
 }
 
-# The same conditions as the service rule. Without a priority the provider takes the highest and one
-# more, so the rule begins down, after the service rule: applying the module wakes and stops nothing.
+# The same conditions as the service rule. It begins down, behind the service rule: applying the module
+# wakes and stops nothing.
 resource "aws_lb_listener_rule" "wake" {
   count = local.listener_path ? 1 : 0
 
   listener_arn = local.listener_arn
+  priority     = local.parked_rule_priority
 
   action {
     type             = "forward"
@@ -213,6 +240,11 @@ resource "aws_lb_listener_rule" "wake" {
   # Where the rule stands is the service's state and not Terraform's.
   lifecycle {
     ignore_changes = [priority]
+
+    precondition {
+      condition     = local.parked_rule_priority > local.service_rule_priority
+      error_message = "parked_rule_priority is ${local.parked_rule_priority}${var.parked_rule_priority == null ? " (30000 + rule_priority)" : ""}; it must be behind the service rule's, which is ${local.service_rule_priority}, or a new wake rule takes the running service's requests at once. ${local.service_rule_priority < 50000 ? "Write a free number from ${local.service_rule_priority + 1} to 50000." : "There is none behind 50000: give the service rule a lower number first."}"
+    }
   }
 }
 
@@ -306,6 +338,7 @@ locals {
     WAKE_RULE_ARN             = join("", aws_lb_listener_rule.wake[*].arn)
     OWN_RULE_ARNS             = join(",", local.own_rule_arns)
     RULE_PRIORITY             = local.listener_path ? tostring(var.rule_priority + local.rules_before_wake) : "0"
+    PARKED_RULE_PRIORITY      = tostring(local.parked_rule_priority)
     WAKE_TARGET_GROUP_ARN     = join("", aws_lb_target_group.wake[*].arn)
     CONTROL_TARGET_GROUP_ARN  = join("", aws_lb_target_group.control[*].arn)
     CONTROL_PATH              = var.control_path
@@ -324,6 +357,7 @@ locals {
     WAKE_DEADLINE_SECONDS     = tostring(var.wake_deadline_seconds)
     WAKE_BUDGET_PER_HOUR      = tostring(var.wake_budget_per_hour)
     WAKE_CONFIRMATION         = var.wake_confirmation
+    UNSEEN_TRAFFIC            = var.unseen_traffic
     TRANSITION_NOTICES        = tostring(var.transition_notices)
     HOLD_SECONDS              = tostring(var.hold_seconds)
     HOLD_LIMIT                = tostring(var.hold_limit)
@@ -359,10 +393,12 @@ data "aws_iam_policy_document" "assume" {
 }
 
 resource "aws_iam_role" "this" {
-  name               = local.function_name
-  description        = "What the warmkeeper of ${var.cluster_name}/${var.service_name} may do"
-  assume_role_policy = data.aws_iam_policy_document.assume.json
-  tags               = var.tags
+  name                 = local.function_name
+  path                 = var.role_path
+  description          = "What the warmkeeper of ${var.cluster_name}/${var.service_name} may do"
+  assume_role_policy   = data.aws_iam_policy_document.assume.json
+  permissions_boundary = var.role_permissions_boundary
+  tags                 = var.tags
 }
 
 # One sid per purpose, in the order in which the warmkeeper comes to need it.
@@ -534,11 +570,11 @@ resource "aws_lambda_function" "this" {
   # checkov:skip=CKV_AWS_173: the environment holds names and numbers, no secret
   # checkov:skip=CKV_AWS_272: the package is in the repository, and a test compares it with its source
   function_name    = local.function_name
-  description      = "Puts ${var.cluster_name}/${var.service_name} to sleep and wakes it"
+  description      = substr("Puts ${var.cluster_name}/${var.service_name} to sleep and wakes it", 0, 256) # AWS takes no more
   role             = aws_iam_role.this.arn
   handler          = "warmkeeper.handler"
   runtime          = "python3.13"
-  architectures    = ["arm64"]
+  architectures    = [var.lambda_architecture]
   memory_size      = var.memory_size
   timeout          = local.timeout_seconds
   filename         = local.package
@@ -552,6 +588,13 @@ resource "aws_lambda_function" "this" {
 
   # a container reads the settings when it starts, and believes them for minutes
   depends_on = [aws_cloudwatch_log_group.this, aws_dynamodb_table_item.settings]
+
+  lifecycle {
+    precondition {
+      condition     = !contains(["alb", "lambda"], try(local.target_group.target_type, ""))
+      error_message = "target_group_arn: the target group's target_type is \"${try(local.target_group.target_type, "")}\", and no ECS task is a target of one. Write the ARN of the group with target_type \"ip\" or \"instance\" that the service's load_balancer block names."
+    }
+  }
 }
 
 # No retries and a short age: a command that is late is stale, and the next tick sees to what failed.
@@ -701,7 +744,7 @@ locals {
 # Alarms act on a change only, and events get lost: the minute is what nothing is lost on.
 resource "aws_cloudwatch_event_rule" "tick" {
   name                = "${var.name}-tick"
-  description         = "The warmkeeper of ${var.cluster_name}/${var.service_name} looks and moves on"
+  description         = substr("The warmkeeper of ${var.cluster_name}/${var.service_name} looks and moves on", 0, 512) # AWS takes no more
   schedule_expression = "rate(1 minute)"
   tags                = var.tags
 }
@@ -732,7 +775,7 @@ resource "aws_cloudwatch_event_rule" "ecs" {
   for_each = local.ecs_events
 
   name          = "${var.name}-ecs-${each.key}"
-  description   = "What ECS says of ${var.cluster_name}/${var.service_name} (${each.key})"
+  description   = substr("What ECS says of ${var.cluster_name}/${var.service_name} (${each.key})", 0, 512) # AWS takes no more
   event_pattern = jsonencode(each.value)
   tags          = var.tags
 }

@@ -116,7 +116,7 @@ variable "conditions" {
   nullable = false
 
   validation {
-    condition     = alltrue([for host in var.conditions.hosts : can(regex("^[a-zA-Z0-9.*?-]{1,128}$", host))])
+    condition     = alltrue([for host in var.conditions.hosts : can(regex("^[a-zA-Z0-9._*?-]{1,128}$", host))])
     error_message = "conditions.hosts must be host names of at most 128 characters, * and ? allowed; got ${jsonencode(var.conditions.hosts)}. Write for example \"staging.example.com\", without scheme or port."
   }
 
@@ -152,7 +152,8 @@ variable "rule_priority" {
   description = <<-EOT
     The first of three free priorities before your service rule's: control rule, heartbeat rule, and
     the wake rule when it is up (`rule_priority`, + 1, + 2). With `websocket_rule` they are four. Needed
-    on the listener path.
+    on the listener path. The wake rule also has a number of its own while it is down:
+    `parked_rule_priority`.
   EOT
   type        = number
   default     = null
@@ -163,8 +164,42 @@ variable "rule_priority" {
   }
 
   validation {
-    condition     = var.rule_priority == null ? true : var.rule_priority >= 1 && var.rule_priority + local.rules_before_wake <= 49999 && floor(var.rule_priority) == var.rule_priority
-    error_message = "rule_priority must be a whole number from 1 to ${49999 - local.rules_before_wake}, so that it and the ${local.rules_before_wake} after it are below a service rule's; got ${var.rule_priority == null ? "null" : tostring(var.rule_priority)}."
+    condition     = var.rule_priority == null ? true : var.rule_priority >= 1 && var.rule_priority + local.rules_before_wake <= 49998 && floor(var.rule_priority) == var.rule_priority
+    error_message = "rule_priority must be a whole number from 1 to ${49998 - local.rules_before_wake}, so that it and the ${local.rules_before_wake} after it are below the service rule's, and one number is left behind that; got ${var.rule_priority == null ? "null" : tostring(var.rule_priority)}."
+  }
+}
+
+variable "parked_rule_priority" {
+  description = <<-EOT
+    The wake rule's priority while it is down: a free number behind your service rule's, at which the
+    rule takes no request. Null: 30000 + `rule_priority`, for which `rule_priority` must be at most
+    20000. Needed on the listener path where `checks_enabled` is false: the module does not know your
+    service rule's priority then. Leave 50000 free: a rule that is made without a priority gets the
+    highest and one more, and there is none after 50000.
+  EOT
+  type        = number
+  default     = null
+
+  # Rule numbers go from 1 to 50000, both included:
+  # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateRule.html
+  validation {
+    condition     = var.parked_rule_priority == null ? true : var.parked_rule_priority <= 50000 && floor(var.parked_rule_priority) == var.parked_rule_priority
+    error_message = "parked_rule_priority must be a whole number of at most 50000, the last that a listener has; got ${var.parked_rule_priority == null ? "null" : tostring(var.parked_rule_priority)}. Write a free number behind the service rule's, or leave it out to have 30000 + rule_priority."
+  }
+
+  validation {
+    condition     = var.parked_rule_priority == null ? true : var.parked_rule_priority >= coalesce(var.rule_priority, 1) + local.rules_before_wake + 2
+    error_message = "parked_rule_priority must be at least ${coalesce(var.rule_priority, 1) + local.rules_before_wake + 2}, because the service rule stands between it and the ${local.rules_before_wake + 1} numbers from rule_priority on; got ${var.parked_rule_priority == null ? "null" : tostring(var.parked_rule_priority)}. Write a free number behind the service rule's."
+  }
+
+  validation {
+    condition     = var.parked_rule_priority == null && var.wake_path == "listener" ? coalesce(var.rule_priority, 1) <= 20000 : true
+    error_message = "parked_rule_priority must be set where rule_priority is above 20000, because 30000 + rule_priority would be more than 50000; got null, and ${coalesce(var.rule_priority, 1)} for rule_priority. Write a free number behind the service rule's, at most 50000."
+  }
+
+  validation {
+    condition     = var.parked_rule_priority == null && var.wake_path == "listener" ? var.checks_enabled : true
+    error_message = "parked_rule_priority must be set where checks_enabled is false, because the module cannot see then whether 30000 + rule_priority is behind the service rule's, and before it the wake rule would take the running service's requests; got null. Write a free number behind the service rule's."
   }
 }
 
@@ -174,11 +209,11 @@ variable "websocket_rule" {
     the load balancer answers an upgrade with 400 while the service is not awake, also while it is
     drowsy and its tasks still run; with it a drowsy service takes the upgrade, and a sleeping one
     answers 503. Takes a fourth number (`rule_priority` + 2; the wake rule, when it is up, + 3), so that
-    it has to be switched on while the service is awake. Refused where your service rule authenticates
-    or has conditions besides hosts and paths, as far as `checks_enabled` lets the module see it. Of a
-    socket the warmkeeper sees nothing, and CloudWatch only that it was opened, minutes later: send
-    heartbeats, or it sleeps under the socket. Nothing on the alarm path, where no rule of the module is
-    in the way.
+    it has to be switched on while the service is awake. Refused where your service rule authenticates,
+    transforms requests, matches by regular expressions or has conditions besides hosts and paths, as
+    far as `checks_enabled` lets the module see it. Of a socket the warmkeeper sees nothing, and
+    CloudWatch only that it was opened, minutes later: send heartbeats, or it sleeps under the socket.
+    Nothing on the alarm path, where no rule of the module is in the way.
   EOT
   type        = bool
   default     = false
@@ -700,6 +735,24 @@ variable "heartbeat" {
   }
 }
 
+variable "unseen_traffic" {
+  description = <<-EOT
+    What follows from traffic that the module does not see: a second target group, Cloud Map, Service
+    Connect as a server, VPC Lattice, another listener rule that forwards to the target group, healthy
+    targets that are no tasks of the service. "stay_awake": the service does not sleep while there is
+    any, and the topic is told once. "ignore": it sleeps all the same, for who knows that nobody comes
+    that way.
+  EOT
+  type        = string
+  default     = "stay_awake"
+  nullable    = false
+
+  validation {
+    condition     = contains(["stay_awake", "ignore"], var.unseen_traffic)
+    error_message = "unseen_traffic must be \"stay_awake\" or \"ignore\"; got \"${var.unseen_traffic}\"."
+  }
+}
+
 variable "restore_on_destroy" {
   description = "Wake the service and leave it up when the module is destroyed. False: leave it as it is, asleep if need be."
   type        = bool
@@ -773,6 +826,42 @@ variable "memory_size" {
   }
 }
 
+variable "lambda_architecture" {
+  description = "Instruction set of the Lambda: \"arm64\", or \"x86_64\" in a region that has no arm64, at a quarter more for its time."
+  type        = string
+  default     = "arm64"
+  nullable    = false
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.lambda_architecture)
+    error_message = "lambda_architecture must be \"arm64\" or \"x86_64\"; got \"${var.lambda_architecture}\"."
+  }
+}
+
+variable "role_path" {
+  description = "Path of the Lambda's role, in an account that demands one."
+  type        = string
+  default     = "/"
+  nullable    = false
+
+  # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
+  validation {
+    condition     = can(regex("^/([!-~]+/)?$", var.role_path)) && length(var.role_path) <= 512
+    error_message = "role_path must begin and end with / and hold at most 512 printable ASCII characters, no spaces; got \"${var.role_path}\". Write for example \"/warmkeeper/\"."
+  }
+}
+
+variable "role_permissions_boundary" {
+  description = "ARN of a policy that bounds what the Lambda's role may do, in an account that demands one. It must allow what the role needs: docs/threats.md."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.role_permissions_boundary == null ? true : can(regex("^arn:[^:]+:iam::(aws|[0-9]{12}):policy/.+$", var.role_permissions_boundary))
+    error_message = "role_permissions_boundary must be the ARN of an IAM policy; got \"${coalesce(var.role_permissions_boundary, "null")}\". Write the arn of an aws_iam_policy."
+  }
+}
+
 variable "kms_key_arn" {
   description = <<-EOT
     A key of yours for the topic, the table and the log. Null: AWS's own, at no cost. Its policy has to
@@ -788,7 +877,7 @@ variable "kms_key_arn" {
 }
 
 variable "checks_enabled" {
-  description = "Look at the service rule, its listener and the target group while planning, and warn of what would cost requests or money. False: for a caller that may not `elasticloadbalancing:Describe*`, or an ARN of what is gone."
+  description = "Look at the service rule, its listener and load balancer, and the target group while planning, and warn of what would cost requests or money. False: for a caller that may not `elasticloadbalancing:Describe*`, or an ARN of what is gone; `parked_rule_priority` must be given then."
   type        = bool
   default     = true
   nullable    = false

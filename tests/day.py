@@ -50,14 +50,15 @@ APPLIED = f"""
 module "day" {{
   source = "../.."
 
-  name              = "staging"
-  cluster_name      = "{SERVICE["cluster_name"]}"
-  service_name      = "{SERVICE["service_name"]}"
-  target_group_arn  = "{plans.GROUP}"
-  service_rule_arn  = "{plans.RULE}"
-  rule_priority     = 97
-  checks_enabled    = false
-  dashboard_enabled = true
+  name                 = "staging"
+  cluster_name         = "{SERVICE["cluster_name"]}"
+  service_name         = "{SERVICE["service_name"]}"
+  target_group_arn     = "{plans.GROUP}"
+  service_rule_arn     = "{plans.RULE}"
+  rule_priority        = 97
+  parked_rule_priority = 30097
+  checks_enabled       = false
+  dashboard_enabled    = true
 }}
 """
 

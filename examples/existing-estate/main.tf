@@ -3,7 +3,8 @@
 #
 # For them to have: a rule of its own for the service, ignore_changes = [desired_count] on it, a health
 # check interval of 5 s with health_check_grace_period_seconds on the service, three free priorities
-# right before the rule. `terraform plan` warns of most of that where it is not so.
+# right before the rule, and a fourth far behind it (30000 + the first of the three, unless
+# parked_rule_priority is given). `terraform plan` warns of most of that where it is not so.
 
 variable "load_balancer_name" {
   description = "Name of the Application Load Balancer."

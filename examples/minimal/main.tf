@@ -29,7 +29,7 @@ variable "service_rule_arn" {
 }
 
 variable "rule_priority" {
-  description = "The first of three free priorities right before that rule's."
+  description = "The first of three free priorities right before that rule's. 30000 more has to be free as well: there the wake rule stands while the service is awake."
   type        = number
 }
 

@@ -8,7 +8,7 @@ locals {
   port = 8080
 
   # Only these two numbers are the module's business: where the service rule stands, and the first of
-  # three free ones before it (four with websocket_rule).
+  # three free ones before it (four with websocket_rule). Awake, the wake rule stands at 30010.
   service_rule_priority = 100
   first_free_priority   = 10
 

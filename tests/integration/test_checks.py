@@ -27,9 +27,25 @@ def forward(group: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def by_hand(applied: Estate) -> Iterator[Any]:
-    """A client of the load balancer's API; what was changed is as Terraform made it, afterwards."""
-    yield applied.client("elbv2")
-    applied.workspace.apply()
+    """A client of the load balancer's API; what is around the module is as before, afterwards."""
+    client: Any = applied.client("elbv2")
+    rule, group = applied.outputs["service_rule_arn"], applied.outputs["target_group_arn"]
+    check = client.describe_target_groups(TargetGroupArns=[group])["TargetGroups"][0]
+    attributes = client.describe_target_group_attributes(TargetGroupArn=group)["Attributes"]
+    yield client
+    client.modify_rule(RuleArn=rule, Conditions=[EVERY_PATH], Actions=forward(group))
+    interval = check["HealthCheckIntervalSeconds"]
+    client.modify_target_group(TargetGroupArn=group, HealthCheckIntervalSeconds=interval)
+    client.modify_target_group_attributes(TargetGroupArn=group, Attributes=attributes)
+    set_idle_timeout(client, applied, 60)
+
+
+def set_idle_timeout(client: Any, applied: Estate, seconds: int) -> None:
+    """Of the load balancer; 60 is AWS's default."""
+    client.modify_load_balancer_attributes(
+        LoadBalancerArn=applied.workspace.variables["load_balancer_arn"],
+        Attributes=[{"Key": "idle_timeout.timeout_seconds", "Value": str(seconds)}],
+    )
 
 
 def test_what_somebody_changed_by_hand_is_warned_of_field_by_field(
@@ -47,14 +63,17 @@ def test_what_somebody_changed_by_hand_is_warned_of_field_by_field(
     by_hand.modify_target_group(TargetGroupArn=group, HealthCheckIntervalSeconds=30)
     delay = {"Key": "deregistration_delay.timeout_seconds", "Value": "300"}
     by_hand.modify_target_group_attributes(TargetGroupArn=group, Attributes=[delay])
-    assert applied.workspace.changes()
+    set_idle_timeout(by_hand, applied, 34)
+    assert not applied.workspace.changes()
     told = applied.workspace.warnings()
     assert f'the rule forwards to ["{other["TargetGroupArn"]}"]' in told
     assert 'conditions.hosts is []; the service rule has ["a.example.com"]' in told
     assert 'a condition of ["source_ip"]' in told
     assert "health_check.interval is 30 s" in told
     assert "deregistration_delay is 300 s" in told
+    assert "the load balancer's idle_timeout is 34 s" in told
     assert "conditions.paths" not in told
+    assert "another load balancer" not in told
     assert "default action" not in told
 
 

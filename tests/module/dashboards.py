@@ -69,12 +69,25 @@ def wrong(body: Mapping[str, Any]) -> list[str]:
         found.append(f"no dashboard has {unknown}")
     if not re.fullmatch(r"-P(T\d+[HM]|\d+[DWM])", body.get("start", "-PT3H")):
         found.append(f"start is {body['start']}")
+    found += [f"{path} is empty" for path in empty(body)]
     for widget in body["widgets"]:
         found += [f"{_name(widget)}: {what}" for what in _wrong_widget(widget)]
     for one, other in itertools.combinations(body["widgets"], 2):
         if _squares(one) & _squares(other):
             found.append(f"{_name(one)} lies on {_name(other)}")
     return found
+
+
+def empty(part: Any, path: str = "") -> Iterator[str]:
+    """The paths of empty lists, objects and strings, some of which PutDashboard refuses."""
+    if part in ([], {}, ""):
+        yield path
+    elif isinstance(part, dict):
+        for name, inner in part.items():
+            yield from empty(inner, f"{path}.{name}")
+    elif isinstance(part, list):
+        for number, inner in enumerate(part):
+            yield from empty(inner, f"{path}[{number}]")
 
 
 def _name(widget: Mapping[str, Any]) -> str:
@@ -179,6 +192,20 @@ def queries(body: Mapping[str, Any]) -> dict[str, str]:
     """Its Logs Insights queries by title, with their log groups."""
     logs = (widget["properties"] for widget in body["widgets"] if widget["type"] == "log")
     return {properties["title"]: properties["query"] for properties in logs}
+
+
+def unguarded(query: str) -> set[str]:
+    """The fields that a filter compares without asking whether they are there.
+
+    Logs Insights does not say what it makes of a comparison with a field that an event has not.
+    """
+    found = set()
+    for command in filter(lambda text: text.strip().startswith("filter "), query.split("|")):
+        present = set(log_query.PRESENT.findall(command))
+        for left, _, right in log_query.COMPARED.findall(command):
+            compared = {side for side in (left, right) if not re.match(r"[\"'\d]", side)}
+            found |= compared - present
+    return found
 
 
 def fields_of(query: str) -> set[str]:

@@ -25,6 +25,11 @@ run "rules_stand_where_the_caller_left_room" {
   }
 
   assert {
+    condition     = aws_lb_listener_rule.wake[0].priority == 30010 && aws_lambda_function.this.environment[0].variables.PARKED_RULE_PRIORITY == "30010"
+    error_message = "down, and when it is made, it has a number of its own, far behind the service rule"
+  }
+
+  assert {
     condition     = aws_lb_listener_rule.wake[0].listener_arn == "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
     error_message = "the listener's ARN follows from the service rule's"
   }
@@ -142,7 +147,7 @@ run "function_is_what_the_design_says" {
   assert {
     condition = {
       for key, value in aws_lambda_function.this.environment[0].variables : key => value
-      if contains(["SERVICE_NAMES", "CONTROL_PATH", "HEARTBEAT_PATH", "HEARTBEAT_TOKEN_PARAMETER", "IDLE_ALARM_ARN", "WAKE_ALARM_ARN", "RESTORE_ON_DESTROY"], key)
+      if contains(["SERVICE_NAMES", "CONTROL_PATH", "HEARTBEAT_PATH", "HEARTBEAT_TOKEN_PARAMETER", "IDLE_ALARM_ARN", "WAKE_ALARM_ARN", "UNSEEN_TRAFFIC", "RESTORE_ON_DESTROY"], key)
       } == {
       SERVICE_NAMES             = "web"
       CONTROL_PATH              = "/.warmkeeper"
@@ -150,6 +155,7 @@ run "function_is_what_the_design_says" {
       HEARTBEAT_TOKEN_PARAMETER = ""
       IDLE_ALARM_ARN            = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:web-idle"
       WAKE_ALARM_ARN            = ""
+      UNSEEN_TRAFFIC            = "stay_awake"
       RESTORE_ON_DESTROY        = "true"
     }
     error_message = "the environment says what the inputs say"
@@ -272,6 +278,11 @@ run "nothing_that_costs_extra_is_on" {
   assert {
     condition     = aws_sns_topic.this.kms_master_key_id == null && aws_cloudwatch_log_group.this.kms_key_id == null
     error_message = "a key of one's own is asked for"
+  }
+
+  assert {
+    condition     = aws_iam_role.this.path == "/" && aws_iam_role.this.permissions_boundary == null
+    error_message = "so are a path and a boundary of the role"
   }
 
   assert {

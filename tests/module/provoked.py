@@ -1,9 +1,10 @@
-"""Whether a run of terraform test goes red for each validation and check that is taken out.
+"""Whether a run of terraform test goes red for each validation, check and precondition taken out.
 
-Every condition of variables.tf and checks.tf is made true, one of each variable and check at a
-time, in a copy of the module, and the runs of tests/module that expect a failure are run against
-that. What was seen is kept in provoked.txt: a line for each condition, with its hash and the runs
-that missed it. One that is new or changed has no such line: tests/module/test_coverage.py says so.
+Every condition of variables.tf, checks.tf and main.tf is made true, one of each variable, check and
+resource at a time, in a copy of the module, and the runs of tests/module that expect a failure are
+run against that. What was seen is kept in provoked.txt: a line for each condition, with its hash
+and the runs that missed it. One that is new or changed has no such line:
+tests/module/test_coverage.py says so.
 
     make provoked    does it again, and writes provoked.txt (some minutes)
 """
@@ -24,12 +25,17 @@ from pathlib import Path
 from tests.module.plans import HERE, ROOT, terraform
 
 RECORD = HERE / "provoked.txt"
-FILES = ("variables.tf", "checks.tf")
-SUITES = ("checks", "validations")
-# What needs a real rule's actions and conditions, which cannot be mocked: the integration test
-# asserts the message of each.
-BY_HAND = ("local.service_rule_groups", "local.other_conditions_found")
-BY_HAND_TEST = "tests/integration/test_checks.py"
+FILES = ("variables.tf", "checks.tf", "main.tf")
+SUITES = ("checks", "validations", "wiring")
+# What needs a rule's actions, conditions and transforms, which cannot be mocked: the tests that
+# assert the message of each.
+BY_HAND = {
+    "local.service_rule_actions": "tests/integration/test_checks.py",
+    "local.service_rule_groups": "tests/integration/test_checks.py",
+    "length(local.other_conditions_found)": "tests/integration/test_checks.py",
+    "length(local.regex_conditions_found)": "tests/module/test_service_rule.py",
+    "length(local.transforms_found)": "tests/module/test_service_rule.py",
+}
 EXPECTED = re.compile(
     r"The checkable object, ([\w.]+), was expected to report an error but did not"
 )
@@ -40,7 +46,7 @@ class Condition:
     """One condition: of which file and object, its line there, and the which-th of that object."""
 
     file: str
-    of: str  # var.NAME or check.NAME
+    of: str  # var.NAME, check.NAME or TYPE.NAME of a resource
     number: int
     line: int
     text: str
@@ -52,13 +58,14 @@ class Condition:
 
 
 def conditions() -> list[Condition]:
-    """Every condition of a validation or an assertion, each on a line of its own."""
+    """Every condition of a validation, assertion or precondition, each on a line of its own."""
     found = []
     for file in FILES:
         of, number = "", 0
         for line, text in enumerate((ROOT / file).read_text().splitlines()):
-            if block := re.match(r'(variable|check) "(\w+)"', text):
-                of, number = f"{block[1].replace('variable', 'var')}.{block[2]}", 0
+            if block := re.match(r'(variable|check|resource) "(\w+)"(?: "(\w+)")?', text):
+                of = f"{block[2]}.{block[3]}" if block[3] else f"{block[1]}.{block[2]}"
+                of, number = of.replace("variable.", "var."), 0
             if condition := re.match(r"\s+condition\s+= (.+)", text):
                 found.append(Condition(file, of, number, line, condition[1]))
                 number += 1
@@ -73,7 +80,7 @@ def recorded() -> dict[str, str]:
 
 def by_hand(condition: Condition) -> list[str]:
     """The test that has it instead, if it needs a real rule."""
-    return [BY_HAND_TEST] if any(word in condition.text for word in BY_HAND) else []
+    return [test for word, test in BY_HAND.items() if word in condition.text]
 
 
 def runs() -> Iterator[tuple[str, str]]:

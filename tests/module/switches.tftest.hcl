@@ -12,6 +12,8 @@ variables {
   service_rule_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
   rule_priority    = 10
   checks_enabled   = false # the mocked service rule has no conditions, whatever is given
+
+  parked_rule_priority = 40000
 }
 
 run "alarm_path_has_no_rules_and_an_alarm_more" {
@@ -53,11 +55,12 @@ run "alarm_path_has_no_rules_and_an_alarm_more" {
   assert {
     condition = {
       for key, value in aws_lambda_function.this.environment[0].variables : key => value
-      if contains(["SERVICE_RULE_ARN", "WAKE_RULE_ARN", "OWN_RULE_ARNS", "RULE_PRIORITY", "WAKE_TARGET_GROUP_ARN", "CONTROL_TARGET_GROUP_ARN", "HEARTBEAT_PATH", "WAKE_ALARM_ARN"], key)
+      if contains(["SERVICE_RULE_ARN", "WAKE_RULE_ARN", "OWN_RULE_ARNS", "RULE_PRIORITY", "PARKED_RULE_PRIORITY", "WAKE_TARGET_GROUP_ARN", "CONTROL_TARGET_GROUP_ARN", "HEARTBEAT_PATH", "WAKE_ALARM_ARN"], key)
       } == {
       SERVICE_RULE_ARN         = ""
       WAKE_RULE_ARN            = ""
       OWN_RULE_ARNS            = ""
+      PARKED_RULE_PRIORITY     = "0"
       RULE_PRIORITY            = "0"
       WAKE_TARGET_GROUP_ARN    = ""
       CONTROL_TARGET_GROUP_ARN = ""
@@ -114,6 +117,17 @@ run "hosts_are_on_every_rule" {
   assert {
     condition     = flatten([for condition in aws_lb_listener_rule.wake[0].condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]) == ["/app/*"]
     error_message = "the wake rule has the service rule's paths"
+  }
+}
+
+run "a_host_may_hold_an_underscore" {
+  variables {
+    conditions = { hosts = ["my_app.example.com"] }
+  }
+
+  assert {
+    condition     = flatten([for condition in aws_lb_listener_rule.wake[0].condition : [for host in condition.host_header : tolist(host.values)]]) == ["my_app.example.com"]
+    error_message = "as a listener rule takes it"
   }
 }
 
@@ -258,6 +272,24 @@ run "own_key_is_used_everywhere_and_only_through_the_services" {
   }
 }
 
+run "role_and_function_follow_what_the_account_demands" {
+  variables {
+    role_path                 = "/warmkeeper/"
+    role_permissions_boundary = "arn:aws:iam::123456789012:policy/boundary"
+    lambda_architecture       = "x86_64"
+  }
+
+  assert {
+    condition     = aws_iam_role.this.path == "/warmkeeper/" && aws_iam_role.this.permissions_boundary == "arn:aws:iam::123456789012:policy/boundary"
+    error_message = "the role has path and boundary"
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.architectures == tolist(["x86_64"])
+    error_message = "the package runs on either"
+  }
+}
+
 run "emails_are_subscribed" {
   variables {
     notification_emails = ["a@example.com", "b@example.com"]
@@ -389,11 +421,33 @@ run "tags_are_on_what_can_carry_them" {
   }
 }
 
-run "longest_name_fits_everything_made_of_it" {
-  command = plan
-
+run "longest_names_fit_everything_made_of_them" {
   variables {
-    name = "abcdefghijklmnopqrstuvwx"
+    name         = "abcdefghijklmnopqrstuvwx"
+    cluster_name = join("", [for _ in range(255) : "c"])
+    service_name = join("", [for _ in range(255) : "s"])
+  }
+
+  # https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
+  # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
+  # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
+  # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+  assert {
+    condition = (
+      length(aws_lambda_function.this.description) == 256
+      && length(aws_iam_role.this.description) <= 1000
+      && max([for rule in concat([aws_cloudwatch_event_rule.tick], values(aws_cloudwatch_event_rule.ecs)) : length(rule.description)]...) == 512
+      && max([
+        for alarm in concat(
+          [
+            aws_cloudwatch_metric_alarm.idle, aws_cloudwatch_metric_alarm.cold_start, aws_cloudwatch_metric_alarm.failed_wake,
+            aws_cloudwatch_metric_alarm.errors, aws_cloudwatch_metric_alarm.throttles, aws_cloudwatch_metric_alarm.tick_silent,
+          ],
+          aws_cloudwatch_metric_alarm.wake,
+        ) : length(alarm.alarm_description)
+      ]...) <= 1024
+    )
+    error_message = "each description is cut to what AWS takes"
   }
 
   assert {

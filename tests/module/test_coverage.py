@@ -30,12 +30,13 @@ def test_every_output_is_asserted() -> None:
 
 def test_every_condition_is_on_a_line_of_its_own() -> None:
     texts = [(ROOT / file).read_text() for file in provoked.FILES]
-    blocks = sum(len(re.findall(r"(?m)^  (?:validation|assert) {", text)) for text in texts)
+    block = r"(?m)^ +(?:validation|assert|precondition|postcondition) {"
+    blocks = sum(len(re.findall(block, text)) for text in texts)
     assert len(provoked.conditions()) == blocks
 
 
-def test_each_validation_and_check_was_taken_out_and_a_run_went_red() -> None:
+def test_each_validation_check_and_precondition_was_taken_out_and_a_run_went_red() -> None:
     seen = provoked.recorded()
     assert [c.key for c in provoked.conditions() if c.key not in seen] == [], "make provoked"
-    names = {name for name, _ in provoked.runs()} | {provoked.BY_HAND_TEST}
+    names = {name for name, _ in provoked.runs()} | set(provoked.BY_HAND.values())
     assert {run for runs in seen.values() for run in runs.split(", ")} <= names, "make provoked"

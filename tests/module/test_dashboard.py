@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import json
+import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ from moto import mock_aws
 
 from tests.day import BEGIN, DAY, Module, Pour, StagingDay, clients, latest_end
 from tests.localcloud.logs import embedded_metrics
-from tests.module import dashboards
+from tests.module import dashboards, plans
 from tools import cost, dashboard, dashboard_plot, log_query
 
 pytestmark = pytest.mark.terraform
@@ -68,6 +72,11 @@ BREAKS: dict[str, Callable[[dict[str, Any]], Any]] = {
     ),
     "no period": lambda body: widget(body, "Each")["properties"].update(period=90),
     "no statistic": lambda body: widget(body, "Each")["properties"].update(stat="Median"),
+    "horizontal is empty": lambda body: widget(body, "Cold")["properties"]["annotations"].update(
+        horizontal=[]
+    ),
+    "title is empty": lambda body: widget(body, "Each")["properties"].update(title=""),
+    "yAxis is empty": lambda body: widget(body, "Each")["properties"].update(yAxis={}),
     "from 1 to 100": lambda body: widget(body, "Alarms")["properties"].update(alarms=[]),
 }
 
@@ -80,6 +89,85 @@ def test_whatever_is_broken_is_found_out(body: dict[str, Any]) -> None:
         if not any(what in found for found in dashboards.wrong(broken)):
             unseen.append(what)
     assert unseen == []
+
+
+SWITCHES: dict[str, tuple[dict[str, Any], ...]] = {
+    "wake path": (
+        {"service_rule_arn": plans.RULE, "rule_priority": 97, "parked_rule_priority": 40000},
+        {
+            "wake_path": "alarm",
+            "load_balancer_arn": f"{plans.ARN}loadbalancer/app/edge/1111111111111111",
+        },
+    ),
+    "threshold": ({}, {"idle_request_threshold": 3}),
+    "the rest": (
+        {},
+        {
+            "task_price_per_hour": 0,
+            "heartbeat": {"enabled": False},
+            "websocket_rule": True,
+            "wake_policy": {"ignore": []},
+            "cors_allowed_origins": [],
+            "transition_notices": False,
+            "unseen_traffic": "ignore",
+        },
+    ),
+}
+
+
+def test_nothing_empty_is_sent_whatever_the_switches() -> None:
+    """PutDashboard is strict, and moto's is not."""
+    fixed = {
+        "source": "../..",
+        **plans.SERVICE,
+        "target_group_arn": plans.GROUP,
+        "checks_enabled": False,
+        "dashboard_enabled": True,
+    }
+    calls = {}
+    for number, chosen in enumerate(itertools.product(*SWITCHES.values())):
+        given = {"name": f"web-{number}", **fixed}
+        for inputs in chosen:
+            given |= inputs
+        calls[f"web-{number}"] = given
+    bodies = bodies_of(calls)
+    assert len(bodies) == len(calls) == 2 ** len(SWITCHES)
+    assert {name: dashboards.wrong(body) for name, body in bodies.items()} == {
+        name: [] for name in calls
+    }
+
+
+def bodies_of(calls: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The dashboards of these calls of the module, by the calls' names."""
+    (plans.ROOT / ".cache").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="dashboards-", dir=plans.ROOT / ".cache") as folder:
+        scratch = Path(folder)
+        (scratch / "main.tf.json").write_text(json.dumps({"module": calls}))
+        found = plans.resources(plans.state_of(scratch))
+        made = [r for r in found if r["type"] == "aws_cloudwatch_dashboard"]
+    return {r["address"].split(".")[1]: json.loads(r["values"]["dashboard_body"]) for r in made}
+
+
+def test_what_a_filter_compares_is_there(module: Module, body: dict[str, Any]) -> None:
+    saved = module.resources["aws_cloudwatch_query_definition"]
+    queries = {query["name"]: query["query_string"] for query in saved}
+    queries |= dashboards.queries(body)
+    queries |= documented_queries()
+    assert {name: dashboards.unguarded(query) for name, query in queries.items()} == {
+        name: set() for name in queries
+    }
+    assert dashboards.unguarded("fields a | filter a != b and ispresent(b)") == {"a"}
+
+
+def documented_queries() -> dict[str, str]:
+    """The queries of Logs Insights in the documents, by document and number."""
+    found: dict[str, str] = {}
+    for document in plans.DOCUMENTS:
+        code = re.findall(r"(?ms)^ *```text\n(.*?)^ *```", document.read_text())
+        queries = [block for block in code if re.search(r"(?m)^ *\|? *(filter|fields) ", block)]
+        found |= {f"{document.stem} {number}": query for number, query in enumerate(queries)}
+    assert len(found) >= 3
+    return found
 
 
 def test_every_metric_shown_is_written(

@@ -36,6 +36,6 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     return run
 
 
-@pytest.mark.parametrize("file", ["checks", "defaults", "switches", "validations"])
+@pytest.mark.parametrize("file", ["checks", "defaults", "switches", "validations", "wiring"])
 def test_terraform_test_passes(terraform: Callable[..., str], file: str) -> None:
     terraform("test", "-no-color", FOLDER, f"-filter=tests/module/{file}.tftest.hcl")

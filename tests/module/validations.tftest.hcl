@@ -1,5 +1,6 @@
-# Every validation refuses what it is there for, at plan time. The limits themselves pass. What stands
-# in one run is independent: a validation that looks at a refused variable is not evaluated.
+# Every validation refuses what it is there for, at plan time. The limits themselves pass, and are
+# applied: a plan alone leaves the check of the warmkeeper's answer open. What stands in one run is
+# independent: a validation that looks at a refused variable is not evaluated.
 
 mock_provider "aws" {
   source = "./tests/module/mocks"
@@ -13,6 +14,8 @@ variables {
   service_rule_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
   rule_priority    = 10
   checks_enabled   = false # the mocked service rule has no conditions, whatever is given
+
+  parked_rule_priority = 40000
 }
 
 run "refuses_one_thing_given_for_another" {
@@ -69,7 +72,7 @@ run "refuses_numbers_above_their_limit" {
   command = plan
 
   variables {
-    rule_priority         = 49998
+    rule_priority         = 49997
     awake_count           = 5001
     hold_seconds          = 26
     wake_deadline_seconds = 841
@@ -81,6 +84,76 @@ run "refuses_numbers_above_their_limit" {
   }
 
   expect_failures = [var.rule_priority, var.awake_count, var.hold_seconds, var.wake_deadline_seconds, var.idle_minutes, var.linger_seconds, var.memory_size, var.page, var.task_price_per_hour]
+}
+
+run "refuses_a_parked_number_that_no_listener_has" {
+  command = plan
+
+  variables {
+    parked_rule_priority = 50001
+  }
+
+  expect_failures = [var.parked_rule_priority]
+}
+
+run "refuses_half_a_parked_number" {
+  command = plan
+
+  variables {
+    parked_rule_priority = 30000.5
+  }
+
+  expect_failures = [var.parked_rule_priority]
+}
+
+run "refuses_a_parked_number_that_leaves_no_place_for_the_service_rule" {
+  command = plan
+
+  variables {
+    parked_rule_priority = 13 # 10, 11 and 12 are taken
+  }
+
+  expect_failures = [var.parked_rule_priority]
+}
+
+run "refuses_a_rule_number_without_a_parked_one_that_follows_from_it" {
+  command = plan
+
+  variables {
+    rule_priority        = 20001
+    parked_rule_priority = null
+    checks_enabled       = true
+  }
+
+  override_data {
+    target = data.aws_lb_listener_rule.service
+    values = { priority = 20004 }
+  }
+
+  expect_failures = [var.parked_rule_priority]
+}
+
+run "refuses_to_park_where_it_may_not_look" {
+  command = plan
+
+  variables {
+    parked_rule_priority = null
+  }
+
+  expect_failures = [var.parked_rule_priority]
+}
+
+run "refuses_an_architecture_that_lambda_has_not_a_path_that_ends_nowhere_and_a_boundary_that_is_a_name" {
+  command = plan
+
+  variables {
+    lambda_architecture       = "riscv"
+    role_path                 = "/warmkeeper"
+    role_permissions_boundary = "boundary"
+    unseen_traffic            = "sleep"
+  }
+
+  expect_failures = [var.lambda_architecture, var.role_path, var.role_permissions_boundary, var.unseen_traffic]
 }
 
 run "refuses_fractions" {
@@ -490,8 +563,6 @@ run "refuses_an_address_that_is_no_range" {
 }
 
 run "accepts_ranges_of_both_kinds_and_a_policy_without_a_rule" {
-  command = plan
-
   variables {
     wake_policy = {
       ignore      = []
@@ -520,7 +591,7 @@ run "refuses_a_rule_number_that_leaves_no_place_for_the_websocket_rule" {
   command = plan
 
   variables {
-    rule_priority  = 49997
+    rule_priority  = 49996
     websocket_rule = true
   }
 
@@ -528,22 +599,21 @@ run "refuses_a_rule_number_that_leaves_no_place_for_the_websocket_rule" {
 }
 
 run "accepts_the_limits_with_a_websocket_rule" {
-  command = plan
-
   variables {
-    conditions     = { hosts = ["a.example.com", "b.example.com"], paths = ["/a", "/b"] }
-    rule_priority  = 49996
-    websocket_rule = true
+    conditions           = { hosts = ["a.example.com", "b.example.com"], paths = ["/a", "/b"] }
+    rule_priority        = 49995
+    parked_rule_priority = 50000
+    websocket_rule       = true
   }
 }
 
 run "accepts_the_lower_limits" {
-  command = plan
-
   variables {
     name                      = "w"
     conditions                = { hosts = ["a.example.com", "b.example.com", "c.example.com"], paths = ["/a", "/b"] }
     rule_priority             = 1
+    parked_rule_priority      = 5
+    role_path                 = "/"
     awake_count               = 1
     hold_seconds              = 10
     wake_deadline_seconds     = 60
@@ -558,13 +628,34 @@ run "accepts_the_lower_limits" {
   }
 }
 
-run "accepts_the_upper_limits" {
-  command = plan
+run "accepts_the_highest_number_that_another_follows_from" {
+  variables {
+    rule_priority        = 20000
+    parked_rule_priority = null
+    checks_enabled       = true
+  }
 
+  override_data {
+    target = data.aws_lb_listener_rule.service
+    values = { priority = 20003 }
+  }
+
+  assert {
+    condition     = aws_lambda_function.this.environment[0].variables.PARKED_RULE_PRIORITY == "50000"
+    error_message = "30000 and the number given"
+  }
+}
+
+run "accepts_the_upper_limits" {
   variables {
     name                      = "abcdefghijklmnopqrstuvwx"
     conditions                = { hosts = ["*.a.*", "?.b.?"], paths = ["/a", "/b", "/*"] }
-    rule_priority             = 49997
+    rule_priority             = 49996
+    parked_rule_priority      = 50000
+    role_path                 = "/${join("", [for _ in range(510) : "a"])}/"
+    role_permissions_boundary = "arn:aws:iam::aws:policy/PowerUserAccess"
+    lambda_architecture       = "x86_64"
+    unseen_traffic            = "ignore"
     awake_count               = 5000
     hold_seconds              = 25
     wake_deadline_seconds     = 840

@@ -25,6 +25,13 @@ mock_resource "aws_lambda_function" {
   }
 }
 
+# The warmkeeper's answer to an apply: it has found nothing.
+mock_resource "aws_lambda_invocation" {
+  defaults = {
+    result = "{\"wiring\": {}}"
+  }
+}
+
 mock_resource "aws_sns_topic" {
   defaults = {
     arn = "arn:aws:sns:eu-west-1:123456789012:web-warmkeeper"
@@ -73,11 +80,8 @@ mock_resource "aws_lb_listener" {
   }
 }
 
-# Where no priority is asked for, AWS takes the next after the last.
 mock_resource "aws_lb_listener_rule" {
   defaults = {
-    priority = 101
-
     arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/5555555555555555"
   }
 }
@@ -110,6 +114,7 @@ mock_data "aws_lb_target_group" {
 
 mock_data "aws_lb" {
   defaults = {
-    arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/edge/1111111111111111"
+    arn          = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/edge/1111111111111111"
+    idle_timeout = 60
   }
 }
