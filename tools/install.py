@@ -55,9 +55,6 @@ ALWAYS = {
     # where it may not write, every process would compile again
     "UV_COMPILE_BYTECODE": str(sys.dont_write_bytecode).lower(),
 }
-# --files: the packages are read and not imported. They need no others, and no compiled code.
-UV_FILES = ("--no-deps", "--no-compile-bytecode")
-PIP_FILES = ("--no-deps", "--no-compile")
 # Of uv's output these lines are shown, and not the one for each package.
 SUMMARY = ("Resolved", "Prepared", "Installed", "Bytecode", "Checked")
 
@@ -147,7 +144,9 @@ def by_uv(requirements: str, *, files: bool) -> bool:
     listed = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True).stdout
     environment = uv_environment(pip_settings(listed), os.environ)
     command = [str(uv), "pip", "install", "--python", sys.executable, "-r", requirements]
-    command += UV_FILES if files else ()
+    if files:
+        command.append("--no-deps")
+        environment["UV_COMPILE_BYTECODE"] = "false"
     print(f"    {requirements}, by uv", flush=True)
     status, lines = run(command, environment, shown=SUMMARY)
     if status != 0:
@@ -159,7 +158,9 @@ def by_uv(requirements: str, *, files: bool) -> bool:
 def by_pip(requirements: str, *, files: bool) -> bool:
     """Whether pip could install them; prints its output if not."""
     print(f"    {requirements}, by pip", flush=True)
-    command = [*PIP_INSTALL, "-r", requirements, *(PIP_FILES if files else ())]
+    command = [*PIP_INSTALL, "-r", requirements]
+    if files:
+        command += ["--no-deps", "--no-compile"]
     status, lines = run(command, os.environ)
     if status != 0:
         print("\n".join(lines), file=sys.stderr)
