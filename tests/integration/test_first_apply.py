@@ -5,37 +5,70 @@ Both in a cloud of its own: what is made here is of another kind than the other 
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+
 import pytest
 
 from tests.estate import surrounded
 from tests.integration.conftest import QUICK_START, elsewhere
-from tests.localcloud.client import running
+from tests.localcloud.client import LocalCloud, running
 
 pytestmark = [
     pytest.mark.cloud,
     pytest.mark.terraform,
     pytest.mark.skipif(elsewhere(), reason="needs the local cloud's late policies"),
 ]
-# In seconds after the role's policy was put: each service of AWS learns of it at a time of its own.
-LATE = {"dynamodb": 4, "ecs": 8, "elbv2": 12}
+AWS = ("dynamodb", "ecs", "elbv2")  # in the order in which the warmkeeper comes to them
+
+
+@contextmanager
+def learning_late(cloud: LocalCloud) -> Iterator[None]:
+    """Each service of AWS has heard of the role's policy only after it has refused a call."""
+
+    def learn() -> None:
+        for number, service in enumerate(AWS):
+            wait_until(lambda service=service: service in refused(cloud))  # type: ignore[misc]
+            cloud.settings(iam={"policy_delay_seconds": dict.fromkeys(AWS[number + 1 :], 86_400)})
+
+    cloud.settings(iam={"policy_delay_seconds": dict.fromkeys(AWS, 86_400)})
+    with ThreadPoolExecutor(1) as beside:
+        learns = beside.submit(learn)
+        yield
+        learns.result()
+
+
+def refused(cloud: LocalCloud) -> set[str]:
+    """The services that have refused the function a call."""
+    return {call["service"] for call in cloud.calls() if "AccessDenied" in (call["error"] or "")}
+
+
+def wait_until(reached: Callable[[], bool], seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not reached():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {seconds} s")
+        time.sleep(0.2)
 
 
 def test_a_service_on_ec2_is_adopted_by_a_late_policy_sleeps_wakes_and_outlives_the_module(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    with running() as cloud:
-        cloud.settings(ecs=QUICK_START, iam={"policy_delay_seconds": LATE})
+    with running() as cloud, ExitStack() as applied:
+        cloud.settings(ecs=QUICK_START)
         scratch = tmp_path_factory.mktemp("ec2")
-        with surrounded(cloud, scratch, on_ec2=True) as estate:
-            refused = [c for c in cloud.calls() if "AccessDenied" in (c["error"] or "")]
-            assert {call["service"] for call in refused} >= {"dynamodb"}
-            assert not cloud.calls(service="elbv2", action="SetRulePriorities")
-            assert estate.phase() == "awake"
-            answer = estate.get(allow_redirects=False)
-            assert answer.status_code == 200
-            assert not estate.workspace.changes()
-            estate.fall_asleep(cloud)
-            assert estate.service()["desiredCount"] == 0
-            assert estate.get().status_code == 200
-            estate.fall_asleep(cloud)
+        with learning_late(cloud):
+            estate = applied.enter_context(surrounded(cloud, scratch, on_ec2=True))
+        assert refused(cloud) == set(AWS)
+        assert not cloud.calls(service="elbv2", action="SetRulePriorities")
+        assert estate.phase() == "awake"
+        assert estate.get(allow_redirects=False).status_code == 200
+        assert not estate.workspace.changes()
+        estate.fall_asleep(cloud)
+        assert estate.service()["desiredCount"] == 0
+        assert estate.get().status_code == 200
+        estate.fall_asleep(cloud)
+        applied.close()  # the module is destroyed while the service sleeps
         assert estate.get(allow_redirects=False).status_code == 200
