@@ -189,12 +189,14 @@ class Log:
             await call("logs", "put_log_events", **stream)
         except ClientError:  # the first of a stream, or somebody deleted the group
             with contextlib.suppress(ClientError):
+                # a function that is gone makes no group anew: what it still had to say is lost
+                await self.cloud.functions.role_of(self.function.name)
                 await call("logs", "create_log_group", logGroupName=group)
             with contextlib.suppress(ClientError):
                 await call(
                     "logs", "create_log_stream", logGroupName=group, logStreamName=self.stream
                 )
-            await call("logs", "put_log_events", **stream)
+                await call("logs", "put_log_events", **stream)
 
 
 def embedded_metrics(document: dict[str, Any]) -> list[Measured]:
