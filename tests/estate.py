@@ -100,7 +100,7 @@ class Workspace:
 
     def forget(self, address: str) -> None:
         """`terraform state rm`: what it names stays, and is no longer Terraform's."""
-        self._run("state", "rm", address, state=self._state)
+        self._run("state rm", address, state=self._state)
 
     def outputs(self) -> dict[str, Any]:
         """Read from the state: `terraform output` takes seconds for the same."""
