@@ -1,6 +1,6 @@
 """`make bench`: how long things take, as one table. It asserts nothing: no test does of a time.
 
-A local cloud, examples/staging applied once, and each group of figures in turn, at the clock's 1x.
+A local cloud, the module applied once, and each group of figures in turn, at the clock's 1x.
 `python -m tests.bench GROUP ...` runs some of them; `--record` keeps what was measured in
 tests/performance.json and writes docs/performance.md of it, and the cost of a tick's inputs to
 tools/measured.json. A new figure is a `Row` of a function in GROUPS.
@@ -30,7 +30,7 @@ import requests
 from botocore.httpsession import create_urllib3_context, get_cert_path
 
 from tests import tick
-from tests.estate import Estate, staging
+from tests.estate import Estate, surrounded
 from tests.localcloud.client import LocalCloud, running
 from tools import estimate
 from tools.cost import markdown
@@ -41,7 +41,7 @@ DOCUMENT = ROOT / "docs" / "performance.md"
 HEAD = """\
 # How long it takes
 
-Written by `make bench RECORD=1` ([tests/bench.py](../tests/bench.py)): do not edit. The figures are of [examples/staging](../examples/staging/main.tf) on the [local cloud](../tests/localcloud/README.md), which is not AWS: its API answers from the same machine, its functions share the machine's CPU, and its connections have no TLS. They show what the module's own steps take, and which change made one slower. No test asserts any of them.
+Written by `make bench RECORD=1` ([tests/bench.py](../tests/bench.py)): do not edit. The figures are of the module on the [local cloud](../tests/localcloud/README.md), which is not AWS: its API answers from the same machine, its functions share the machine's CPU, and its connections have no TLS. They show what the module's own steps take, and which change made one slower. No test asserts any of them.
 """  # noqa: E501
 FOOT = """\
 What to know when you compare them with AWS:
@@ -450,6 +450,8 @@ def document(kept: dict[str, Any]) -> str:
     for name, group in kept.items():
         measured.setdefault(f"{group['date']}, {group['machine']}", []).append(name)
     where = [f"- {', '.join(sorted(names))}: {how}" for how, names in sorted(measured.items())]
+    missing = [name for name in (*GROUPS, *ALONE) if name not in kept]
+    where += [f"- not measured yet: {', '.join(missing)}"] if missing else []
     lines = ["Measured, by group:", "", *where]
     return f"{HEAD}\n{table(kept)}\n\n" + "\n".join(lines) + f"\n\n{FOOT}"
 
@@ -485,10 +487,8 @@ def main() -> int:
     if named := [name for name in wanted if name in GROUPS]:
         with running() as cloud, tempfile.TemporaryDirectory() as scratch:
             cloud.settings(ecs=QUICK_START)
-            print(
-                "terraform apply (the provider waits a minute on a new load balancer)", flush=True
-            )
-            with staging(cloud, Path(scratch)) as estate:
+            print("terraform apply", flush=True)
+            with surrounded(cloud, Path(scratch), destroy=False) as estate:
                 bench = Bench(cloud, estate, options.record, began)
                 for name in named:
                     bench.say(name)
