@@ -46,7 +46,7 @@ Written by `make bench RECORD=1` ([tests/bench.py](../tests/bench.py)): do not e
 FOOT = """\
 What to know when you compare them with AWS:
 
-- A Lambda of 512 MB has 0.29 of a vCPU while it runs ([1,769 MB are one](https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html)), so an invocation's CPU seconds take three to four times as long there. Init is not held to that share.
+- A Lambda of 512 MB has 0.29 of a vCPU while it runs ([1,769 MB are one](https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html)), so an invocation's CPU seconds take three to four times as long there. Init is said to have a whole one, which AWS does not document.
 - The tick keeps one container warm. The cold function is what the second of two simultaneous requests meets, or the first after AWS has replaced the container.
 - Each new connection to an AWS API needs a TLS handshake, for which botocore reads its CA bundle (a row of the table). The connection to DynamoDB is opened in init, the one to ECS by the first request.
 - A task's start is set to be short here: it is Fargate's and the image's, and `make report NAME=...` measures yours.
@@ -60,6 +60,7 @@ PAGE_FIRST_POLL_SECONDS = 0.5  # as lambda/page.html has them
 PAGE_POLL_SECONDS = 1.5
 PAGE_ENTER_SECONDS = 1.0
 PATIENCE_SECONDS = 900  # a client that has no answer by then is lost
+LOST = f"an error, or not served within {PATIENCE_SECONDS // 60} min"
 # Of the crowds: what the hold limit is for an account with as few functions as run here.
 FEW = {"HOLD_LIMIT": "5", "HOLD_SECONDS": "10"}
 
@@ -343,7 +344,7 @@ def crowds(bench: Bench) -> list[Row]:
             here = f"this machine runs {limit} at a time, and so `hold_limit` is 5"
             rows += [
                 Row(f"{who}: last served after", [each.last for each in found], note=here),
-                Row(f"{who}: lost", [each.lost for each in found], ""),
+                Row(f"{who}: lost", [each.lost for each in found], "", LOST),
                 Row(f"{who}: `UpdateService` calls", [each.updates for each in found], ""),
                 Row(f"{who}: functions at once", [each.functions for each in found], ""),
                 Row(
