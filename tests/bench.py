@@ -1,6 +1,6 @@
 """`make bench`: how long things take, as one table. It asserts nothing: no test does of a time.
 
-A local cloud, examples/staging applied once, and each group of figures in turn, at the clock's 1x.
+A local cloud, the module applied once, and each group of figures in turn, at the clock's 1x.
 `python -m tests.bench GROUP ...` runs some of them; `--record` keeps what was measured in
 tests/performance.json and writes docs/performance.md of it, and the cost of a tick's inputs to
 tools/measured.json. A new figure is a `Row` of a function in GROUPS.
@@ -30,7 +30,7 @@ import requests
 from botocore.httpsession import create_urllib3_context, get_cert_path
 
 from tests import tick
-from tests.estate import Estate, staging
+from tests.estate import Estate, surrounded
 from tests.localcloud.client import LocalCloud, running
 from tools import estimate
 from tools.cost import markdown
@@ -41,12 +41,12 @@ DOCUMENT = ROOT / "docs" / "performance.md"
 HEAD = """\
 # How long it takes
 
-Written by `make bench RECORD=1` ([tests/bench.py](../tests/bench.py)): do not edit. The figures are of [examples/staging](../examples/staging/main.tf) on the [local cloud](../tests/localcloud/README.md), which is not AWS: its API answers from the same machine, its functions share the machine's CPU, and its connections have no TLS. They show what the module's own steps take, and which change made one slower. No test asserts any of them.
+Written by `make bench RECORD=1` ([tests/bench.py](../tests/bench.py)): do not edit. The figures are of the module on the [local cloud](../tests/localcloud/README.md), which is not AWS: its API answers from the same machine, its functions share the machine's CPU, and its connections have no TLS. They show what the module's own steps take, and which change made one slower. No test asserts any of them.
 """  # noqa: E501
 FOOT = """\
 What to know when you compare them with AWS:
 
-- A Lambda of 512 MB has 0.29 of a vCPU while it runs ([1,769 MB are one](https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html)), so an invocation's CPU seconds take three to four times as long there. Init is not held to that share.
+- A Lambda of 512 MB has 0.29 of a vCPU while it runs ([1,769 MB are one](https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html)), so an invocation's CPU seconds take three to four times as long there. Init is said to have a whole one, which AWS does not document.
 - The tick keeps one container warm. The cold function is what the second of two simultaneous requests meets, or the first after AWS has replaced the container.
 - Each new connection to an AWS API needs a TLS handshake, for which botocore reads its CA bundle (a row of the table). The connection to DynamoDB is opened in init, the one to ECS by the first request.
 - A task's start is set to be short here: it is Fargate's and the image's, and `make report NAME=...` measures yours.
@@ -60,6 +60,7 @@ PAGE_FIRST_POLL_SECONDS = 0.5  # as lambda/page.html has them
 PAGE_POLL_SECONDS = 1.5
 PAGE_ENTER_SECONDS = 1.0
 PATIENCE_SECONDS = 900  # a client that has no answer by then is lost
+LOST = f"an error, or not served within {PATIENCE_SECONDS // 60} min"
 # Of the crowds: what the hold limit is for an account with as few functions as run here.
 FEW = {"HOLD_LIMIT": "5", "HOLD_SECONDS": "10"}
 
@@ -343,7 +344,7 @@ def crowds(bench: Bench) -> list[Row]:
             here = f"this machine runs {limit} at a time, and so `hold_limit` is 5"
             rows += [
                 Row(f"{who}: last served after", [each.last for each in found], note=here),
-                Row(f"{who}: lost", [each.lost for each in found], ""),
+                Row(f"{who}: lost", [each.lost for each in found], "", LOST),
                 Row(f"{who}: `UpdateService` calls", [each.updates for each in found], ""),
                 Row(f"{who}: functions at once", [each.functions for each in found], ""),
                 Row(
@@ -450,6 +451,8 @@ def document(kept: dict[str, Any]) -> str:
     for name, group in kept.items():
         measured.setdefault(f"{group['date']}, {group['machine']}", []).append(name)
     where = [f"- {', '.join(sorted(names))}: {how}" for how, names in sorted(measured.items())]
+    missing = [name for name in (*GROUPS, *ALONE) if name not in kept]
+    where += [f"- not measured yet: {', '.join(missing)}"] if missing else []
     lines = ["Measured, by group:", "", *where]
     return f"{HEAD}\n{table(kept)}\n\n" + "\n".join(lines) + f"\n\n{FOOT}"
 
@@ -485,10 +488,8 @@ def main() -> int:
     if named := [name for name in wanted if name in GROUPS]:
         with running() as cloud, tempfile.TemporaryDirectory() as scratch:
             cloud.settings(ecs=QUICK_START)
-            print(
-                "terraform apply (the provider waits a minute on a new load balancer)", flush=True
-            )
-            with staging(cloud, Path(scratch)) as estate:
+            print("terraform apply", flush=True)
+            with surrounded(cloud, Path(scratch), destroy=False) as estate:
                 bench = Bench(cloud, estate, options.record, began)
                 for name in named:
                     bench.say(name)
