@@ -230,6 +230,13 @@ BEREFT = "awake, tasks gone"  # where the death itself takes answers
 EVERY_SIGNAL = (*CLIENTS, *SIGNALS)
 PLAIN_SCENES = ("awake, idle", "drowsy, linger over", "asleep", "waking, nearly live")
 PLAIN_SIGNALS = ("a call", "a page", "tick", "idle alarm", "a beat", "a poll", "wake", "sleep")
+
+
+def signals_of(scene: str) -> tuple[str, ...]:
+    """The signals that are played in a scene: in those of other estates, the plain ones."""
+    return PLAIN_SIGNALS if scene.endswith(tuple(WORLDS)) else EVERY_SIGNAL
+
+
 PLAIN_OF_WORLDS = {  # the scenes of other estates that the short run plays, each by one signal
     **{f"drowsy, linger over, {kind}": "tick" for kind in WORLDS},
     **{f"waking, nearly live, {kind}": "a poll" for kind in WORLDS},
@@ -371,7 +378,7 @@ def census() -> dict[str, dict[str, Any]]:
     """By site: the phases in which it is called, the signals by which, and the cells by fault."""
     found: dict[str, dict[str, Any]] = {}
     for scene in SCENES:
-        for signal in EVERY_SIGNAL:
+        for signal in signals_of(scene):
             for cell in cells(scene, signal):
                 row = found.setdefault(cell.site, {"phases": {}, "signals": {}, "faults": {}})
                 lasts = f"{cell.fault}, for a while" if cell.lasts else cell.fault

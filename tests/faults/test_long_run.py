@@ -58,7 +58,7 @@ def deaf_to_beats(patch: pytest.MonkeyPatch) -> None:
 
 def running_taken_for_live(patch: pytest.MonkeyPatch) -> None:
     """A task that runs is believed to serve."""
-    patch.setattr(wk.Aws, "live", lambda _, tasks: tasks)
+    patch.setattr(wk.Aws, "targets", lambda _, tasks: (tasks, False))
 
 
 def no_ticks(patch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ def test_a_broken_warmkeeper_is_found(
     break_it: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_it(monkeypatch)
-    run = LongRun(seed=3, days=1.5)
+    run = LongRun(seed=3, days=6.0)
     run.play()
     print(*run.wrong[:5], sep="\n")
     assert run.wrong

@@ -20,8 +20,14 @@ from tests.faults.matrix import CLIENTS, Cell, cells, play
 
 SERVICES = ("dynamodb", "ecs", "elbv2", "cloudwatch", "sns", "ssm")
 THOROUGH = bool(os.environ.get("RELIABILITY"))  # `make reliability`
-SCENES = tuple(matrix.SCENES) if THOROUGH else matrix.PLAIN_SCENES
-SIGNALS = matrix.EVERY_SIGNAL if THOROUGH else matrix.PLAIN_SIGNALS
+PLAYS = (
+    [(scene, signal) for scene in matrix.SCENES for signal in matrix.signals_of(scene)]
+    if THOROUGH
+    else [
+        *((scene, signal) for signal in matrix.PLAIN_SIGNALS for scene in matrix.PLAIN_SCENES),
+        *matrix.PLAIN_OF_WORLDS.items(),
+    ]
+)
 
 
 def broken(cell: Cell, finals: set[str], somebody: bool) -> tuple[list[str], matrix.Played]:
@@ -40,10 +46,6 @@ def plays(number: int, cell: Cell) -> tuple[bool, ...]:
     if cell.signal in CLIENTS:
         return (False,)
     return (False, True) if THOROUGH else (bool(number % 2),)
-
-
-PLAYS = [(scene, signal) for signal in SIGNALS for scene in SCENES]
-PLAYS += [] if THOROUGH else matrix.PLAIN_OF_WORLDS.items()
 
 
 @pytest.mark.parametrize(("scene", "signal"), PLAYS)
