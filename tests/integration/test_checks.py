@@ -78,6 +78,35 @@ def test_what_somebody_changed_by_hand_is_warned_of_field_by_field(
 
 
 @pytest.fixture
+def second_rule(estate: Estate) -> Iterator[str]:
+    """Somebody's rule of the listener that leads to the service, too; gives its ARN."""
+    client: Any = estate.client("elbv2")
+    host = {"Field": "host-header", "HostHeaderConfig": {"Values": ["www.example.com"]}}
+    made = client.create_rule(
+        ListenerArn=estate.outputs["listener_arn"],
+        Priority=40_000,
+        Conditions=[host],
+        Actions=forward(estate.outputs["target_group_arn"]),
+    )
+    arn: str = made["Rules"][0]["RuleArn"]
+    yield arn
+    client.delete_rule(RuleArn=arn)
+    estate.workspace.apply(idle_minutes=5)
+    assert estate.workspace.changes() is False
+    assert estate.workspace.warnings() == ""
+
+
+def test_what_the_warmkeeper_found_at_the_last_apply_is_warned_of_and_changes_no_plan(
+    estate: Estate, second_rule: str
+) -> None:
+    estate.workspace.apply(idle_minutes=6)
+    assert not estate.workspace.changes()
+    told = estate.workspace.warnings()
+    assert f"other rules of the listener forward to the target group ({second_rule})" in told
+    assert "the last apply that changed the module" in told
+
+
+@pytest.fixture
 def guarded(applied: Estate, cloud: LocalCloud) -> Iterator[None]:  # noqa: ARG001
     """The service rule, behind a login and for one network. AWS wants HTTPS for that."""
     client: Any = applied.client("elbv2")
