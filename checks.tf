@@ -32,14 +32,18 @@ locals {
   )
 
   # A rule without a path condition matches every path, and so does one for every host. Host names know
-  # no case. Compact, because a condition that matches by regular expressions has no values. A block
-  # within a condition is an object or null with provider 5, and a list with 6: [*] makes lists of both.
-  service_rule_hosts = local.service_rule == null ? [] : compact(flatten([for condition in local.service_rule.condition : condition.host_header[*].values]))
-  service_rule_paths = local.service_rule == null ? [] : compact(flatten([for condition in local.service_rule.condition : condition.path_pattern[*].values]))
-  hosts_found        = toset(contains(local.service_rule_hosts, "*") ? [] : [for host in local.service_rule_hosts : lower(host)])
-  hosts_given        = toset(contains(var.conditions.hosts, "*") ? [] : [for host in var.conditions.hosts : lower(host)])
-  paths_found        = toset(length(local.service_rule_paths) == 0 ? ["/*"] : [for path in local.service_rule_paths : path == "*" ? "/*" : path])
-  paths_given        = toset([for path in var.conditions.paths : path == "*" ? "/*" : path])
+  # no case. A condition that matches by regular expressions has null for values. A block within a
+  # condition is an object or null with provider 5, and a list with 6: [*] makes lists of both.
+  service_rule_hosts = local.service_rule == null ? [] : flatten([
+    for condition in local.service_rule.condition : [for host in condition.host_header[*] : host.values == null ? [] : tolist(host.values)]
+  ])
+  service_rule_paths = local.service_rule == null ? [] : flatten([
+    for condition in local.service_rule.condition : [for path in condition.path_pattern[*] : path.values == null ? [] : tolist(path.values)]
+  ])
+  hosts_found = toset(contains(local.service_rule_hosts, "*") ? [] : [for host in local.service_rule_hosts : lower(host)])
+  hosts_given = toset(contains(var.conditions.hosts, "*") ? [] : [for host in var.conditions.hosts : lower(host)])
+  paths_found = toset(length(local.service_rule_paths) == 0 ? ["/*"] : [for path in local.service_rule_paths : path == "*" ? "/*" : path])
+  paths_given = toset([for path in var.conditions.paths : path == "*" ? "/*" : path])
   other_conditions_found = local.service_rule == null ? [] : compact(flatten([
     for condition in local.service_rule.condition : [
       length(condition.http_header[*]) == 0 ? "" : "http_header",
@@ -52,8 +56,8 @@ locals {
   # Provider 5 does not know regular expressions: it tells such a condition without values.
   regex_conditions_found = local.service_rule == null ? [] : compact(flatten([
     for condition in local.service_rule.condition : [
-      alltrue([for host in condition.host_header[*] : length(coalesce(host.values, [])) > 0]) ? "" : "host_header",
-      alltrue([for path in condition.path_pattern[*] : length(coalesce(path.values, [])) > 0]) ? "" : "path_pattern",
+      alltrue([for host in condition.host_header[*] : length(host.values == null ? [] : tolist(host.values)) > 0]) ? "" : "host_header",
+      alltrue([for path in condition.path_pattern[*] : length(path.values == null ? [] : tolist(path.values)) > 0]) ? "" : "path_pattern",
     ]
   ]))
 

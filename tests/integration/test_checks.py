@@ -77,6 +77,20 @@ def test_what_somebody_changed_by_hand_is_warned_of_field_by_field(
     assert "default action" not in told
 
 
+def test_a_rule_that_matches_by_regular_expressions_is_not_taken_for_one_that_matches_everything(
+    applied: Estate,
+    by_hand: Any,
+    cloud: LocalCloud,  # noqa: ARG001
+) -> None:
+    """As the provider at hand tells of it, which does not know them."""
+    regex = {"Field": "path-pattern", "PathPatternConfig": {"RegexValues": ["^/app"]}}
+    by_hand.modify_rule(RuleArn=applied.outputs["service_rule_arn"], Conditions=[regex])
+    assert not applied.workspace.changes()
+    told = applied.workspace.warnings()
+    assert 'the rule matches ["path_pattern"] by regular expressions' in told
+    assert "conditions.paths is" not in told
+
+
 @pytest.fixture
 def second_rule(estate: Estate) -> Iterator[str]:
     """Somebody's rule of the listener that leads to the service, too; gives its ARN."""
