@@ -29,7 +29,7 @@ from tests.faults.simulation import (
     ecs_event,
     idle_alarm,
 )
-from tests.unit.world import CONTROL_RULE, SERVICE_RULE, WAKE_RULE
+from tests.unit.world import OTHER_ESTATES
 
 HEAL_SECONDS = 2 * TICK_SECONDS + 5.0  # two ticks, and what the second takes
 HORIZON_SECONDS = 45 * 60.0
@@ -158,19 +158,10 @@ SCENES: dict[str, Callable[[], Simulation]] = {
     "waking, nearly live": nearly_live,
     "waking, overdue": overdue,
 }
-FOREIGN_RULE = f"{SERVICE_RULE}-foreign"
-# Estates of other kinds, each in the scenes that the targets and the rules matter to.
-WORLDS: dict[str, dict[str, Any]] = {
-    "instance targets": {"target_type": "instance"},
-    "IPv6 targets": {"target_type": "ipv6"},
-    "targets that are told of no task": {"told_of_tasks": False},
-    "a foreign rule in between": {
-        "rules": {CONTROL_RULE: 10, FOREIGN_RULE: 50, SERVICE_RULE: 100, WAKE_RULE: 30_010}
-    },
-}
+# Those of other estates, where the targets and the rules matter.
 SCENES |= {
     f"{name}, {kind}": partial(scene, **world)
-    for kind, world in WORLDS.items()
+    for kind, world in OTHER_ESTATES.items()
     for name, scene in (
         ("drowsy, linger over", lingered),
         ("asleep", asleep),
@@ -234,12 +225,12 @@ PLAIN_SIGNALS = ("a call", "a page", "tick", "idle alarm", "a beat", "a poll", "
 
 def signals_of(scene: str) -> tuple[str, ...]:
     """The signals that are played in a scene: in those of other estates, the plain ones."""
-    return PLAIN_SIGNALS if scene.endswith(tuple(WORLDS)) else EVERY_SIGNAL
+    return PLAIN_SIGNALS if scene.endswith(tuple(OTHER_ESTATES)) else EVERY_SIGNAL
 
 
 PLAIN_OF_WORLDS = {  # the scenes of other estates that the short run plays, each by one signal
-    **{f"drowsy, linger over, {kind}": "tick" for kind in WORLDS},
-    **{f"waking, nearly live, {kind}": "a poll" for kind in WORLDS},
+    **{f"drowsy, linger over, {kind}": "tick" for kind in OTHER_ESTATES},
+    **{f"waking, nearly live, {kind}": "a poll" for kind in OTHER_ESTATES},
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from warmkeeper import Kind, Phase
 
 from tests.model.checker import SETTINGS
-from tests.unit.world import CONTROL_RULE, SERVICE_RULE, WAKE_RULE, World
+from tests.unit.world import OTHER_ESTATES, World
 
 
 def awake(boot: float = 10.0, **world: Any) -> World:
@@ -85,22 +85,13 @@ SCENES = {
     "awake, rule up": woken,
     "waking, past its deadline": overdue,
 }
-FOREIGN_RULE = f"{SERVICE_RULE}-foreign"
-WORLDS: dict[str, dict[str, Any]] = {
-    "instance targets": {"target_type": "instance"},
-    "IPv6 targets": {"target_type": "ipv6"},
-    "targets told of no task": {"told_of_tasks": False},
-    "a foreign rule in between": {
-        "rules": {CONTROL_RULE: 10, FOREIGN_RULE: 50, SERVICE_RULE: 100, WAKE_RULE: 30_010}
-    },
-}
 # Estates of other kinds, where they begin to fall asleep and where they are about to wake.
 SCENES |= {
     f"{kind}, {name}": partial(scene, **world)
-    for kind, world in WORLDS.items()
+    for kind, world in OTHER_ESTATES.items()
     for name, scene in (("drowsy", drowsy), ("waking", waking))
 }
-KINDS = tuple(WORLDS)
+KINDS = tuple(OTHER_ESTATES)
 # Not adopted yet: of somebody else's targets nothing may be put out of service.
 UNKNOWN: dict[str, Callable[[], World]] = {
     "a service that runs": unknown,

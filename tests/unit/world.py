@@ -265,6 +265,18 @@ def after_a_failed_wake(world: World) -> World:
     return world
 
 
+FOREIGN_RULE = f"{SERVICE_RULE}-foreign"
+# Estates of other kinds, by what of a World is so in them.
+OTHER_ESTATES: dict[str, dict[str, Any]] = {
+    "instance targets": {"target_type": "instance"},
+    "IPv6 targets": {"target_type": "ipv6"},
+    "targets that are told of no task": {"told_of_tasks": False},
+    "a foreign rule in between": {
+        "rules": {CONTROL_RULE: 10, FOREIGN_RULE: 50, SERVICE_RULE: 100, WAKE_RULE: 30_010}
+    },
+}
+
+
 class SimulatedAws(wk.Aws):
     """The adapter, with clients over a World."""
 
