@@ -70,6 +70,7 @@ BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes 
 RESTORE_PIN_SECONDS = 3600.0  # on destroy: nothing that is still under way may take the count
 KEPT_WAKES = 10
 ALARM_LATE_SECONDS = 180.0  # so late an alarm can still be in ALARM for what was before
+OUT_SECONDS = 60.0  # so long after its end a task may still be a target
 POLICY_SECONDS = 60.0  # so long a new role's policy may take to be effective
 POLICY_AGAIN_SECONDS = 3.0
 DENIED = ("AccessDeniedException", "AccessDenied", "AuthorizationError", "UnauthorizedOperation")
@@ -798,6 +799,8 @@ class Case:
         if deaf and self.settled() and pause <= 0:
             woken = self.to_waking(deaf, self.counts())
             return replace(woken, rule=None, notice=attention(deaf, "woken for good"))
+        if rule is Rule.DOWN and self.seen.lost and memory.trouble != self.seen.lost:
+            return tell_once(memory, self.seen.lost)  # no request wakes it, for its rule stays down
         return Decision("asleep", rule=self.raised() if rule is Rule.DOWN else None)
 
     def ours(self) -> bool:
@@ -997,9 +1000,18 @@ def reached_by(task: Task) -> set[str]:
         for interface in container.get("networkInterfaces", ()):
             named = (interface.get("privateIpv4Address"), interface.get("ipv6Address"))
             found |= {plain_address(address) for address in named if address}
-        bound = [each["hostPort"] for each in container.get("networkBindings", ())]
-        found |= {f"port {port}" for port in bound}
+        for bound in container.get("networkBindings", ()):
+            found |= {f"port {port}" for port in host_ports(bound)}
     return found
+
+
+def host_ports(binding: Mapping[str, Any]) -> list[int]:
+    """The ports on the host of one network binding, which has one or a range; [] for neither."""
+    # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_NetworkBinding.html
+    if "hostPort" in binding:
+        return [binding["hostPort"]]
+    first, _, last = binding.get("hostPortRange", "").partition("-")
+    return list(range(int(first), int(last or first) + 1)) if first else []
 
 
 def forwards_to(rule: ListenerRule) -> set[str]:
@@ -1229,6 +1241,8 @@ def free_priority(rules: Mapping[str, int], to: Rule, config: Config) -> int:
     else:
         # after our own rules, which take what is not for the wake rule, and after everybody else's
         before = max((number for number in taken if number < service), default=0)
+        if any(arn in config.own_rule_arns and n > service for n, arn in taken.items()):
+            before = service  # no place is behind all of our own and before the service rule
         configured = [config.rule_priority] if before < config.rule_priority < service else []
         numbers = (*configured, *range(service - 1, before, -1))
     for number in numbers:
@@ -1389,17 +1403,23 @@ class Aws:
         ecs, cluster = self.client("ecs"), self.config.cluster_name
         found: list[Task] = []
         for name in self.config.service_names:
-            listed = ecs.list_tasks(cluster=cluster, serviceName=name, desiredStatus=status)
-            if listed["taskArns"]:
-                found += ecs.describe_tasks(cluster=cluster, tasks=listed["taskArns"])["tasks"]
+            ask: dict[str, Any] = {"cluster": cluster, "serviceName": name, "desiredStatus": status}
+            while True:  # a hundred at a time, which is what DescribeTasks takes
+                listed = ecs.list_tasks(**ask)
+                if listed["taskArns"]:
+                    described = ecs.describe_tasks(cluster=cluster, tasks=listed["taskArns"])
+                    found += described["tasks"]
+                if not listed.get("nextToken"):
+                    break
+                ask["nextToken"] = listed["nextToken"]
         return tuple(task for task in found if task["desiredStatus"] == status)
 
     def protected(self, tasks: tuple[Task, ...]) -> bool:
         """Whether a task has scale-in protection, the app's own way to say that it is busy."""
         arns = [task["taskArn"] for task in tasks]
-        ask = self.client("ecs").get_task_protection
-        answer = ask(cluster=self.config.cluster_name, tasks=arns) if arns else {}
-        return any(task["protectionEnabled"] for task in answer.get("protectedTasks", ()))
+        ask, cluster = self.client("ecs").get_task_protection, self.config.cluster_name
+        answers = [ask(cluster=cluster, tasks=arns[n : n + 100]) for n in range(0, len(arns), 100)]
+        return any(t["protectionEnabled"] for each in answers for t in each["protectedTasks"])
 
     def healthy(self) -> set[str] | None:
         """What the healthy targets of the wired groups are known by; None where a group is gone."""
@@ -1422,19 +1442,26 @@ class Aws:
 
         Live is a task that is healthy in a target group; None where a group is gone. A healthy
         target that is no task of ours, neither of `tasks` nor on its way out, is a stranger: with
-        one, and nothing else, each of `tasks` that runs is live. It is no stranger while one of
-        `tasks` cannot be told by its targets at all.
+        one, and nothing else, each of `tasks` that runs is live. It is no stranger while a task
+        that runs cannot be told by its targets at all.
         """
         healthy = self.healthy()
         if healthy is None:
             return None, False
         live = tuple(task for task in tasks if reached_by(task) & healthy)
         unknown = healthy.difference(*map(reached_by, tasks))
-        if unknown:  # mostly tasks that are on their way out
-            unknown = unknown.difference(*map(reached_by, self.tasks("STOPPED")))
+        running = tuple(task for task in tasks if task["lastStatus"] == "RUNNING")
+        if unknown:  # mostly tasks that are on their way out; an address or port may be used again
+            ends = [task for task in self.tasks("STOPPED") if self.ends(task)]
+            unknown = unknown.difference(*map(reached_by, ends))
         if unknown and not live:
-            live = tuple(task for task in tasks if task["lastStatus"] == "RUNNING")
-        return live, bool(unknown) and all(map(reached_by, tasks))
+            live = running
+        return live, bool(unknown) and all(map(reached_by, running))
+
+    def ends(self, task: Task) -> bool:
+        """Whether a task that is not meant to run is on its way out, or has just gone."""
+        gone = self.now() - task["stoppedAt"].timestamp() if "stoppedAt" in task else 0.0
+        return gone < OUT_SECONDS
 
     def rules(self) -> tuple[Rule, dict[str, ListenerRule]]:
         """Where the wake rule stands, and the listener's rules by ARN; {} on the alarm path."""
@@ -1985,14 +2012,15 @@ class Warmkeeper:
         stamped = {"Timestamp": int(self.aws.now() * 1000), "CloudWatchMetrics": described}
         log(_aws=stamped, Name=self.config.name, **values)
 
-    def tell(self, notice: Notice, phase: str, *, in_haste: bool = False) -> None:
-        """A notice for people and their tools. That it cannot be sent keeps the service from
-        nothing; `in_haste`, somebody waits, and it is tried once and for a moment.
+    def tell(self, notice: Notice, phase: str, *, in_haste: bool = False) -> bool:
+        """A notice for people and their tools; False if it could not be sent, which is logged.
+
+        `in_haste`, somebody waits, and it is tried once and for a moment.
         """
         severity, usual = NOTICES[notice.kind]
         remedy = notice.remedy or usual
         if severity == "info" and not self.config.transition_notices:
-            return
+            return True
         title = f"{self.config.name}: {notice.text}".splitlines()[0]
         subject = "".join(c if " " <= c <= "~" else "?" for c in title)[:99]  # what SNS takes
         facts = {"name": self.config.name, "kind": notice.kind, "phase": phase}
@@ -2006,6 +2034,8 @@ class Warmkeeper:
         except ERRORS as error:
             failed = {"notice": notice.text, "error": str(error)}
             log(level="ERROR", message="the notice was not sent", **failed)
+            return False
+        return True
 
     def tell_of_error(self, what: str) -> None:
         """An error that a client was spared. Once an hour and container: the memory may be what
@@ -2022,8 +2052,9 @@ class Warmkeeper:
         services = aws.services()
         missing = set(self.config.service_names) - {s["serviceName"] for s in services}
         seen = Observation(memory, services, tuple(sorted(missing)), began=began)
-        waits = memory.phase is Phase.ASLEEP and not seen.desired
-        if missing or (waits and signal.kind in WAKING_KINDS):
+        # a request came by the wake rule, so that it is up and stands before nothing that serves
+        came = signal.kind in (Kind.REQUEST, Kind.WAKE_ALARM)
+        if missing or (came and memory.phase is Phase.ASLEEP and not seen.desired):
             return seen
         seen = self.look_closely(seen)
         untaken = memory.untaken and seen.desired > 0
@@ -2170,8 +2201,14 @@ class Warmkeeper:
             if decision.metrics:
                 self.metrics(**decision.metrics)
             if decision.notice:
-                waits = signal.kind in (Kind.REQUEST, Kind.POLL, Kind.BEAT)
-                self.tell(decision.notice, after.phase, in_haste=waits)
+                waits, kind = (
+                    signal.kind in (Kind.REQUEST, Kind.POLL, Kind.BEAT),
+                    decision.notice.kind,
+                )
+                sent = self.tell(decision.notice, after.phase, in_haste=waits)
+                if not sent and kind in after.told:  # the next look tells it again
+                    told = {k: at for k, at in after.told.items() if k != kind}
+                    after = aws.write_memory(replace(after, told=told)) or after
             if stuck:
                 after = self.warn(after, stuck)
             if not decision.again:
@@ -2503,8 +2540,9 @@ class Warmkeeper:
         """Why the heartbeat's token cannot be read; "" if it can, or none is wanted."""
         if not self.config.heartbeat_token_parameter:
             return ""
-        try:
-            self.aws.token()
+        name = self.config.heartbeat_token_parameter
+        try:  # asked anew: what a container has read it believes for minutes
+            self.aws.client("ssm").get_parameter(Name=name, WithDecryption=True)
         except ERRORS as error:
             return f"the heartbeat's token cannot be read: {error}"
         return ""
@@ -2592,7 +2630,7 @@ class Warmkeeper:
                 log(level="ERROR", message="not restored yet", error=str(error))
                 if self.aws.now() >= until:
                     what = f"not restored, and maybe still asleep: {error}"
-                    self.tell_of_error(what)
+                    self.tell(attention(HANDLED, what), "unknown", in_haste=True)
                     unknown = Memory(0, Phase.AWAKE, self.aws.now())
                     return Observation(unknown, (), reason=what)
                 self.aws.sleep(BLIND_POLL_SECONDS)

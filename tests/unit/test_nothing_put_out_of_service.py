@@ -400,3 +400,81 @@ def test_doctor_names_transforms_that_the_websocket_rule_would_pass_by() -> None
     world.rules[websocket] = 11
     world.forwards[websocket] = SERVICE_GROUP
     assert any("transforms" in each for each in findings(world))
+
+
+# --- what a stranger who tried to break it found --------------------------------------------------
+def test_a_range_of_ports_on_the_host_is_read_as_its_ports() -> None:
+    assert wk.host_ports({"hostPort": 80}) == [80]
+    assert wk.host_ports({"hostPortRange": "49000-49002"}) == [49000, 49001, 49002]
+    assert wk.host_ports({"containerPort": 80}) == []
+
+
+@pytest.mark.parametrize("event", [ADOPT, UPDATE, TICK], ids=["adopt", "reconcile", "tick"])
+def test_a_stranger_is_seen_while_a_task_of_ours_has_no_address_yet(event: dict[str, Any]) -> None:
+    world = World(strangers=["10.9.9.9"])
+    world.tasks[0].created = world.time - 1  # half of its boot before it has one
+    world.boot = 1e6
+    for _ in range(5):
+        world.invoke(event)
+        world.time += 60
+    assert not world.rule_up
+
+
+@pytest.mark.parametrize("how", ["stranger", "astray"])
+@pytest.mark.parametrize("event", [{"command": "wake"}, {"command": "pin"}, DELETE])
+def test_a_command_raises_no_rule_before_what_serves_beside_a_service_at_0(
+    event: dict[str, Any], how: str
+) -> None:
+    world = World(desired=0, starts=False)
+    if how == "stranger":
+        world.strangers.append("10.9.9.9")
+    else:
+        world.forwards_to = ANOTHER_GROUP
+    world.invoke(ADOPT)
+    world.invoke(event)
+    world.minutes(10)
+    assert not world.rule_up
+    assert world.did("rule up") == 0
+
+
+def test_an_address_or_a_port_that_a_task_had_an_hour_ago_explains_no_target() -> None:
+    world = awake(target_type="instance")
+    world.set_desired(0)
+    world.time += 600
+    world.strangers.append("i-0fedcba9876543210")  # somebody else's task, on the same port
+    old = world.tasks[0]
+    world.stranger_port = 32_768 + old.number
+    world.invoke(TICK)
+    assert not world.rule_up
+
+
+def test_a_service_of_more_than_a_hundred_tasks_has_no_strangers_and_sleeps() -> None:
+    world = awake(desired=120, alarm="ALARM")
+    world.minutes(12)
+    assert world.phase() is Phase.ASLEEP
+    assert not any(wk.STRANGERS in notice for notice in world.notices)
+
+
+def test_a_notice_that_could_not_be_sent_is_sent_later() -> None:
+    world = World(described=SERVED["Cloud Map"]["described"])
+    world.denied_until["publish"] = world.time + 20
+    world.invoke(ADOPT)
+    assert world.notices == []
+    world.minutes(3)
+    assert sum(wk.UNSEEN in notice for notice in world.notices) == 1
+
+
+def test_a_restore_that_failed_is_told_whatever_was_told_before() -> None:
+    world = asleep()
+    keeper = wk.Warmkeeper(world.aws())
+    keeper.tell_of_error("something else")
+    world.failing.add("describe_services")
+    keeper.dispatch(DELETE)
+    assert any("not restored" in notice for notice in world.notices)
+
+
+def test_at_0_a_service_rule_that_forwards_elsewhere_is_told_for_no_request_wakes_it() -> None:
+    world = World(desired=0, forwards_to=ANOTHER_GROUP)
+    world.invoke(ADOPT)
+    world.minutes(5)
+    assert sum(wk.ASTRAY in notice for notice in world.notices) == 1

@@ -49,7 +49,6 @@ HARMLESS: dict[str, Trouble] = {
     "the number that the wake rule counts on is taken": number_is_taken,
     "the parked number is taken": lambda w: take(w, 30_010 + (w.rules[WAKE_RULE] == 30_010)),
     "somebody's rules come before ours": lambda w: take(w, 1, 2, 3),
-    "the service rule is moved before ours": lambda w: w.rules.update({SERVICE_RULE: 5}),
     "the service rule is moved to the end": lambda w: w.rules.update({SERVICE_RULE: 49_999}),
     "the wake rule and the service rule change places": lambda w: swap(w, WAKE_RULE, SERVICE_RULE),
     "the wake rule is moved to the front": lambda w: w.rules.update({WAKE_RULE: 1}),
@@ -61,6 +60,7 @@ GRAVE: dict[str, Trouble] = {
     "the wake rule is deleted": lambda w: w.rules.pop(WAKE_RULE),
     "the service rule is deleted": lambda w: w.rules.pop(SERVICE_RULE),
     "the service rule is moved to the very front": lambda w: w.rules.update({SERVICE_RULE: 1}),
+    "the service rule is moved before ours": lambda w: w.rules.update({SERVICE_RULE: 5}),
 }
 PHASES = [awake, drowsy, asleep, waking]
 

@@ -127,6 +127,7 @@ class World:
     target_type: str = "ip"  # "ip", "ipv6" or "instance"
     told_of_tasks: bool = True  # whether ECS tells by what its tasks are reached
     strangers: list[str] = field(default_factory=list)  # ids of healthy targets that are no tasks
+    stranger_port: int = 80
     described: dict[str, Any] = field(default_factory=dict)  # more of the service, as told
     connect: dict[str, Any] = field(default_factory=dict)  # more of its deployments, as told
     denied_until: dict[str, float] = field(default_factory=dict)  # operations that are not allowed
@@ -201,7 +202,8 @@ class World:
 
     def reached_by(self, task: SimulatedTask) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """The same as ECS tells of it: the details of an interface, and more of a container."""
-        match self.target_type if self.told_of_tasks else "":
+        placed = self.time >= task.created + self.boot / 2  # before, it has no address
+        match self.target_type if self.told_of_tasks and placed else "":
             case "":
                 return [], {}
             case "instance":
@@ -411,10 +413,15 @@ class Ecs(Client):
         self.world.changed(f"count {desiredCount}")
         self.world.set_desired(desiredCount)
 
-    def list_tasks(self, *, desiredStatus: str, **_: Any) -> dict[str, Any]:
+    def list_tasks(
+        self, *, desiredStatus: str, nextToken: str | None = None, **_: Any
+    ) -> dict[str, Any]:
         running = desiredStatus == "RUNNING"
         wanted = [task for task in self.world.tasks if (task.stopped is None) == running]
-        return {"taskArns": [f"{ACCOUNT}:task/estate/{task.number}" for task in wanted]}
+        arns = [self._arn(task) for task in wanted]
+        begin = int(nextToken or 0)
+        more = {"nextToken": str(begin + 100)} if len(arns) > begin + 100 else {}
+        return {"taskArns": arns[begin : begin + 100], **more}
 
     def describe_tasks(self, *, tasks: list[str], **_: Any) -> dict[str, Any]:
         return {"tasks": [self._described(t) for t in self.world.tasks if self._arn(t) in tasks]}
@@ -459,7 +466,10 @@ class LoadBalancing(Client):
             for task in world.tasks
         ]
         described += [
-            {"Target": {"Id": stranger, "Port": 80}, "TargetHealth": {"State": "healthy"}}
+            {
+                "Target": {"Id": stranger, "Port": world.stranger_port},
+                "TargetHealth": {"State": "healthy"},
+            }
             for stranger in world.strangers
         ]
         return {"TargetHealthDescriptions": described}
