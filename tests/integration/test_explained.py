@@ -75,7 +75,7 @@ def test_what_is_explained_comes_when_it_is_said_to(
     text = told("explain")
     keep("explain", text)
     assert re.search(r"is awake: up for \d+ s of 480 s, drowsy at the earliest", text)
-    assert re.search(r"\n  came   \d requests? at \d\d:\d\d, since \d\d:\d\d", text)
+    assert re.search(r"\n  came   \d requests? at \d\d:\d\d, (.*, )?since \d\d:\d\d", text)
     for phase in ("drowsy", "asleep"):
         at = named(text, phase, cloud)
         cloud.advance_until(partial(is_in, estate, phase), minutes=20, speed=60)

@@ -47,6 +47,7 @@ async def slow(request):
     return web.Response(text="slow")
 
 async def when(request):
+    open(request.query["there"] + ".asked", "w").close()
     while not os.path.exists(request.query["there"]):
         await asyncio.sleep(0.02)
     return web.Response(text="slow")
@@ -672,7 +673,7 @@ def test_a_request_in_flight_goes_on_while_its_rule_is_shadowed(
     site, over = own_service.site, tmp_path / "over"
     with ThreadPoolExecutor() as pool:
         flying = pool.submit(ask, site.url + f"/when?there={over}")
-        time.sleep(0.5)
+        site.estate.wait(lambda: (tmp_path / "over.asked").exists())
         site.rule(1, fixed(201))
         assert ask(site.url).status == 201
         assert not flying.done()
@@ -841,11 +842,12 @@ def test_a_draining_target_gets_no_new_requests_and_finishes_those_it_has(
     elbv2.modify_target_group_attributes(TargetGroupArn=group, Attributes=[delay])
     longer = {"Key": "idle_timeout.timeout_seconds", "Value": "4000"}
     elbv2.modify_load_balancer_attributes(LoadBalancerArn=site.arn, Attributes=[longer])
+    time.sleep(1.1)  # longer than a change needs to reach every node
     target = elbv2.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"][0]
     with ThreadPoolExecutor() as pool:
         short = pool.submit(ask, site.url + f"/when?there={over}")
         long = pool.submit(ask, site.url + f"/when?there={tmp_path / 'never'}")
-        time.sleep(0.5)
+        site.estate.wait(lambda: len(list(tmp_path.glob("*.asked"))) == 2)
         elbv2.deregister_targets(TargetGroupArn=group, Targets=[target["Target"]])
         assert site.states(group) == ["draining"]
         assert ask(site.url).status == 503
@@ -854,7 +856,7 @@ def test_a_draining_target_gets_no_new_requests_and_finishes_those_it_has(
         assert site.states(group) == ["draining"]
         site.estate.wait(lambda: site.states(group) == [], speed=120)
         with pytest.raises(urllib3.exceptions.HTTPError):
-            long.result()  # cut when the delay is over
+            pytest.fail(f"answered {long.result().status}")  # it is cut when the delay is over
     reply = elbv2.describe_target_health(TargetGroupArn=group, Targets=[target["Target"]])
     health = reply["TargetHealthDescriptions"][0]["TargetHealth"]
     assert (health["State"], health["Reason"]) == ("unused", "Target.NotRegistered")
