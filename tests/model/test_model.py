@@ -19,8 +19,6 @@ from tests.model.checker import PROGRAMS, Bounds, Checker, Result, total
 from tests.model.scenes import KINDS, SCENES, UNKNOWN
 
 THOROUGH = bool(os.environ.get("MODEL"))  # `make model`
-QUICK = bool(os.environ.get("QUICK"))  # `make check`
-LONGEST = ("awake, rule up", "waking, past its deadline")
 JUMPS = (0.9, 2.0, 5.0) if THOROUGH else (5.0,)
 # Where tasks are live at once, more can go wrong than in its twin.
 SHARP = [name for name in SCENES if name not in ("drowsy", "asleep")]
@@ -100,7 +98,7 @@ def test_pairs_in_every_order(scene: str) -> None:
         check("pairs", scene, PAIRS, Bounds(clock=0, late=1, deaths=1), stale)
 
 
-@pytest.mark.parametrize("scene", [s for s in BEGINNINGS if not (QUICK and s in LONGEST)])
+@pytest.mark.parametrize("scene", BEGINNINGS)
 def test_pairs_that_race_while_time_passes(scene: str) -> None:
     check("races", scene, RACES, Bounds(clock=1, late=1, jumps=JUMPS, slow=THOROUGH))
 
