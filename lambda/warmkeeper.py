@@ -991,7 +991,7 @@ def reached_by(task: Task) -> set[str]:
     """What the targets of a task are known by: addresses of its interfaces, ports of its host.
 
     An instance's port stands for the instance: two tasks with the same port on two instances are
-    taken for one, which only keeps a service awake.
+    taken for one while ours runs, and for a minute after it has ended.
     """
     # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Container.html
     details = [d for each in task.get("attachments", ()) for d in each.get("details", ())]
