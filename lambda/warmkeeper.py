@@ -1369,12 +1369,11 @@ class Aws:
         While SSM cannot be reached the last one is believed for longer: a service with people on it
         must not fall asleep for that. Raises where none was ever read, and where SSM says no.
         """
-        (due, token), name = self._token, self.config.heartbeat_token_parameter
+        due, token = self._token
         if self.now() <= due:
             return token
         try:
-            answer = self.client("ssm").get_parameter(Name=name, WithDecryption=True)
-            token, pause = answer["Parameter"]["Value"], TOKEN_SECONDS
+            token, pause = self.read_token(), TOKEN_SECONDS
         except ERRORS as error:
             said = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
             if not token or said in TOKEN_DENIED:
@@ -1383,6 +1382,12 @@ class Aws:
             pause = TOKEN_AGAIN_SECONDS
         self._token = (self.now() + pause, token)
         return token
+
+    def read_token(self) -> str:
+        """The secret as SSM has it now."""
+        name = self.config.heartbeat_token_parameter
+        answer = self.client("ssm").get_parameter(Name=name, WithDecryption=True)
+        return str(answer["Parameter"]["Value"])
 
     def services(self) -> tuple[Service, ...]:
         """The services that are there and ACTIVE."""
@@ -2540,9 +2545,8 @@ class Warmkeeper:
         """Why the heartbeat's token cannot be read; "" if it can, or none is wanted."""
         if not self.config.heartbeat_token_parameter:
             return ""
-        name = self.config.heartbeat_token_parameter
         try:  # asked anew: what a container has read it believes for minutes
-            self.aws.client("ssm").get_parameter(Name=name, WithDecryption=True)
+            self.aws.read_token()
         except ERRORS as error:
             return f"the heartbeat's token cannot be read: {error}"
         return ""
