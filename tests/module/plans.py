@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -22,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tools.terraform_env import terraform_environment
+from tests.module.kept_provider import mocked_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -163,8 +162,7 @@ def resources(module: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def terraform(scratch: Path, *arguments: str, fine: tuple[int, ...] = (0,)) -> list[str]:
     """The lines that Terraform writes, run there; PlansError with its errors for another status."""
-    environment = {**os.environ, **terraform_environment(), "AWS_REGION": "us-east-1"}
-    environment |= {"TF_DATA_DIR": str(scratch / "data"), "AWS_EC2_METADATA_DISABLED": "true"}
+    environment = {**mocked_environment(), "TF_DATA_DIR": str(scratch / "data")}
     command = ["terraform", f"-chdir={scratch}", *arguments]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True)
     if ran.returncode not in fine:

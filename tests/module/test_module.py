@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tools.terraform_env import terraform_environment
+from tests.module.kept_provider import mocked_environment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDER = "-test-directory=tests/module"
@@ -21,8 +20,7 @@ pytestmark = pytest.mark.terraform
 def terraform(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """Runs Terraform in the module's folder, initialised once; AssertionError with what it said."""
     data = str(tmp_path_factory.mktemp("terraform"))
-    environment = {**os.environ, **terraform_environment(), "TF_DATA_DIR": data}
-    environment |= {"AWS_REGION": "us-east-1"}
+    environment = {**mocked_environment(), "TF_DATA_DIR": data}
 
     def run(*arguments: str) -> str:
         command = ["terraform", *arguments]

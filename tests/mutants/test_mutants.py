@@ -5,14 +5,17 @@ A patch begins with what it breaks and with lines `test: FILE::NAME`, which git 
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.module.kept_provider import mocked_environment
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
@@ -20,8 +23,10 @@ PATCHES = sorted(HERE.glob("*.patch"))
 FAILED = 1  # pytest's own exit code for "tests were run, and some failed"
 
 
-def copy_of_the_repository(folder: Path) -> Path:
-    """What git tracks, as it is in the working tree."""
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What git tracks, as it is in the working tree. One for all, so that it is compiled once."""
+    folder = tmp_path_factory.mktemp("mutants")
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
@@ -32,38 +37,45 @@ def copy_of_the_repository(folder: Path) -> Path:
     return folder
 
 
+@contextmanager
+def broken(copy: Path, patch: Path) -> Iterator[None]:
+    """The copy with the patch in it."""
+    command = ["git", "apply", "--unsafe-paths", f"--directory={copy}", str(patch)]
+    applied = subprocess.run(command, cwd=copy, capture_output=True, text=True)
+    assert applied.returncode == 0, f"does not apply any more: {applied.stderr}"
+    try:
+        yield
+    finally:
+        subprocess.run([*command, "--reverse"], cwd=copy, check=True)
+
+
 def named_tests(patch: Path) -> list[str]:
     tests = re.findall(r"^test: (\S.*)$", patch.read_text(), re.MULTILINE)
     assert tests, f"{patch.name} names no test"
     return tests
 
 
-def run_tests(repository: Path, *tests: str) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "pytest", "-q", "--numprocesses=0", *tests]
-    return subprocess.run(command, cwd=repository, env=environment, capture_output=True, text=True)
+def run_tests(copy: Path, *tests: str) -> subprocess.CompletedProcess[str]:
+    # what is compiled is kept for the next run, which plain assertions allow; they tell less
+    environment = {k: v for k, v in mocked_environment().items() if not k.startswith("PYTEST_")}
+    environment["PYTHONDONTWRITEBYTECODE"] = ""
+    command = [sys.executable, "-m", "pytest", "-q", "--numprocesses=0", "--assert=plain", *tests]
+    return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
 
 
-def test_unbroken_the_copy_is_green(tmp_path: Path) -> None:
+def test_unbroken_the_copy_is_green(copy: Path) -> None:
     """Of the quick ones: the others are slow, and green in this very run."""
     tests = {test for patch in PATCHES for test in named_tests(patch) if "/unit/" in test}
-    run = run_tests(copy_of_the_repository(tmp_path), *sorted(tests))
+    run = run_tests(copy, *sorted(tests))
     assert run.returncode == 0, run.stdout + run.stderr
 
 
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
-def test_the_named_tests_go_red(patch: Path, tmp_path: Path) -> None:
-    broken = copy_of_the_repository(tmp_path / "broken")
-    applied = subprocess.run(
-        ["git", "apply", "--unsafe-paths", f"--directory={broken}", str(patch)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert applied.returncode == 0, f"does not apply any more: {applied.stderr}"
-    for test in named_tests(patch):
-        run = run_tests(broken, test)
-        assert run.returncode == FAILED, f"{test} did not see it:\n{run.stdout}\n{run.stderr}"
+def test_the_named_tests_go_red(patch: Path, copy: Path) -> None:
+    with broken(copy, patch):
+        for test in named_tests(patch):
+            run = run_tests(copy, test)
+            assert run.returncode == FAILED, f"{test} did not see it:\n{run.stdout}\n{run.stderr}"
 
 
 def test_there_is_a_mutant_for_each_of_the_things_that_must_not_break() -> None:
