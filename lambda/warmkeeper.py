@@ -41,6 +41,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import cache
 from http import HTTPStatus
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -1237,14 +1238,14 @@ def free_priority(rules: Mapping[str, int], to: Rule, config: Config) -> int:
     service, last = rules[config.service_rule_arn], 50000
     if to is Rule.DOWN:
         parked = max(config.parked_rule_priority, service + 1)
-        numbers: Iterable[int] = (*range(parked, last + 1), *range(service + 1, parked))
+        numbers: Iterable[int] = chain(range(parked, last + 1), range(service + 1, parked))
     else:
         # after our own rules, which take what is not for the wake rule, and after everybody else's
         before = max((number for number in taken if number < service), default=0)
         if any(arn in config.own_rule_arns and n > service for n, arn in taken.items()):
             before = service  # no place is behind all of our own and before the service rule
         configured = [config.rule_priority] if before < config.rule_priority < service else []
-        numbers = (*configured, *range(service - 1, before, -1))
+        numbers = chain(configured, range(service - 1, before, -1))
     for number in numbers:
         if number not in taken:
             return number
@@ -1314,7 +1315,7 @@ class Aws:
         """The memory as written; None if somebody else has written since it was read."""
         written, database = replace(memory, version=memory.version + 1), self.client("dynamodb")
         item = {"id": {"S": "memory"}, "version": {"N": str(written.version)}}
-        item |= {"phase": {"S": memory.phase}, "body": {"S": json.dumps(asdict(written))}}
+        item |= {"phase": {"S": memory.phase}, "body": {"S": json.dumps(vars(written), default=vars)}}
         put, table = database.put_item, self.config.table_name
         new = "attribute_not_exists(id) OR version = :read"
         read = {":read": {"N": str(memory.version)}}
