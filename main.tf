@@ -632,8 +632,54 @@ locals {
 
   wake_policy = concat([local.checkers], var.wake_policy.ignore_also, var.wake_policy.ignore)
 
-  page           = merge(var.page, { title = coalesce(var.page.title, var.name) })
-  page_text_keys = keys(jsondecode(file("${path.module}/lambda/texts.json")).en)
+  packaged_texts = jsondecode(file("${path.module}/lambda/texts.json"))
+  page_text_keys = keys(local.packaged_texts.en)
+
+  # By the language's tag in lower case, because tags have no case. A text that is null is the package's.
+  own_texts = {
+    for tag, texts in var.page.texts : lower(tag) => { for key, text in texts : key => text if text != null }...
+  }
+
+  # English, then the wider language, then the language itself: the package's texts and over them one's own.
+  page_texts = {
+    for tag in keys(var.page.texts) : tag => merge(flatten([
+      for wider in ["en", lower(split("-", tag)[0]), lower(tag)] : [
+        try(local.packaged_texts[wider], {}),
+        try(local.own_texts[wider], []),
+      ]
+    ])...)
+  }
+
+  # The relative luminance of each accent, from 0 for black to 1 for white.
+  # https://www.w3.org/TR/WCAG22/#dfn-relative-luminance
+  accents = { for name in ["accent", "accent_dark"] : name => var.page[name] if var.page[name] != null }
+
+  accent_parts = {
+    for name, colour in local.accents : name => [for at in [1, 3, 5] : parseint(substr(colour, at, 2), 16) / 255]
+  }
+
+  accent_linear_parts = {
+    for name, parts in local.accent_parts : name => [
+      for part in parts : part <= 0.04045 ? part / 12.92 : pow((part + 0.055) / 1.055, 2.4)
+    ]
+  }
+
+  accent_luminance = {
+    for name, parts in local.accent_linear_parts : name => 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+  }
+
+  # Black or white, whichever has the greater contrast with the accent: 4.58 at the least.
+  on_accents = {
+    for name, luminance in local.accent_luminance : "on_${name}" => pow(luminance + 0.05, 2) > 0.05 * 1.05 ? "#000000" : "#ffffff"
+  }
+
+  page = {
+    title         = coalesce(var.page.title, var.name)
+    logo_data_uri = var.page.logo_data_uri
+    html          = var.page.html
+    texts         = local.page_texts
+    colours       = merge(local.accents, local.on_accents)
+  }
 
   settings = jsonencode({ page = local.page, wake_policy = local.wake_policy })
 }

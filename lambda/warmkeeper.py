@@ -1731,12 +1731,14 @@ def packaged(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-STEPS = ("asked", "placed", "pulled", "started", "healthy")
 RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
 MOST_SUBTAGS = 8  # RFC 5646 gives 35 characters to the longest tag that anybody needs
-ACCENT, ACCENT_DARK = "#b4551d", "#f0965a"
-# what the page's script has no need of, because it is written here
-WRITTEN_ONCE = frozenset({*STEPS, "progress_label", "by_itself", "looks_again", "needs_script"})
+COLOURS = {  # unless the settings have others, which Terraform checks
+    "accent": "#b4551d",
+    "on_accent": "#ffffff",
+    "accent_dark": "#f0965a",
+    "on_accent_dark": "#000000",
+}
 
 
 def language(accepted: str, offered: Iterable[str]) -> str:
@@ -1761,17 +1763,21 @@ def language(accepted: str, offered: Iterable[str]) -> str:
     return "en"
 
 
-def spoken(texts: Mapping[str, Any], own: Mapping[str, Any], lang: str) -> dict[str, str]:
-    """Each text in that language or, where it has none, in the wider language or in English."""
-    wider = ("en", lang.partition("-")[0].lower(), lang.lower())  # tags know no case
-    every = [(tag.lower(), words) for of in (texts, own) for tag, words in of.items()]
-    found = [words for wide in wider for tag, words in every if tag == wide]
-    return {key: text for words in found for key, text in words.items() if text is not None}
-
-
-def fill(text: str, **values: str) -> str:
-    """A text with its {names} filled in."""
-    return re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], found[0]), text)
+def phase_line(status: Mapping[str, Any], words: Mapping[str, str], *, confirm: bool) -> str:
+    """What the page says until its script runs: the phase, and what the reader can do about it."""
+    if status["phase"] in UP_PHASES:
+        return words["ready"]
+    if status["phase"] != Phase.ASLEEP:
+        return words["after_none"]
+    if not status["failed"]:
+        said = [words["asleep"]]
+    else:
+        said = [words["failed"], words.get(status["failed"], words["not-ready"])]
+    if status["given_up"]:
+        said.append(words["given_up"])
+    if status["given_up"] or confirm:
+        said.append(words["needs_script"])
+    return " ".join(said)
 
 
 def in_script(value: object) -> str:
@@ -1779,123 +1785,51 @@ def in_script(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def luminance(colour: str) -> float:
-    """Relative luminance of a #rrggbb, from 0 for black to 1 for white."""
-    # https://www.w3.org/TR/WCAG22/#dfn-relative-luminance
-    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def readable_on(colour: str) -> str:
-    """Black or white, whichever has the greater contrast with that colour: 4.58 at the least."""
-    return "#000000" if (luminance(colour) + 0.05) ** 2 > 0.05 * 1.05 else "#ffffff"
-
-
-def time_words(words: Mapping[str, str], past: float, estimate: float | None) -> str:
-    """How long it takes so far, and what is usual; as the page's script says it."""
-
-    def span(seconds: float) -> str:
-        return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-    time = f"{past:.0f} s" if past < 100 else f"{past // 60:.0f} min {past % 60:.0f} s"
-    if not estimate:
-        return fill(words["first"], time=time)
-    key = "usual" if past <= estimate else "over" if past <= 2 * estimate else "far_over"
-    return fill(words[key], time=time, usual=span(estimate))
-
-
-def stage_list(words: Mapping[str, str], reached: int) -> str:
-    """The stages as list items: what is done, what is under way, what is to come."""
-    items = []
-    for number, step in enumerate(STEPS):
-        state = "done" if number < reached else "now" if number == reached else ""
-        unseen = f'<span class="unseen">{html.escape(words.get(state, ""))}</span>'
-        items.append(f'<li class="{state}">{html.escape(words[step])}{unseen}</li>')
-    return "\n".join(items)
-
-
-def page_facts(
-    status: Mapping[str, Any], words: Mapping[str, str], confirm: bool
-) -> dict[str, str]:
-    """What the page says of a status: without a script all that there is."""
-    phase, failed, estimate = status["phase"], status["failed"], status["estimate_seconds"]
-    state = {"waking": "waking", "awake": "ready", "drowsy": "ready"}.get(phase, "asleep")
-    state = "failed" if failed and state == "asleep" else state
-    doing = words.get(f"after_{status['stage']}", words["after_none"])
-    reason = [words.get(str(failed), words["not-ready"])] if state == "failed" else []
-    reason += [words["given_up"]] if reason and status["given_up"] else []
-    reached = STEPS.index(status["stage"]) + 1 if status["stage"] in STEPS else 0
-    progress = min(0.97, status["seconds"] / estimate) if estimate else reached / len(STEPS)
-    return {
-        "state": state,
-        "words": doing if state == "waking" else words[state],
-        "tab_title": words[f"title_{state}"],
-        "reason": " ".join(reason),
-        "time": time_words(words, status["seconds"], estimate) if state == "waking" else "",
-        "progress": f"{progress if state == 'waking' else 1:.2f}",
-        "needs_script": words["needs_script"] if confirm or status["given_up"] else "",
-    }
-
-
-def compact(template: str) -> str:
-    """Without indentation, comments of a line, empty lines, and what style and script can spare."""
-    lines = [line.strip() for line in template.splitlines()]
-    text = "\n".join(line for line in lines if line and not line.startswith("//"))
-    text = re.sub(r"(?<=[{;,])\n", "", text)  # such a line end ends no statement of a script
-    head, style, rest = re.split(r"(<style.*?</style>)", text, maxsplit=1, flags=re.DOTALL)
-    tight = re.sub(r"\s*([{}:;,])\s*", r"\1", style).replace(";}", "}")
-    return head + tight + rest
-
-
-def look_again(seconds: str, frame_url: str, title: str) -> str:
-    """What has a browser without script load the page again, with its fragment; "" in the frame.
-
-    A refresh of a URL with a fragment only jumps within the document, and one that names the URL
-    loses the fragment, which no server hears of. A document of frames is loaded in any case.
-    """
-    # https://html.spec.whatwg.org/multipage/browsing-the-web.html#navigate
-    frame = f'<frame src="{html.escape(frame_url)}" title="{html.escape(title)}">'
-    refresh = f'<meta http-equiv="refresh" content="{seconds}">'
-    return f"<noscript>{refresh}<frameset>{frame}</frameset></noscript>" if frame_url else ""
-
-
 def render(
-    template: str, texts: Mapping[str, Any], page: Mapping[str, Any], values: Mapping[str, Any]
+    page: Mapping[str, Any],
+    status: Mapping[str, Any],
+    *,
+    accept_language: str,
+    confirm: bool,
+    location: str,
+    refresh_seconds: str,
+    **values: str,
 ) -> str:
-    """The page that is sent: `template` or the settings' own `html`, every {{name}} filled in.
+    """page.html of the package, or the settings' own `html`, with every {{name}} filled in.
 
-    `texts` and `page["texts"]` are by language, then by key. `values` are name, status_url,
-    frame_url ("" in the frame itself), nonce, refresh_seconds, accept_language, confirm (true or
-    false) and status, as the status path tells it. All is escaped for HTML but `texts` and
-    `status`, which are JSON for a script, and what is HTML already: `stages`, `logo` and
-    `look_again`. A name that is not known stays as it is.
+    `page` is the settings' part of that name, {} where they cannot be read. Its `texts` are whole
+    languages: Terraform has merged them over the package's. `status` is what the status path
+    answers, `location` the URL to load again, `values` further names. All is escaped for HTML but
+    `texts` and `status`, JSON for a script, and `logo` and `look_again`, which are HTML. A name
+    that is not known stays as it is.
     """
-    own, status, confirm = page.get("texts") or {}, values["status"], values["confirm"]
-    lang = language(values["accept_language"], {**texts, **own})
-    words = spoken(texts, own, lang)
-    title, wait = page.get("title") or values["name"], values["refresh_seconds"]
-    # what cannot be remembered is started all the same, but nothing is known of it
-    lost = {"phase": Phase.WAKING, "stage": None} if status["phase"] == "unknown" else {}
-    facts, stage = page_facts({**status, **lost}, words, confirm), {**status, **lost}["stage"]
-    accent, dark = page.get("accent") or ACCENT, page.get("accent_dark") or ACCENT_DARK
+    texts = {**json.loads(packaged("texts.json")), **page.get("texts", {})}
+    lang = language(accept_language, texts)
+    # an apply changes the settings before the program: English for a key that is not there yet
+    words = {**texts["en"], **texts[lang]}
+    plain = {
+        **words,
+        **COLOURS,
+        **page.get("colours", {}),
+        **values,
+        "lang": lang,
+        "dir": "rtl" if lang.partition("-")[0].lower() in RIGHT_TO_LEFT else "ltr",
+        "title": page.get("title") or status["name"],
+        "words": phase_line(status, words, confirm=confirm),
+        "confirm": "true" if confirm else "false",
+        "refresh_seconds": refresh_seconds,
+    }
+    # without a URL, Chromium only jumps to the fragment of its own and loads nothing
+    again = html.escape(f"{refresh_seconds};url={location}")
     logo = html.escape(page.get("logo_data_uri") or "")
-    again = fill(words["looks_again"], time=f"{wait} s")
-    known = {**words, **facts, "title": title, "lang": lang, "nonce": values["nonce"]}
-    known |= {"status_url": values["status_url"]}
-    known |= {"refresh_seconds": f"{wait}", "confirm": f"{confirm}".lower()}
-    known |= {"dir": "rtl" if lang.partition("-")[0].lower() in RIGHT_TO_LEFT else "ltr"}
-    known |= {"accent": accent, "on_accent": readable_on(accent)}
-    known |= {"accent_dark": dark, "on_accent_dark": readable_on(dark)}
-    known |= {"tab_title": fill(facts["tab_title"], name=title)}
-    known |= {"without_script": f"{again} {facts['needs_script']}".strip()}
-    sent = {name: html.escape(text) for name, text in known.items()}
-    sent["logo"] = f'<img src="{logo}" alt="">' if logo else ""
-    sent["look_again"] = look_again(wait, values["frame_url"], title)
-    sent["stages"] = stage_list(words, STEPS.index(stage) + 1 if stage in STEPS else 0)
-    sent["texts"] = in_script({k: text for k, text in words.items() if k not in WRITTEN_ONCE})
-    sent["status"] = in_script(status)
-    source = page.get("html") or compact(template)
+    sent = {
+        **{name: html.escape(text) for name, text in plain.items()},
+        "look_again": f'<noscript><meta http-equiv="refresh" content="{again}"></noscript>',
+        "logo": f'<img src="{logo}" alt="">' if logo else "",
+        "texts": in_script(words),
+        "status": in_script(status),
+    }
+    source = page.get("html") or packaged("page.html")
     return re.sub(r"\{\{(\w+)\}\}", lambda found: sent.get(found[1], found[0]), source)
 
 
@@ -2301,24 +2235,24 @@ class Warmkeeper:
         return told | {"estimate_seconds": memory.estimate(), **failed}
 
     def page(self, request: Request, seen: Observation, told: dict[str, str]) -> dict[str, Any]:
-        """lambda/page.html or the settings' own, in the client's language, with headers `told`.
-
-        At control_path/page it is what stands in the frame of a page without script.
-        """
-        config, nonce, status = self.config, secrets.token_urlsafe(16), self.status(seen)
+        """The waiting page, in the client's language, with the headers `told`."""
+        config = self.config
+        nonce = secrets.token_urlsafe(16)
         starts = seen.memory.phase is not Phase.ASLEEP
-        values: dict[str, Any] = {"name": config.name, "nonce": nonce, "status": status}
-        status_url, frame_url = f"{config.control_path}/status", f"{config.control_path}/page"
-        values |= {"status_url": status_url}
-        values |= {"frame_url": "" if request.path == frame_url else frame_url}
-        values |= {"refresh_seconds": "5" if starts else told["Retry_After"]}
-        values |= {"accept_language": request.headers.get("accept-language", "")}
-        values |= {"confirm": config.wake_confirmation == "browser"}
-        template, texts = packaged("page.html"), json.loads(packaged("texts.json"))
-        page = render(template, texts, self.aws.settings().get("page", {}), values)
-        policy = f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; "
-        policy += "connect-src 'self'; frame-src 'self'; img-src data:; "
-        policy += "base-uri 'none'; form-action 'none'"
+        page = render(
+            self.aws.settings().get("page", {}),
+            self.status(seen),
+            accept_language=request.headers.get("accept-language", ""),
+            confirm=config.wake_confirmation == "browser",
+            location=request.location,
+            refresh_seconds="5" if starts else told["Retry_After"],
+            nonce=nonce,
+            status_url=f"{config.control_path}/status",
+        )
+        policy = (
+            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; "
+            "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
+        )
         told |= {"Content_Security_Policy": policy, "X_Robots_Tag": "noindex"}
         return request.answer(config.waiting_status_code, page, **told)
 
@@ -2399,7 +2333,7 @@ class Warmkeeper:
         return request.answer(200, told | {"holds_seconds": minutes * 60})
 
     def control(self, request: Request, arrived: float) -> dict[str, Any]:
-        """The control path: GET status, GET health, GET page, POST wake, POST heartbeat."""
+        """The control path: GET status, GET health, POST wake, POST heartbeat."""
         control, beats = self.config.control_path, self.config.heartbeat_path
         post = request.method == "POST"
         if request.wants is Wants.PREFLIGHT:
@@ -2413,11 +2347,9 @@ class Warmkeeper:
             if seen.memory.phase is Phase.AWAKE:
                 self.remember(seen, self.aws.now())
             return request.answer(200, self.status(seen))
-        if not post and request.path == f"{control}/page":
-            return self.page(request, self.act(Signal(Kind.POLL)), {"Retry_After": "5"})
         if not post and request.path == f"{control}/health":
             return self.health(request)
-        here = "Here are GET status, GET health, GET page, POST wake and POST heartbeat."
+        here = "Here are GET status, GET health, POST wake and POST heartbeat."
         return request.problem(404, here)
 
     def health(self, request: Request) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Builds lambda/warmkeeper.zip, the same to the byte on every machine.
 
 The entries are stored and not deflated (a compressor's output differs between zlib versions), carry
-the earliest time that a zip can hold and the mode 0644, and stand in a fixed order.
+the earliest time that a zip can hold and the mode 0644, and stand in a fixed order. page.html is
+packed without its indentation and comments.
 
     python tools/package.py          writes the package
     python tools/package.py --check  compares it with its source; 1 if they differ
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -24,6 +26,22 @@ REGULAR_FILE_0644 = 0o100644
 EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
+def compact(template: str) -> str:
+    """A page without indentation, comment lines, empty lines, and the spaces of its style."""
+    lines = [line.strip() for line in template.splitlines()]
+    text = "\n".join(line for line in lines if line and not line.startswith("//"))
+    text = re.sub(r"(?<=[{;,])\n", "", text)  # such a line end ends no statement of a script
+    head, style, rest = re.split(r"(<style.*?</style>)", text, maxsplit=1, flags=re.DOTALL)
+    tight = re.sub(r"\s*([{}:;,])\s*", r"\1", style).replace(";}", "}")
+    return f"{head}{tight}{rest}"
+
+
+def member(name: str, folder: Path = FOLDER) -> str:
+    """The text of a member as it is packed."""
+    text = (folder / name).read_text(encoding="utf-8")
+    return compact(text) if name == "page.html" else text
+
+
 def build(folder: Path = FOLDER) -> bytes:
     """The package's bytes, from the members in `folder`; FileNotFoundError if one is missing."""
     buffer = io.BytesIO()
@@ -32,7 +50,7 @@ def build(folder: Path = FOLDER) -> bytes:
             entry = zipfile.ZipInfo(name, EARLIEST)
             entry.create_system = UNIX
             entry.external_attr = REGULAR_FILE_0644 << 16
-            package.writestr(entry, (folder / name).read_bytes())
+            package.writestr(entry, member(name, folder).encode())
     return buffer.getvalue()
 
 

@@ -1,4 +1,5 @@
-"""A site whose service sleeps, on loopback: the real warmkeeper over an in-memory AWS.
+"""A site whose service sleeps, on loopback: the real warmkeeper, with the page as it is packed,
+over an in-memory AWS.
 
 The load balancer's part is small: the control path goes to the warmkeeper, anything else to it too
 while the wake rule is up, and to the application when it is down. Another module's control rule may
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import parse_qsl, urlsplit
 
 import warmkeeper as wk
@@ -21,8 +23,10 @@ from warmkeeper import Kind
 
 from tests.unit.recorded import request
 from tests.unit.world import CONTROL_GROUP, WAKE_GROUP, World
+from tools import package
 
 APPLICATION = "<!doctype html><html lang=en><title>The app</title><h1>The application</h1>"
+TEXTS: dict[str, dict[str, str]] = json.loads(package.member("texts.json"))
 STAGES = {"pullStoppedAt": 0.7, "startedAt": 0.9}
 
 
@@ -33,8 +37,9 @@ class Site:
     """
 
     def __init__(self, world: World, url: str, other: World | None = None) -> None:
-        self.world, self.url = world, url
-        self.controlled = other or world
+        self.world = world
+        self.url = url
+        self.other = other
         self.asked: list[str] = []
         self.lock = threading.Lock()
 
@@ -48,7 +53,7 @@ class Site:
             return {"statusCode": 200, "multiValueHeaders": kind, "body": APPLICATION}
         group = CONTROL_GROUP if own else WAKE_GROUP
         query = {name: [value] for name, value in parse_qsl(split.query)}
-        world = self.controlled if own else self.world
+        world = (own and self.other) or self.world
         return world.invoke(request(method, split.path, headers=headers, query=query, group=group))
 
 
@@ -78,7 +83,8 @@ def serving(world: World, other: World | None = None) -> Iterator[Site]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     site = Site(world, f"http://127.0.0.1:{server.server_port}", other)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield site
+    with patch.object(wk, "packaged", package.member):
+        yield site
     server.shutdown()
     server.server_close()
 
@@ -177,7 +183,11 @@ LOGO = (
 )
 BRAND = {
     "title": "Meridian",
-    "accent": "#0f6b5c",
-    "accent_dark": "#6fd3c0",
+    "colours": {
+        "accent": "#0f6b5c",
+        "on_accent": "#ffffff",
+        "accent_dark": "#6fd3c0",
+        "on_accent_dark": "#000000",
+    },
     "logo_data_uri": f"data:image/svg+xml;base64,{base64.b64encode(LOGO.encode()).decode()}",
 }

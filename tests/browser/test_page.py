@@ -14,7 +14,7 @@ from selenium.webdriver.common.by import By
 from warmkeeper import Kind, Phase
 
 from tests.browser import chromium, site
-from tests.browser.chromium import accessibility, prefer, speak, violations
+from tests.browser.chromium import NO_JAVASCRIPT, accessibility, prefer, speak, violations
 from tests.browser.site import STATES, Site, confirming, serving, settle
 from tests.unit.world import World
 
@@ -125,6 +125,41 @@ def test_its_words_are_those_of_the_language_also_where_the_script_says_them(
         assert "Aucun démarrage précédent" in read(browser, "#time")
 
 
+def test_without_a_script_it_says_that_it_starts_and_enters_the_app_without_the_fragment() -> None:
+    world = site.asleep()
+    with chromium.chromium(preferences=NO_JAVASCRIPT) as plain, serving(world) as place:
+        plain.get(f"{place.url}/a/b?x=1&y=two%20words#part")
+        assert read(plain, "body") == "staging\nIt is on its way."
+        world.time += 40
+        eventually(lambda: "The application" in plain.page_source)
+        assert plain.current_url == f"{place.url}/a/b?x=1&y=two%20words"
+        assert "GET /.warmkeeper/status" not in place.asked
+        assert violations(plain) == []
+
+
+FAILED = "It could not be started. Its image could not be fetched."
+GIVEN_UP = "It is not tried again by itself."
+NEEDS_SCRIPT = "Only with JavaScript can this page start it."
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (site.failed, FAILED),
+        (site.given_up, f"{FAILED} {GIVEN_UP} {NEEDS_SCRIPT}"),
+        (lambda: confirming(site.asleep()), f"It is asleep. {NEEDS_SCRIPT}"),
+    ],
+    ids=["failed", "given up", "asleep"],
+)
+def test_without_a_script_it_says_how_it_is_in_one_line(
+    make: Callable[[], World], expected: str
+) -> None:
+    with chromium.chromium(preferences=NO_JAVASCRIPT) as plain, serving(make()) as place:
+        plain.get(place.url)
+        assert read(plain, "body") == f"staging\n{expected}"
+        assert violations(plain) == []
+
+
 def test_the_retry_after_a_failed_wake_wakes_it(browser: Chrome) -> None:
     world = site.failed()
     with serving(world) as place:
@@ -229,8 +264,8 @@ def test_it_believes_no_other_module_s_status_and_looks_at_its_own_url_instead(
             return place.asked.count("GET /a") >= times
 
         eventually(lambda: loaded(3), seconds=30)
-        # while it is loaded anew nothing is there
-        assert {each for each in seen if all(each)} == {
+        # while it is loaded anew nothing is there, or what the server said
+        assert {each for each in seen if all(each)} - {("staging", "It is on its way.")} == {
             ("Waking staging", "Finding a place to run it.")
         }
         world.time += 13
@@ -294,7 +329,7 @@ def test_the_settings_colours_logo_title_and_texts_are_shown_and_accessible(
     browser: Chrome,
 ) -> None:
     page: dict[str, Any] = site.BRAND | {"title": "<b>Shop</b> & 'Co' " + "x" * 80}
-    page |= {"texts": {"ar": {"failed": "<i>تعذّر البدء</i>"}}}
+    page |= {"texts": {"ar": {**site.TEXTS["en"], "failed": "<i>تعذّر البدء</i>"}}}
     speak(browser, "ar")
     with serving(settle(site.failed(), page)) as place:
         visit(browser, place)
@@ -320,7 +355,7 @@ def test_in_a_page_of_one_s_own_the_policy_lets_run_what_bears_the_nonce_and_not
     with serving(settle(site.woken_for(17), {"html": own})) as place:
         visit(browser, place)
         eventually(lambda: browser.title == "waking Try again")
-        assert read(browser, "h1") == "Fetching its image."
+        assert read(browser, "h1") == "It is on its way."
     assert len(violations(browser)) == 1
 
 

@@ -381,11 +381,10 @@ run "numbers_reach_the_function" {
   assert {
     condition = jsondecode(jsondecode(aws_dynamodb_table_item.settings.item).body.S).page == {
       title         = "web"
-      accent        = "#0055aa"
-      accent_dark   = "#88bbff"
       logo_data_uri = null
-      texts         = { de = { wake = "Wecken" } }
       html          = null
+      texts         = { de = merge(jsondecode(file("lambda/texts.json")).en, { wake = "Wecken" }) }
+      colours       = { accent = "#0055aa", on_accent = "#ffffff", accent_dark = "#88bbff", on_accent_dark = "#000000" }
     }
     error_message = "the page is in the settings, with the name for a title"
   }
@@ -393,6 +392,45 @@ run "numbers_reach_the_function" {
   assert {
     condition     = output.status_path == "/-/keeper/status" && output.health_path == "/-/keeper/health" && aws_cloudwatch_log_group.this.retention_in_days == 30
     error_message = "the path and the log follow"
+  }
+}
+
+run "texts_are_whole_languages" {
+  variables {
+    page = {
+      texts = {
+        de      = { wake = "Wecken" }
+        en      = { by_itself = "It opens here." }
+        FR      = { wake = "Debout", retry = null }
+        "fr-CA" = { ready = "Prêt, là." }
+      }
+    }
+  }
+
+  assert {
+    condition = jsondecode(local.settings).page.texts == {
+      de      = merge(local.packaged_texts.en, { by_itself = "It opens here.", wake = "Wecken" })
+      en      = merge(local.packaged_texts.en, { by_itself = "It opens here." })
+      FR      = merge(local.packaged_texts.fr, { wake = "Debout" })
+      "fr-CA" = merge(local.packaged_texts.fr, { wake = "Debout", ready = "Prêt, là." })
+    }
+    error_message = "own texts over the package's, over the wider language's, over English; null is the package's"
+  }
+}
+
+run "what_stands_on_an_accent_can_be_read" {
+  variables {
+    page = { accent = "#4d9200", accent_dark = "#d00000" }
+  }
+
+  assert {
+    condition     = local.on_accents == { on_accent = "#000000", on_accent_dark = "#ffffff" }
+    error_message = "black on a luminance of 0.22 (contrast 5.4, white has 3.9), white on one of 0.13 (5.7 and 3.7)"
+  }
+
+  assert {
+    condition     = jsonencode([for name in ["accent", "accent_dark"] : format("%.4f", local.accent_luminance[name])]) == jsonencode(["0.2214", "0.1341"])
+    error_message = "the relative luminance that WCAG defines"
   }
 }
 

@@ -7,6 +7,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+from tools.package import compact
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = REPOSITORY / "lambda" / "warmkeeper.zip"
 
@@ -20,5 +22,29 @@ def test_the_committed_package_is_what_the_sources_make() -> None:
 def test_the_package_holds_the_program_the_page_and_its_texts_alone() -> None:
     with zipfile.ZipFile(PACKAGE) as package:
         assert package.namelist() == ["warmkeeper.py", "page.html", "texts.json"]
-        for name in package.namelist():
+        for name in ("warmkeeper.py", "texts.json"):
             assert package.read(name) == (PACKAGE.parent / name).read_bytes()
+        page = (PACKAGE.parent / "page.html").read_text(encoding="utf-8")
+        assert package.read("page.html").decode() == compact(page)
+
+
+def test_a_page_is_packed_without_what_a_browser_has_no_need_of() -> None:
+    page = """<p>
+      a; b
+
+    </p>
+    <style nonce="{{nonce}}">
+      a, b { color: {{accent}}; top: 0; }
+    </style>
+    <script>
+      // why
+      if (a) {
+        b("c : d");
+      }
+      e
+    </script>
+    """
+    style = '<style nonce="{{nonce}}">\na,b{color:{{accent}};top:0}</style>'
+    assert (
+        compact(page) == f'<p>\na; b\n</p>\n{style}\n<script>\nif (a) {{b("c : d");}}\ne\n</script>'
+    )
