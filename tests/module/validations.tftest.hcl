@@ -325,7 +325,7 @@ run "refuses_names_and_paths_one_character_too_long" {
     name         = "abcdefghijklmnopqrstuvwxy"
     control_path = "/${join("", [for _ in range(100) : "a"])}"
     heartbeat    = { path = "/${join("", [for _ in range(128) : "a"])}" }
-    page         = { html = "{{look_again}}${join("", [for n in range(300) : join("", [for m in range(100) : "0123456789"])])}" }
+    page         = { texts = { de = {} }, html = "{{look_again}}${join("", [for n in range(297) : join("", [for m in range(100) : "0123456789"])])}" }
   }
 
   expect_failures = [var.name, var.control_path, var.heartbeat, var.page]
