@@ -1315,7 +1315,8 @@ class Aws:
         """The memory as written; None if somebody else has written since it was read."""
         written, database = replace(memory, version=memory.version + 1), self.client("dynamodb")
         item = {"id": {"S": "memory"}, "version": {"N": str(written.version)}}
-        item |= {"phase": {"S": memory.phase}, "body": {"S": json.dumps(vars(written), default=vars)}}
+        body = json.dumps(vars(written), default=vars)
+        item |= {"phase": {"S": memory.phase}, "body": {"S": body}}
         put, table = database.put_item, self.config.table_name
         new = "attribute_not_exists(id) OR version = :read"
         read = {":read": {"N": str(memory.version)}}

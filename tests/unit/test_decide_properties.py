@@ -20,7 +20,7 @@ CONFIG = wk.Config.from_environment(ENVIRONMENT)
 LIVE: wk.Task = {"taskArn": "t1", "desiredStatus": "RUNNING"}
 QUIET = [kind for kind in Kind if kind not in wk.WAKING_KINDS]
 
-settings.register_profile("decide", max_examples=100, deadline=None)
+settings.register_profile("decide", max_examples=100)
 settings.load_profile("decide")
 
 AGES = st.sampled_from([-0.5, 0, 0.5, 1, 2.9, 3, 3.1, 5, 6, 14, 60, 300, 301, 480, 9000])

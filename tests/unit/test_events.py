@@ -237,7 +237,7 @@ JSON = st.recursive(
 KEYS = ["requestContext", "tf", "Records", "alarmData", "alarmArn", "source", "detail", "resources"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(st.sampled_from(KEYS), JSON, max_size=4))
 def test_no_json_whatever_breaks_the_reading_of_events(event: dict[str, Any]) -> None:
     with contextlib.suppress(wk.RefusedError):

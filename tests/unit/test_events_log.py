@@ -87,7 +87,7 @@ def raised(error: str) -> None:
         raise ERRORS[error]() from first
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(STATES),
     REQUESTS,

@@ -221,7 +221,7 @@ def test_no_event_however_mutated_breaks_it_or_is_refused_after_something_was_do
     found: Counter[str] = Counter()
     began = time.monotonic()
 
-    @settings(max_examples=TRIES // BATCH, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=TRIES // BATCH, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.tuples(st.sampled_from(STATES), MUTANT), min_size=BATCH, max_size=BATCH))
     def run(batch: list[tuple[str, tuple[str, list[tuple[str, int, Any]]]]]) -> None:
         for phase, (name, changes) in batch:

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes, urljoin
 
 import pytest
 import warmkeeper as wk
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 SITE = "https://app.example.com"
@@ -95,7 +95,6 @@ def resolved(base: str, reference: str) -> str:
     return f"https://{site}{without_dots(merged)}{query}"
 
 
-@settings(deadline=None)
 @given(PREFIXES, PATHS, QUERIES)
 @example("", "/a/..", "")
 @example("/stage", "/", "q=1")
@@ -126,7 +125,6 @@ def one_slash(url: str) -> str:
     return re.sub("/{2,}", "/", path) + mark + query
 
 
-@settings(deadline=None)
 @given(PATHS, QUERIES)
 def test_a_relative_location_is_one_line_of_ascii_within_the_folder(path: str, query: str) -> None:
     reference, _, rest = relative(path, query).partition("?")
@@ -183,7 +181,6 @@ def whatwg() -> Iterator[Parse]:
     stdout.close()
 
 
-@settings(deadline=None)
 @given(PREFIXES, PATHS, QUERIES)
 def test_a_browser_is_led_back_to_the_url_that_it_asked_for(
     whatwg: Parse, prefix: str, path: str, query: str
@@ -199,7 +196,6 @@ def test_a_browser_is_led_back_to_the_url_that_it_asked_for(
     assert unquote_to_bytes(end.query) == unquote_to_bytes(url.query)
 
 
-@settings(deadline=None)
 @given(prefix=PREFIXES, path=PATHS, query=QUERIES)
 @example(prefix="", path="/javascript:alert(1)", query="")
 def test_no_relative_location_leads_a_browser_off_the_site(
