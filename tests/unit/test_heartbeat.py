@@ -283,7 +283,7 @@ def test_the_settings_file_of_the_document_is_one_that_the_program_takes() -> No
     text = DOCUMENT.read_text(encoding="utf-8")
     lines = re.findall(r"^(BEAT_\w+)=(\S+)$", text, re.MULTILINE)
     settings = settings_from([], dict(lines))
-    assert (settings.url.bearer()) == tuple(value for _, value in lines)
+    assert (settings.url, settings.bearer()) == tuple(value for _, value in lines)
 
 
 def test_the_document_names_the_seconds_of_the_program() -> None:
