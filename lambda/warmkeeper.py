@@ -71,8 +71,9 @@ FIRST_ANSWERS_SECONDS = 60.0  # so long after a wake answers say how long it too
 BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes in a row; then none
 RESTORE_PIN_SECONDS = 3600.0  # on destroy: nothing that is still under way may take the count
 KEPT_WAKES = 10
-# The number of the memory's form, raised by hand with each change of what a field of Memory or Wake
-# means or is called. An item of another form is not read: the service is adopted anew.
+# The number of the memory's form. Raise it by hand with each change of what a field of Memory or
+# Wake means or is called; a new field needs none where its default is right for older items. An
+# item of another form is not read: the service is adopted anew, and CHANGELOG says so.
 FORM = 1
 ALARM_LATE_SECONDS = 180.0  # so late an alarm can still be in ALARM for what was before
 OUT_SECONDS = 60.0  # so long after its end a task may still be a target
@@ -1126,8 +1127,8 @@ def blockers(seen: Observation, config: Config, now: float) -> dict[str, float]:
     return tick.objections(asked=memory.asked_to_sleep)
 
 
-def as_json(record: Observation | Config) -> dict[str, Any]:
-    """A dataclass in JSON's types, field by field. tools/forecast.py reads it back.
+def as_json(record: Any) -> dict[str, Any]:
+    """A dataclass in JSON's types, field by field; tools/forecast.py reads it back.
 
     A time becomes {"datetime": ISO 8601}, a set a sorted list.
     """

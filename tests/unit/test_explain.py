@@ -7,12 +7,13 @@ and not before; where one need is left out, not at all.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import math
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -522,6 +523,30 @@ def test_the_tool_reads_the_very_observation_that_the_function_made(
     seen = warmkeeper.look(warmkeeper.aws.read_memory(), wk.Signal(Kind.TICK))
     read, config, now = forecast.read(told(world))
     assert (read, config, now) == (seen, warmkeeper.config, world.time)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a typed view of AWS may hold."""
+
+    at: datetime.datetime
+    names: frozenset[str]
+    phase: Phase = Phase.AWAKE
+    more: Part | None = None
+
+
+@dataclass(frozen=True)
+class Whole:
+    parts: tuple[Part, ...]
+    by_name: Mapping[str, Part]
+    anything: Any
+
+
+def test_every_shape_that_an_observation_may_have_is_read_as_it_was_written() -> None:
+    moment = datetime.datetime(2026, 11, 24, 12, 0, 0, 5, tzinfo=datetime.UTC)
+    part = Part(moment, frozenset({"b", "a"}), Phase.ASLEEP, Part(moment, frozenset()))
+    whole = Whole((part,), {"app": part}, {"deployments": [{"createdAt": moment, "count": 1}]})
+    assert forecast.rebuilt(Whole, json.loads(json.dumps(wk.as_json(whole)))) == whole
 
 
 def test_what_begins_after_a_while_and_ends_again_is_forecast_by_its_beginning(
