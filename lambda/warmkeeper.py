@@ -37,7 +37,7 @@ import statistics
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import cache
@@ -1136,11 +1136,9 @@ def as_json(record: Any) -> dict[str, Any]:
     def encoded(value: object) -> object:
         if isinstance(value, datetime.datetime):
             return {"datetime": value.isoformat()}
-        if isinstance(value, frozenset):
-            return sorted(value)
-        raise TypeError(f"no JSON for {type(value).__name__}")
+        return sorted(value) if isinstance(value, frozenset) else vars(value)
 
-    read: dict[str, Any] = json.loads(json.dumps(asdict(record), default=encoded))
+    read: dict[str, Any] = json.loads(json.dumps(record, default=encoded))
     return read
 
 
@@ -1235,7 +1233,10 @@ class Aws:
         """The memory as written; None if somebody else has written since it was read."""
         written, database = replace(memory, version=memory.version + 1), self.client("dynamodb")
         item = {"id": {"S": "memory"}, "version": {"N": str(written.version)}}
-        item |= {"phase": {"S": memory.phase}, "body": {"S": json.dumps(vars(written), default=vars)}}
+        item |= {
+            "phase": {"S": memory.phase},
+            "body": {"S": json.dumps(vars(written), default=vars)},
+        }
         put, table = database.put_item, self.config.table_name
         new = "attribute_not_exists(id) OR version = :read"
         read = {":read": {"N": str(memory.version)}}
