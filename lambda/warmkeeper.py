@@ -22,8 +22,9 @@ FENCE_SECONDS old, gives again if its gift was younger, and only then trusts a l
 from __future__ import annotations
 
 import base64
-import bisect
 import contextlib
+import datetime
+import hashlib
 import hmac
 import html
 import ipaddress
@@ -36,7 +37,7 @@ import statistics
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import cache
@@ -70,6 +71,10 @@ FIRST_ANSWERS_SECONDS = 60.0  # so long after a wake answers say how long it too
 BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes in a row; then none
 RESTORE_PIN_SECONDS = 3600.0  # on destroy: nothing that is still under way may take the count
 KEPT_WAKES = 10
+# The number of the memory's form. Raise it by hand with each change of what a field of Memory or
+# Wake means or is called; a new field needs none where its default is right for older items. An
+# item of another form is not read: the service is adopted anew, and CHANGELOG says so.
+FORM = 1
 ALARM_LATE_SECONDS = 180.0  # so late an alarm can still be in ALARM for what was before
 OUT_SECONDS = 60.0  # so long after its end a task may still be a target
 POLICY_SECONDS = 60.0  # so long a new role's policy may take to be effective
@@ -99,7 +104,6 @@ ROLLOUT_FAILED = "the deployment has failed and starts no task, whatever the cou
 DEPLOYING = "a deployment is in progress"
 PROTECTED = "a task protects itself from scale-in"
 NOT_IDLE = "the idle alarm is not in ALARM"
-FORESIGHT_SECONDS = 10**8  # longer than the longest pin
 HELD = "idle for half a day, and held awake"
 BEATS_REFUSED = "heartbeats are refused, for their token is not the one in SSM"
 HANDLED = "an error of its own was handled"
@@ -464,9 +468,9 @@ class Wake:
 
 @dataclass(frozen=True)
 class Memory:
-    """The one item that decides. Times are epoch seconds; `version` 0 was never written."""
+    """The one item that decides. Times are epoch seconds."""
 
-    version: int
+    version: int  # of the stored item, whatever its form; 0: there is none
     phase: Phase
     since: float
     because: str = ""  # the reason of the decision that led to this phase
@@ -482,18 +486,29 @@ class Memory:
     failure: str = ""
     failed_deployment: str = ""
     retry_at: float = 0.0
-    visited: bool = False  # somebody has come since the last wake
     untaken: bool = False  # the count was to go to 0, and the call was seen to fail
     trouble: str = ""  # what somebody was told of last, so that it is told once
     told: dict[str, float] = field(default_factory=dict)  # kind of notice -> when, across phases
+    form: int = FORM
 
     @classmethod
-    def from_json(cls, version: int, body: str) -> Memory:
-        """Read a body that an earlier or a later version wrote."""
-        read = json.loads(body)
-        wake = Wake(**known(Wake, read["wake"])) if read.get("wake") else None
+    def from_item(cls, item: Mapping[str, Any], now: float) -> Memory:
+        """Read the table's item, {} where there is none.
+
+        Of an item of another form only the version is read, which the next write is conditional on.
+        """
+        version = int(item["version"]["N"]) if item else 0
+        read = json.loads(item["body"]["S"]) if item else {}
+        if read.get("form") != FORM:
+            return cls(version=version, phase=Phase.AWAKE, since=now, form=0)
+        wake = Wake(**known(Wake, read["wake"])) if read["wake"] else None
         read |= {"version": version, "phase": Phase(read["phase"]), "wake": wake}
-        return cls(**known(cls, read | {"wakes": tuple(read.get("wakes", ()))}))
+        return cls(**known(cls, read | {"wakes": tuple(read["wakes"])}))
+
+    @property
+    def adopted(self) -> bool:
+        """Whether a phase is remembered; if not, the next look adopts the service anew."""
+        return self.version > 0 and self.form == FORM
 
     def estimate(self) -> float | None:
         """Seconds that a wake takes: the median of the last few, None if there was none."""
@@ -640,10 +655,6 @@ class Case:
         """The wakes within the last hour."""
         return [wake for wake in self.memory.wakes if self.now - wake["times"]["live"] < 3600]
 
-    def spent(self) -> int:
-        """How much of the hour's budget of wakes is spent: what was for nobody counts double."""
-        return sum(1 if wake.get("followed", True) else 2 for wake in self.lately())
-
     def objections(self, *, asked: bool) -> dict[str, float]:
         """Why the service must stay up, in this order; {} if it may sleep, `asked` to or idle.
 
@@ -657,7 +668,7 @@ class Case:
         at = max((d["createdAt"].timestamp() for d in deployed(services)), default=0.0)
         new, budget = self.now - at, config.wake_budget_per_hour
         over = sorted(wake["times"]["live"] + 3600 for wake in memory.wakes)
-        rested = next((end for end in over if replace(self, now=end).spent() < budget), 0.0)
+        rested = over[-budget] if len(over) >= budget else 0.0
         found = [
             (f"pinned until {utc(memory.pinned_until)}", memory.pinned_until),
             (RULE_MISSING, math.inf if seen.rule is Rule.MISSING else 0.0),
@@ -670,10 +681,7 @@ class Case:
                 f"up for {awake:.0f} s of {stay} s",
                 memory.ready + stay if early and not asked else 0.0,
             ),
-            (
-                f"the {budget} wakes of an hour are spent",
-                rested if self.spent() >= budget and not asked else 0.0,
-            ),
+            (f"the {budget} wakes of an hour are spent", 0.0 if asked else rested),
             (f"active beat {beat:.0f} s ago", 0.0 if asked else memory.beat + fresh),
             (PROTECTED, math.inf if seen.protected else 0.0),
             (NOT_IDLE, 0.0 if seen.idle or asked else math.inf),
@@ -714,7 +722,7 @@ class Case:
     def follow(self, phase: Phase, why: str) -> Decision:
         """AWS contradicts the memory: the phase follows, and the same signal is heard in it."""
         # a service that is adopted is no news
-        told = Notice("count-set-outside", why) if self.memory.version else None
+        told = Notice("count-set-outside", why) if self.seen.memory.adopted else None
         up = self.raised() if phase is Phase.ASLEEP else None
         entered = self.enter(phase, why, ready=self.now)
         return Decision(why, entered, rule=up, notice=told, again=True)
@@ -755,7 +763,7 @@ class Case:
         against = kind if wakes else self.objection(asked=memory.asked_to_sleep)
         if against and self.seen.serves and self.seen.desired:
             # what CloudWatch tells of is no news: the time that it is given does not begin again
-            news = {"visited": True} if wakes else {"ready": memory.ready}
+            news = {} if wakes else {"ready": memory.ready}
             return self.to_awake(f"stays awake: {against}", **news)
         if against:
             return self.to_waking(f"no live target, {against}", self.counts() if wakes else ())
@@ -763,17 +771,7 @@ class Case:
             return Decision("the rule goes up", replace(memory, since=self.now), rule=Rule.UP)
         if self.now - memory.since < linger - TICK_JITTER_SECONDS:
             return Decision(f"drowsy for {self.now - memory.since:.0f} s of {linger} s")
-        return self.to_asleep(
-            f"{memory.because or 'idle'}, and nobody came in {linger} s", wakes=self.judged()
-        )
-
-    def judged(self) -> tuple[dict[str, Any], ...]:
-        """The wakes, of which the last was for nobody where a request woke it and none followed."""
-        *earlier, last = self.memory.wakes or ({},)
-        by_request = last.get("cause") in (Kind.REQUEST, Kind.WAKE_ALARM)
-        if self.memory.visited or not by_request:
-            return self.memory.wakes
-        return (*earlier, {**last, "followed": False})
+        return self.to_asleep(f"{memory.because or 'idle'}, and nobody came in {linger} s")
 
     def asleep(self) -> Decision:
         memory, kind, rule = self.memory, self.signal.kind, self.seen.rule
@@ -833,19 +831,21 @@ class Case:
         record = {"cause": wake.cause, "seconds": seconds, "asleep_minutes": wake.asleep_minutes}
         record |= {"times": times}
         wakes = (*self.memory.wakes, record)
-        mended: dict[str, Any] = {"failures": 0, "failure": "", "failed_deployment": ""}
-        mended |= {"retry_at": 0.0, "visited": False}
+        mended: dict[str, Any] = {
+            "failures": 0,
+            "failure": "",
+            "failed_deployment": "",
+            "retry_at": 0.0,
+        }
         awake = self.to_awake("live", wakes=wakes[-KEPT_WAKES:], **mended)
         over = f", over the target of {target} s" if seconds > target else ""
         notice = Notice("awake", f"awake after {seconds:.1f} s{over} ({wake.cause})")
-        before, budget, lately = self.spent(), config.wake_budget_per_hour, self.lately()
-        if before < budget <= before + 1:
-            vain = sum(not w.get("followed", True) for w in lately)
-            which = f" ({vain} for nobody, which counts double: see wake_policy)" if vain else ""
-            more = f". Woken {len(lately) + 1} times within an hour{which}: "
-            more += "it stays awake until that is past."
+        spent = len(self.lately()) + 1
+        budget = config.wake_budget_per_hour
+        if spent == budget:
+            more = f". Woken {spent} times within an hour: it stays awake until that is past."
             notice = Notice("woken-often", notice.text + more)
-        told = None if before >= budget else notice  # of what crashes again and again, once
+        told = None if spent > budget else notice  # of what crashes again and again, once
         return replace(awake, notice=told, metrics={"ColdStartSeconds": seconds}, wake=record)
 
     def give_up(self, why: str) -> Decision:
@@ -905,9 +905,11 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
     memory = seen.memory
     if seen.missing:
         what = f"{NO_SERVICE} {', '.join(seen.missing)} in cluster {config.cluster_name}"
-        return tell_once(memory, what) if memory.version else Decision(what)
-    if memory.version == 0:
-        case = Case(seen, memory, signal, config, now)  # the first look, or the memory was lost
+        return tell_once(memory, what) if memory.adopted else Decision(what)
+    if not memory.adopted:
+        # a call that takes, announced by a memory that is lost or not read, may be on its way
+        memory = replace(memory, form=FORM, stamp=now)
+        case = Case(seen, memory, signal, config, now)
         if seen.desired and not seen.serves:
             return replace(case.to_waking("adopted while it starts"), again=True)
         return case.follow(Phase.AWAKE if seen.desired else Phase.ASLEEP, "adopted")
@@ -919,11 +921,9 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
     used = memory.trouble == HELD and seen.idle is False
     if (mended and memory.trouble != wrong) or memory.trouble.startswith(NO_SERVICE) or used:
         memory = replace(memory, trouble="")  # should it come back, it is told again
-    if memory.phase is Phase.AWAKE and seen.idle is False:
-        memory = replace(memory, visited=True)
     match signal.kind:
         case Kind.BEAT if signal.active and (signal.at or now) - memory.beat >= BEAT_WRITE_SECONDS:
-            memory = replace(memory, beat=signal.at or now, visited=True)
+            memory = replace(memory, beat=signal.at or now)
         case Kind.SLEEP if memory.phase is Phase.DROWSY:
             memory = replace(memory, asked_to_sleep=True)
         case Kind.PIN | Kind.UNPIN:
@@ -966,7 +966,7 @@ def is_no_news(signal: Signal, memory: Memory, now: float) -> bool:
 
     Many may beat at once, each tab of a page: one of them looks in BEAT_WRITE_SECONDS.
     """
-    if signal.kind is not Kind.BEAT or memory.version == 0:
+    if signal.kind is not Kind.BEAT or not memory.adopted:
         return False
     fresh = (signal.at or now) - memory.beat >= BEAT_WRITE_SECONDS
     return not signal.active or (memory.phase is not Phase.DROWSY and not fresh)
@@ -1103,25 +1103,6 @@ def why_stopped(stopped: list[Task]) -> list[str]:
 
 
 # --- what it explains --------------------------------------------------------------------------
-# Of the objections that no time ends: what has to come about, and how a look would then differ.
-NEEDS: dict[str, tuple[str, dict[str, Any]]] = {
-    RULE_MISSING: ("the wake rule and the service rule are on the listener", {"rule": Rule.DOWN}),
-    ASTRAY: ("the service rule forwards to the target group", {"lost": ""}),
-    NO_ALARM: ("the idle alarm is there", {"lost": ""}),
-    UNSEEN: ("no traffic is unseen", {"wiring": {}}),
-    STRANGERS: ("every healthy target is a task of the service", {"wiring": {}}),
-    DEPLOYING: ("the deployment is over", {}),  # the services show it
-    PROTECTED: ("no task protects itself any more", {"protected": False}),
-    NOT_IDLE: ("the idle alarm is in ALARM", {"idle": True}),
-}
-HEARD = {  # what else than a tick may change the phase
-    Kind.REQUEST: "a request comes",
-    Kind.WAKE_ALARM: "the wake alarm is in ALARM",
-    Kind.WAKE: "the command wake is sent",
-    Kind.SLEEP: "the command sleep is sent",
-}
-
-
 REPORTED = (  # of the settings, what a reader of these commands wants
     "name",
     "cluster_name",
@@ -1130,100 +1111,40 @@ REPORTED = (  # of the settings, what a reader of these commands wants
     "cold_start_target_seconds",
     "wake_deadline_seconds",
 )
-EXPLAINED = ("name", "idle_alarm_arn", "idle_minutes", "linger_seconds")
 
 
-@dataclass(frozen=True)
-class Way:
-    """A way out of the phase: where to, at the earliest when, and what it needs besides time."""
+def blockers(seen: Observation, config: Config, now: float) -> dict[str, float]:
+    """Why the service must stay up, each with the epoch second of its end or infinity.
 
-    phase: Phase
-    at_earliest: float
-    needs: tuple[str, ...] = ()
-
-
-def afterwards(seen: Observation, decision: Decision) -> Observation:
-    """What the next look shows once this is done, if nothing else happens."""
-    counts = dict(decision.give) | dict.fromkeys(decision.take, 0)
-    services = tuple(
-        {**s, "desiredCount": counts.get(s["serviceName"], s["desiredCount"])}
-        for s in seen.services
-    )
-    memory = decision.memory or seen.memory
-    moved = decision.rule if seen.rule in (Rule.UP, Rule.DOWN) else None
-    written = replace(memory, version=memory.version + 1)
-    return replace(seen, memory=written, services=services, rule=moved or seen.rule)
-
-
-def next_act(seen: Observation, signal: Signal, config: Config, now: float) -> float:
-    """The epoch second from which on decide() does something about it; infinite for never."""
-
-    def acts(seconds: int) -> bool:
-        decision = decide(seen, signal, config, now + seconds)
-        return bool(decision.memory or decision.rule)
-
-    # while nothing else happens, what holds it back may end and cannot begin: so it can be halved
-    wait = 0 if acts(0) else bisect.bisect_left(range(FORESIGHT_SECONDS), True, key=acts)
-    return now + wait if wait < FORESIGHT_SECONDS else math.inf
-
-
-def foresee(
-    seen: Observation, kind: Kind, config: Config, now: float, needs: tuple[str, ...]
-) -> tuple[Way, ...]:
-    """The way out of the phase that decide() takes, hearing such a signal as soon as it may."""
-    before, signal = seen.memory, Signal(kind)
-    for _ in range(10):  # what is done first may leave the phase as it is
-        now = next_act(seen, signal, config, now)
-        if now == math.inf:
-            break
-        seen = afterwards(seen, decide(seen, signal, config, now))
-        if seen.memory.phase is not before.phase or not before.version:
-            return (Way(seen.memory.phase, now, needs),)
-    return ()
-
-
-def objections(seen: Observation, config: Config, now: float) -> dict[str, float]:
-    """Why it must stay as it is, each with the epoch second of its end or infinity."""
+    Looked for in the phases in which it is up, and where a service is missing.
+    """
     memory = seen.memory
     if seen.missing:
         return {f"{NO_SERVICE} {', '.join(seen.missing)}": math.inf}
-    if memory.phase not in UP_PHASES or not memory.version:
+    if memory.phase not in UP_PHASES or not memory.adopted:
         return {}
     tick = Case(seen, memory, Signal(Kind.TICK), config, now)
     return tick.objections(asked=memory.asked_to_sleep)
 
 
-def fulfilled(seen: Observation, needs: Iterable[dict[str, Any]]) -> Observation:
-    """The same, had all of this come about, and with no deployment under way."""
-    over = {"rolloutState": "COMPLETED", "stabilityStatus": "STEADY_STATE"}
-    services = tuple(
-        {**s, "deployments": [{**d, **over} for d in deployed([s])], "taskSets": ()}
-        for s in seen.services
-    )
-    changes: dict[str, Any] = {"services": services}
-    for change in needs:
-        changes |= change
-    return replace(seen, **changes)
+def as_json(record: Any) -> dict[str, Any]:
+    """A dataclass in JSON's types, field by field; tools/forecast.py reads it back.
+
+    A time becomes {"datetime": ISO 8601}, a set a sorted list.
+    """
+
+    def encoded(value: object) -> object:
+        if isinstance(value, datetime.datetime):
+            return {"datetime": value.isoformat()}
+        return sorted(value) if isinstance(value, frozenset) else vars(value)
+
+    read: dict[str, Any] = json.loads(json.dumps(record, default=encoded))
+    return read
 
 
-def ways_out(seen: Observation, config: Config, now: float) -> list[Way]:
-    """Every way out of the phase, asked of decide(): the ticks' own first, the earliest first."""
-    asked: list[tuple[Observation, Kind, tuple[str, ...]]] = [(seen, Kind.TICK, ())]
-    if endless := [NEEDS[what] for what in objections(seen, config, now) if what in NEEDS]:
-        would = fulfilled(seen, [change for _, change in endless])
-        asked.append((would, Kind.TICK, tuple(need for need, _ in endless)))
-    if seen.memory.phase is Phase.WAKING and not seen.live:
-        asked.append((replace(seen, live=({},)), Kind.TICK, ("a target is live",)))
-    deaf = Kind.WAKE_ALARM if config.wake_rule_arn else Kind.REQUEST
-    asked += [(seen, kind, (need,)) for kind, need in HEARD.items() if kind is not deaf]
-    ways: list[Way] = []
-    for would, kind, needs in asked:
-        for way in foresee(would, kind, config, now, needs):
-            same = [known for known in ways if known.phase is way.phase]
-            soon = [known for known in same if known.at_earliest <= way.at_earliest]
-            if not any({*known.needs} <= {*HEARD.values()} for known in soon):
-                ways.append(way)
-    return sorted(ways, key=lambda w: math.inf if {*w.needs} & {*HEARD.values()} else w.at_earliest)
+def code_sha256() -> str:
+    """The SHA-256 of this file, by which a tool sees whether the function runs the same code."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
 # --- how it reaches AWS ------------------------------------------------------------------------
@@ -1305,11 +1226,8 @@ class Aws:
         return dict(answer.get("Item", {}))
 
     def read_memory(self) -> Memory:
-        """The memory; one of version 0 if none was ever written, or it was deleted."""
-        item = self.item("memory")
-        if not item:
-            return Memory(version=0, phase=Phase.AWAKE, since=self.now())
-        return Memory.from_json(int(item["version"]["N"]), item["body"]["S"])
+        """The memory; one that is not `adopted` where there is none, or one of another form."""
+        return Memory.from_item(self.item("memory"), self.now())
 
     def write_memory(self, memory: Memory) -> Memory | None:
         """The memory as written; None if somebody else has written since it was read."""
@@ -2221,14 +2139,14 @@ class Warmkeeper:
             waits = phase is Phase.WAKING or (kind is Kind.RESTORE and not restored)
             if not waits or seen.missing or self.aws.now() >= until:
                 return seen
-            self.aws.sleep(POLL_SECONDS if seen.memory.version else BLIND_POLL_SECONDS)
+            self.aws.sleep(POLL_SECONDS if seen.memory.adopted else BLIND_POLL_SECONDS)
 
     def status(self, seen: Observation) -> dict[str, Any]:
         """What anybody may know: phase, seconds in it, stage, estimate, the class of a failure."""
         memory, wake = seen.memory, seen.memory.wake
         awake, since = memory.phase is Phase.AWAKE, wake.began if wake else memory.since
         stage = wake.stage if wake else "healthy" if awake else None
-        phase, seconds = memory.phase if memory.version else "unknown", self.aws.now() - since
+        phase, seconds = memory.phase if memory.adopted else "unknown", self.aws.now() - since
         given_up = memory.pause(seen.services, self.aws.now()) == math.inf
         failed = {"failed": failure_class(memory.failure), "given_up": given_up}
         told: dict[str, Any] = {"name": self.config.name, "phase": phase, "live": awake}
@@ -2411,7 +2329,7 @@ class Warmkeeper:
             memory, now, notice = self.aws.read_memory(), self.aws.now(), attention(BEATS_REFUSED)
             if memory.phase is not Phase.ASLEEP:  # asleep no metric is written: it would cost
                 self.metrics(Refused=1)
-            told = isinstance(error, WrongTokenError) and memory.version
+            told = isinstance(error, WrongTokenError) and memory.adopted
             if not told or now - memory.told.get(notice.kind, 0.0) < TELL_AGAIN_SECONDS:
                 return
             if self.aws.write_memory(replace(memory, told={**memory.told, notice.kind: now})):
@@ -2456,7 +2374,7 @@ class Warmkeeper:
                 f"the last wake failed: {failure}",
                 "mend the task and deploy it" if again else "mend the task, then send wake",
             ),
-            (seen.memory.version == 0, "nothing is remembered", "wait for the next tick"),
+            (not seen.memory.adopted, "nothing is remembered", "wait for the next tick"),
             (
                 late and not seen.live,
                 f"{NOT_LIVE_FOR} {self.config.wake_deadline_seconds} s: {stopped}",
@@ -2492,16 +2410,24 @@ class Warmkeeper:
         return {**named, "estimate_seconds": memory.estimate(), "wakes": memory.wakes}
 
     def explain(self) -> dict[str, Any]:
-        """Why it is in its phase, and what would change it. Looks as the tick does; only reads."""
-        seen, config = self.look(self.aws.read_memory(), Signal(Kind.TICK)), self.config
-        memory, now = seen.memory, self.aws.now()
-        held = objections(seen, config, now).items()
-        against = [{"what": w, "until": None if at == math.inf else at} for w, at in held]
-        ways = [asdict(way) for way in ways_out(seen, config, now)]
-        told = {"now": now, "since": memory.since, "because": memory.because}
-        told |= {"next": ways[0] if ways else None, "or": ways[1:], "objections": against}
-        counted = {name: getattr(config, name) for name in EXPLAINED}
-        return {**self.status(seen), **told, "failure": memory.failure, **counted}
+        """Why it is in its phase, and all that a forecast needs. Looks as the tick does; reads."""
+        seen = self.look(self.aws.read_memory(), Signal(Kind.TICK))
+        now = self.aws.now()
+        held = blockers(seen, self.config, now)
+        return {
+            **self.status(seen),
+            "now": now,
+            "since": seen.memory.since,
+            "because": seen.memory.because,
+            "failure": seen.memory.failure,
+            "blockers": [
+                {"text": text, "until": None if until == math.inf else until}
+                for text, until in held.items()
+            ],
+            "observation": as_json(seen),
+            "config": as_json(self.config),
+            "code_sha256": code_sha256(),
+        }
 
     def run(self, event: Any) -> dict[str, Any]:
         """Everything but HTTP. Returns the status, and why. Raises TimeoutError for `wait`."""

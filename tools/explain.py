@@ -1,8 +1,9 @@
 """Why the service is awake or asleep, what comes next and at the earliest when, and who decided.
 
-Promise: what comes next is the warmkeeper's own decision code, asked of later moments (command
-explain). Added here is what it does not read: the requests that CloudWatch counted, and so when the
-idle alarm can go off; and the last decisions from its log.
+Promise: what comes next is what the warmkeeper's own decision code, of this clone, makes of the
+observation that the command `explain` answers; where the function runs other code, that is said.
+Added are the requests that CloudWatch counted, and so when the idle alarm can go off; and the last
+decisions from the function's log.
 
     python tools/explain.py staging
     make explain NAME=staging ARGS='--region eu-central-1'
@@ -33,10 +34,11 @@ for folder in (ROOT, ROOT / "lambda"):
 
 import warmkeeper as wk  # noqa: E402
 
-from tools import command  # noqa: E402
+from tools import command, forecast  # noqa: E402
 from tools.estimate import EXTRA_MINUTES  # noqa: E402
+from tools.forecast import Forecast  # noqa: E402
 
-IDLE = wk.NEEDS[wk.NOT_IDLE][0]
+IDLE = forecast.NEEDS[wk.NOT_IDLE][0]
 DECISIONS = 10
 LOOK_BACK_HOURS = (1, 24, 24 * 14)  # for so many decisions, no further than there is need
 SOON_SECONDS = 1.0
@@ -78,15 +80,14 @@ def alarm_at(told: Mapping[str, Any], minutes: Sequence[Minute]) -> float | None
     It goes off once the last minute with enough requests is out of all that it looks back upon.
     """
     busy = [minute.at for minute in minutes if minute.busy]
-    back = (told["idle_minutes"] + EXTRA_MINUTES) * 60
+    back = (told["config"]["idle_minutes"] + EXTRA_MINUTES) * 60
     return max(busy) + 60 + back if busy else None
 
 
-def with_alarm(way: Mapping[str, Any], told: Mapping[str, Any], minutes: Sequence[Minute]) -> float:
+def with_alarm(way: Forecast, told: Mapping[str, Any], minutes: Sequence[Minute]) -> float:
     """When at the earliest it goes that way, with what is known of the idle alarm."""
-    at = float(way["at_earliest"])
-    alarm = alarm_at(told, minutes) if IDLE in way["needs"] else None
-    return max(at, alarm or at)
+    alarm = alarm_at(told, minutes) if IDLE in way.needs else None
+    return max(way.at_earliest, alarm or way.at_earliest)
 
 
 def collapsed(decisions: Iterable[Decision]) -> list[Decision]:
@@ -103,14 +104,14 @@ def collapsed(decisions: Iterable[Decision]) -> list[Decision]:
 
 def looked_back(told: Mapping[str, Any]) -> int:
     """Minutes of requests: more than the idle alarm looks back upon."""
-    return int(told["idle_minutes"]) + 15
+    return int(told["config"]["idle_minutes"]) + 15
 
 
 # --- reading -----------------------------------------------------------------------------------
 def requests(session: boto3.Session, told: Mapping[str, Any]) -> list[Minute]:
     """RequestCount by minute, as the idle alarm sees it, for as long as it looks back and more."""
     cloudwatch = session.client("cloudwatch")
-    name = told["idle_alarm_arn"].rpartition(":")[2]
+    name = told["config"]["idle_alarm_arn"].rpartition(":")[2]
     alarms = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
     if not alarms:
         return []
@@ -168,25 +169,26 @@ def clock(seconds: float, now: float) -> str:
     return time if day == same else f"{day} {time}"
 
 
-def said(way: Mapping[str, Any], told: Mapping[str, Any], minutes: Sequence[Minute]) -> str:
+def said(way: Forecast, told: Mapping[str, Any], minutes: Sequence[Minute]) -> str:
     """A way out of the phase, in words."""
     now, at = told["now"], with_alarm(way, told, minutes)
     when = "at once" if at <= now + SOON_SECONDS else f"at the earliest {clock(at, now)}"
-    needs = f", when {' and '.join(way['needs'])}" if way["needs"] else ""
-    return f"{way['phase']} {when}{needs}"
+    needs = f", when {' and '.join(way.needs)}" if way.needs else ""
+    return f"{way.phase} {when}{needs}"
 
 
-def held(objection: Mapping[str, Any], now: float) -> str:
-    """An objection in words, with the time at which it ends by itself."""
-    what, until = objection["what"], objection["until"]
+def held(blocker: Mapping[str, Any], now: float) -> str:
+    """A blocker in words, with the time at which it ends by itself."""
+    text = str(blocker["text"])
+    until = blocker["until"]
     if until is None:
-        return str(what)
+        return text
     # of a pin the text has its end already, with the date
-    pin, named, _ = what.partition(" until ")
-    return f"{pin} until {clock(until, now)}" if named else f"{what}, until {clock(until, now)}"
+    pin, named, _ = text.partition(" until ")
+    return f"{pin} until {clock(until, now)}" if named else f"{text}, until {clock(until, now)}"
 
 
-def blocker(told: Mapping[str, Any], minutes: Sequence[Minute]) -> str:
+def longest(told: Mapping[str, Any], minutes: Sequence[Minute]) -> str:
     """What keeps the service in its phase for the longest; "" where nothing does.
 
     Of several reasons without an end it is the warmkeeper's first. The idle alarm is not named:
@@ -194,15 +196,15 @@ def blocker(told: Mapping[str, Any], minutes: Sequence[Minute]) -> str:
     """
     now = told["now"]
 
-    def end(objection: Mapping[str, Any]) -> float:
-        if objection["what"] == wk.NOT_IDLE:
+    def end(blocker: Mapping[str, Any]) -> float:
+        if blocker["text"] == wk.NOT_IDLE:
             return alarm_at(told, minutes) or now
-        return math.inf if objection["until"] is None else float(objection["until"])
+        return math.inf if blocker["until"] is None else float(blocker["until"])
 
-    longest = max(told["objections"], key=end, default={"what": wk.NOT_IDLE})
-    if longest["what"] != wk.NOT_IDLE:
+    last = max(told["blockers"], key=end, default={"text": wk.NOT_IDLE})
+    if last["text"] != wk.NOT_IDLE:
         # when the others end is what comes next
-        return held(longest, now) if " until " in longest["what"] else str(longest["what"])
+        return held(last, now) if " until " in last["text"] else str(last["text"])
     if told["phase"] == wk.Phase.ASLEEP and told["failed"]:
         return f"the last wake failed ({told['failed']})"
     return next(iter(counted(minutes, now)), "")
@@ -227,19 +229,33 @@ def log_table(made: Iterable[Decision], now: float) -> str:
     return textwrap.indent(tabulate(rows, tablefmt="plain"), "  ")
 
 
-def render(told: Mapping[str, Any], minutes: Sequence[Minute], made: Sequence[Decision]) -> str:
+def code_note(told: Mapping[str, Any]) -> list[str]:
+    """A line where the function runs other code than this clone has; else none."""
+    if told["code_sha256"] == wk.code_sha256():
+        return []
+    return ["  code   the function runs other code than this clone, whose decisions these are"]
+
+
+def render(
+    told: Mapping[str, Any],
+    ways: Sequence[Forecast],
+    minutes: Sequence[Minute],
+    made: Sequence[Decision],
+) -> str:
     """The whole explanation; its first line is the answer."""
-    now, way, came = told["now"], told["next"], counted(minutes, told["now"])
-    then = said(way, told, minutes) if way else "nothing that is known changes that"
-    first = ", ".join(filter(None, (blocker(told, minutes), then)))
+    now = told["now"]
+    came = counted(minutes, now)
+    then = said(ways[0], told, minutes) if ways else "nothing that is known changes that"
+    first = ", ".join(filter(None, (longest(told, minutes), then)))
     lines = [f"{told['name']} is {told['phase']}: {first}"]
     lines += [f"  now    {command.moment(now, '%Y-%m-%d %H:%M:%S')} UTC, as are all times here"]
+    lines += code_note(told)
     because = told["because"] or "not remembered"
     lines += [f"  since  {clock(told['since'], now)}, because: {because}"]
     if told["failure"]:
         lines += [f"  failed {told['failure']}"]
-    lines += [f"  held   {held(objection, now)}" for objection in told["objections"]]
-    lines += [f"  or     {said(other, told, minutes)}" for other in told["or"]]
+    lines += [f"  held   {held(blocker, now)}" for blocker in told["blockers"]]
+    lines += [f"  or     {said(other, told, minutes)}" for other in ways[1:]]
     since = clock((now - looked_back(told) * 60) // 60 * 60, now)
     lines += [f"  came   {', '.join(came[:5]) or 'nobody'}, since {since}"]
     lines += ["", "The last decisions:", log_table(made, now) or "  none in the log"]
@@ -251,8 +267,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         session, function = command.session_of(chosen), command.function_of(chosen.name)
         told = command.ask(session, function, "explain")
+        ways = forecast.forecasts(*forecast.read(told))
         made = decisions(session, function, told["now"])
-        print(render(told, requests(session, told), made))
+        print(render(told, ways, requests(session, told), made))
     except (command.CommandError, *command.ERRORS) as error:
         print(error, file=sys.stderr)
         return 1

@@ -288,9 +288,7 @@ def wakes_table(wakes: Sequence[Mapping[str, Any]]) -> str:
         times = wake.get("times")
         began = number(times.get("began")) if isinstance(times, Mapping) else None
         at = command.moment(began, "%Y-%m-%d %H:%M:%S") if began is not None else "?"
-        vain = " (nobody came)" if wake.get("followed") is False else ""
-        cause = f"{wake.get('cause', '?')}{vain}"
-        rows.append(line((at, cause), took, whole))
+        rows.append(line((at, str(wake.get("cause", "?"))), took, whole))
         wholes += [] if whole is None else [whole]
     if len(wakes) > 1 and wholes:
         rows.append(line(("median", ""), medians(wakes), statistics.median(wholes)))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from warmkeeper import Decision, Kind, Memory, Observation, Phase, Rule, Signal, Wake
 
 from tests.unit.world import ENVIRONMENT, World
+from tools import forecast
 
 NOW = 1_800_000_000.0
 CONFIG = wk.Config.from_environment(ENVIRONMENT)
@@ -437,11 +437,30 @@ def test_beats_and_pins_are_noted_in_every_phase(seen: Observation, signal: Sign
         assert memory.pinned_until == signal.pinned_until
 
 
+@given(observations(), signals(), st.sampled_from([0, 1, 7]))
+def test_a_memory_of_another_form_is_decided_upon_as_if_there_were_none(
+    seen: Observation, signal: Signal, version: int
+) -> None:
+    nothing = Memory(version=0, phase=Phase.AWAKE, since=NOW)
+    without = decide(replace(seen, memory=nothing), signal)
+    decision = decide(replace(seen, memory=replace(nothing, version=version, form=0)), signal)
+    assert replace(decision, memory=None) == replace(without, memory=None)
+    if without.memory is None:
+        assert decision.memory is None
+    else:
+        assert decision.memory == replace(without.memory, version=version)
+        assert decision.memory.form == wk.FORM
+        assert decision.memory.stamp == NOW, "what was announced before may be on its way"
+        assert not decision.take
+        assert decision.rule is not Rule.DOWN
+
+
 @given(memories())
 def test_what_is_written_is_what_is_read(memory: Memory) -> None:
-    body = json.dumps(asdict(memory))
-    assert Memory.from_json(memory.version, body) == memory
-    assert World().aws().write_memory(memory)
+    aws = World().aws()
+    written = aws.write_memory(memory)
+    assert written == replace(memory, version=memory.version + 1)
+    assert aws.read_memory() == written
 
 
 STEPS = st.sampled_from(
@@ -474,7 +493,7 @@ def test_a_way_out_that_needs_nothing_is_one_that_the_ticks_take_and_not_before(
     seen: Observation, share: float
 ) -> None:
     tick = Signal(Kind.TICK)
-    for way in wk.ways_out(seen, CONFIG, NOW):
+    for way in forecast.forecasts(seen, CONFIG, NOW):
         assert way.at_earliest >= NOW
         if way.needs:
             continue
@@ -485,7 +504,7 @@ def test_a_way_out_that_needs_nothing_is_one_that_the_ticks_take_and_not_before(
         later = seen
         # the first tick is now: what it moves, the wake rule say, has its time until the phase ends
         for at in (NOW, *[way.at_earliest] * 10):
-            later = wk.afterwards(later, wk.decide(later, tick, CONFIG, at))
+            later = forecast.afterwards(later, wk.decide(later, tick, CONFIG, at))
             if later.memory.phase is way.phase:
                 break
         assert later.memory.phase is way.phase

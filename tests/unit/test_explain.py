@@ -7,11 +7,14 @@ and not before; where one need is left out, not at all.
 
 from __future__ import annotations
 
+import datetime
+import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -31,12 +34,14 @@ from tests.unit.test_phases import (
     waking,
 )
 from tests.unit.world import ENVIRONMENT, SERVICE_GROUP, SERVICE_RULE, WAKE_RULE, World
+from tools import forecast, package
+from tools.command import CommandError
+from tools.forecast import LIVE, Forecast
 
 IDLE = "the idle alarm is in ALARM"
 BUSY = "the idle alarm is not in ALARM"
-LIVE = "a target is live"
 FINE_SECONDS = 130  # so far ahead, a tick every second; further, every minute
-SIGNALS = {words: kind for kind, words in wk.HEARD.items()}
+SIGNALS = {words: kind for kind, words in forecast.SIGNALS.items()}
 
 
 def put(**changes: Any) -> Callable[[World], None]:
@@ -322,7 +327,7 @@ class Said:
     phase: Phase
     seconds: float = 0
     needs: tuple[str, ...] = ()
-    against: tuple[str, ...] = ()  # how each objection begins
+    blockers: tuple[str, ...] = ()  # how each begins
 
 
 WIRED = "the service rule forwards to the target group"
@@ -337,8 +342,7 @@ SITUATIONS: dict[Callable[[], World], Said] = {
     protected: Said(
         Phase.DROWSY, 0, ("no task protects itself any more", IDLE), (wk.PROTECTED, BUSY)
     ),
-    # those by a request that nobody followed count double: the third has to be an hour ago
-    woken_often: Said(Phase.DROWSY, 3600 - 864, (), ("the 4 wakes of an hour are spent",)),
+    woken_often: Said(Phase.DROWSY, 3600 - 996, (), ("the 4 wakes of an hour are spent",)),
     rule_gone: Said(
         Phase.DROWSY,
         0,
@@ -388,6 +392,11 @@ def told(world: World) -> dict[str, Any]:
     return answer
 
 
+def ways_of(answer: dict[str, Any]) -> list[Forecast]:
+    """What the tool makes of such an answer."""
+    return forecast.forecasts(*forecast.read(answer))
+
+
 def moments(now: float, at: float) -> Iterator[float]:
     """When a tick comes before `at`: at last a second before it."""
     every = 1 if at - now <= FINE_SECONDS else 60
@@ -396,7 +405,7 @@ def moments(now: float, at: float) -> Iterator[float]:
         yield at - 1
 
 
-def comes(world: World, needs: list[str], *, but: str = "") -> Kind:
+def comes(world: World, needs: tuple[str, ...], *, but: str = "") -> Kind:
     """Let what is needed come about; the signal to play on with."""
     for need in needs:
         if need in COMES and need != but:
@@ -404,10 +413,10 @@ def comes(world: World, needs: list[str], *, but: str = "") -> Kind:
     return next((SIGNALS[need] for need in needs if need in SIGNALS), Kind.TICK)
 
 
-def play_on(build: Callable[[], World], way: dict[str, Any]) -> None:
+def play_on(build: Callable[[], World], way: Forecast) -> None:
     """It changes to the phase named, at the moment named and not before."""
     world = build()
-    before, at, kind = world.phase(), way["at_earliest"], comes(world, way["needs"])
+    before, at, kind = world.phase(), way.at_earliest, comes(world, way.needs)
     for moment in moments(world.time, at):
         world.time = moment
         world.signal(kind)
@@ -416,18 +425,18 @@ def play_on(build: Callable[[], World], way: dict[str, Any]) -> None:
     for _ in range(2):  # what is late may have to be put right first
         if world.phase() is before:
             world.signal(kind)
-    assert world.phase() == way["phase"]
+    assert world.phase() is way.phase
 
 
-def play_without(build: Callable[[], World], way: dict[str, Any], need: str) -> None:
+def play_without(build: Callable[[], World], way: Forecast, need: str) -> None:
     """Without this need it does not change to that phase from here, wait as long as you like."""
     world = build()
     before = world.phase()
-    comes(world, way["needs"], but=need)
-    while world.time < way["at_earliest"] + 1200:
+    comes(world, way.needs, but=need)
+    while world.time < way.at_earliest + 1200:
         world.signal(Kind.TICK)
         if world.phase() is not before:
-            assert world.phase() != way["phase"]
+            assert world.phase() is not way.phase
             return
         world.time += 60
 
@@ -447,29 +456,27 @@ def test_what_is_said_of_a_situation_is_what_then_happens(
     before, now, explained = state(world), world.time, told(world)
     assert state(world) == before
     assert explained["phase"] == (world.phase() if world.memory.version else "unknown")
-    way = explained["next"]
-    assert (way["phase"], way["needs"]) == (said.phase, list(said.needs))
-    assert way["at_earliest"] - now == pytest.approx(said.seconds, abs=1)
-    whats = [objection["what"] for objection in explained["objections"]]
-    assert [
-        w for w, begins in zip(whats, said.against, strict=True) if not w.startswith(begins)
-    ] == []
-    ways = [explained["next"], *explained["or"]]
+    ways = ways_of(explained)
+    assert (ways[0].phase, ways[0].needs) == (said.phase, said.needs)
+    assert ways[0].at_earliest - now == pytest.approx(said.seconds, abs=1)
+    texts = [blocker["text"] for blocker in explained["blockers"]]
+    for text, begins in zip(texts, said.blockers, strict=True):
+        assert text.startswith(begins)
     for way in ways:
         play_on(build, way)
-        alone = sum(other["phase"] == way["phase"] for other in ways) == 1
-        for need in way["needs"] if alone else ():
+        alone = sum(other.phase is way.phase for other in ways) == 1
+        for need in way.needs if alone else ():
             play_without(build, way, need)
 
 
 @pytest.mark.parametrize("build", SITUATIONS, ids=lambda build: build.__name__)
-def test_an_objection_ends_when_it_is_said_to_and_not_before(build: Callable[[], World]) -> None:
-    for objection in told(build())["objections"]:
-        kind, until = re.split(r"\d", objection["what"])[0], objection["until"]
+def test_a_blocker_ends_when_it_is_said_to_and_not_before(build: Callable[[], World]) -> None:
+    for blocker in told(build())["blockers"]:
+        kind, until = re.split(r"\d", blocker["text"])[0], blocker["until"]
         world = build()
         for moment, held in ((until, False), (until - 1, True)) if until else ((math.inf, True),):
             world.time = min(moment, world.time + 86_400)
-            assert any(o["what"].startswith(kind) for o in told(world)["objections"]) is held
+            assert any(b["text"].startswith(kind) for b in told(world)["blockers"]) is held
             world = build()
 
 
@@ -477,9 +484,8 @@ def test_a_service_that_is_gone_comes_to_nothing() -> None:
     world = awake()
     world.exists = False
     explained = told(world)
-    assert (explained["next"], explained["or"]) == (None, [])
-    (objection,) = explained["objections"]
-    assert objection == {"what": f"{wk.NO_SERVICE} app", "until": None}
+    assert ways_of(explained) == []
+    assert explained["blockers"] == [{"text": f"{wk.NO_SERVICE} app", "until": None}]
 
 
 @pytest.mark.parametrize(
@@ -506,6 +512,89 @@ def test_a_memory_without_a_reason_is_explained_too() -> None:
     del body["because"]
     world.items["memory"]["body"]["S"] = json.dumps(body)
     assert told(world)["because"] == ""
+
+
+@pytest.mark.parametrize("build", SITUATIONS, ids=lambda build: build.__name__)
+def test_the_tool_reads_the_very_observation_that_the_function_made(
+    build: Callable[[], World],
+) -> None:
+    world = build()
+    warmkeeper = wk.Warmkeeper(world.aws())
+    seen = warmkeeper.look(warmkeeper.aws.read_memory(), wk.Signal(Kind.TICK))
+    read, config, now = forecast.read(told(world))
+    assert (read, config, now) == (seen, warmkeeper.config, world.time)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a typed view of AWS may hold."""
+
+    at: datetime.datetime
+    names: frozenset[str]
+    phase: Phase = Phase.AWAKE
+    more: Part | None = None
+
+
+@dataclass(frozen=True)
+class Whole:
+    parts: tuple[Part, ...]
+    by_name: Mapping[str, Part]
+    anything: Any
+
+
+def test_every_shape_that_an_observation_may_have_is_read_as_it_was_written() -> None:
+    moment = datetime.datetime(2026, 11, 24, 12, 0, 0, 5, tzinfo=datetime.UTC)
+    part = Part(moment, frozenset({"b", "a"}), Phase.ASLEEP, Part(moment, frozenset()))
+    whole = Whole((part,), {"app": part}, {"deployments": [{"createdAt": moment, "count": 1}]})
+    assert forecast.rebuilt(Whole, json.loads(json.dumps(wk.as_json(whole)))) == whole
+
+
+def test_what_begins_after_a_while_and_ends_again_is_forecast_by_its_beginning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen, config, now = forecast.read(told(requests_come()))
+
+    def in_a_window(memory: wk.Memory, at: float) -> wk.Decision:
+        begun = now + 7 * 3600 + 11 <= at < now + 8 * 3600
+        return wk.Decision("", replace(memory, phase=Phase.DROWSY) if begun else None)
+
+    monkeypatch.setattr(wk, "decide", lambda seen, _, __, at: in_a_window(seen.memory, at))
+    way = forecast.forecast(seen, Kind.TICK, config, now, ())
+    assert way == Forecast(Phase.DROWSY, now + 7 * 3600 + 11)
+
+
+def test_what_nothing_ends_is_not_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, config, now = forecast.read(told(requests_come()))
+    monkeypatch.setattr(wk, "decide", lambda *_: wk.Decision("never"))
+    assert forecast.forecast(seen, Kind.TICK, config, now, ()) is None
+
+
+@pytest.mark.parametrize(
+    ("break_it", "why"),
+    [
+        (lambda answer: answer.pop("observation"), "'observation'"),
+        (lambda answer: answer["observation"].pop("idle"), "Observation differs in idle"),
+        (lambda answer: answer["observation"]["memory"].update(novel=1), "Memory differs in novel"),
+        (lambda answer: answer["observation"].update(rule="askew"), "'askew' is not a valid Rule"),
+        (lambda answer: answer.update(config=None), "NoneType"),
+    ],
+)
+def test_an_answer_of_another_version_is_refused_with_what_differs_and_what_to_do(
+    break_it: Callable[[dict[str, Any]], object], why: str
+) -> None:
+    answer = told(requests_come())
+    break_it(answer)
+    with pytest.raises(CommandError, match=re.escape(why)) as refused:
+        forecast.read(answer)
+    assert "Update the module, or run explain from a clone of the function's version" in str(
+        refused.value
+    )
+
+
+def test_the_hash_is_that_of_the_code_in_the_package() -> None:
+    with zipfile.ZipFile(package.PACKAGE) as packed:
+        code = packed.read("warmkeeper.py")
+    assert told(requests_come())["code_sha256"] == hashlib.sha256(code).hexdigest()
 
 
 @pytest.mark.parametrize("build", SITUATIONS, ids=lambda build: build.__name__)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import warmkeeper as wk
+from warmkeeper import Phase
 
 from tests.unit.test_explain import (
     SITUATIONS,
@@ -26,11 +27,13 @@ from tests.unit.test_explain import (
     several_reasons,
     starts,
     told,
+    ways_of,
 )
 from tests.unit.test_phases import asleep, failed
 from tests.unit.test_report import Client
 from tools import command, explain
 from tools.explain import Decision, Minute
+from tools.forecast import Forecast
 
 NOON = datetime.datetime(2026, 11, 24, 12, tzinfo=datetime.UTC).timestamp()
 IDLE = "the idle alarm is in ALARM"
@@ -44,7 +47,6 @@ def at(text: str) -> float:
 
 def answer(**changes: Any) -> dict[str, Any]:
     """What the command says of a service that somebody has just used."""
-    way = {"phase": "drowsy", "at_earliest": at("12:06"), "needs": [IDLE]}
     return {
         "name": "staging",
         "phase": "awake",
@@ -53,16 +55,28 @@ def answer(**changes: Any) -> dict[str, Any]:
         "because": "live",
         "failed": None,
         "failure": "",
-        "next": way,
-        "or": [],
-        "objections": [],
-        "idle_minutes": 5,
-        "idle_alarm_arn": "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:staging-idle",
+        "blockers": [],
+        "config": {
+            "idle_minutes": 5,
+            "idle_alarm_arn": "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:staging-idle",
+        },
+        "code_sha256": wk.code_sha256(),
     } | changes
 
 
-def line(said: dict[str, Any], *minutes: Minute) -> str:
-    return explain.render(said, minutes, []).splitlines()[0]
+def drowsy(at_earliest: float, *needs: str) -> list[Forecast]:
+    return [Forecast(Phase.DROWSY, at_earliest, needs)]
+
+
+def lines(said: dict[str, Any], *minutes: Minute, ways: list[Forecast] | None = None) -> list[str]:
+    """What is printed; without `ways` it is drowsy as soon as the idle alarm says so."""
+    if ways is None:
+        ways = drowsy(at("12:06"), IDLE)
+    return explain.render(said, ways, minutes, []).splitlines()
+
+
+def line(said: dict[str, Any], *minutes: Minute, ways: list[Forecast] | None = None) -> str:
+    return lines(said, *minutes, ways=ways)[0]
 
 
 def test_the_first_line_is_the_answer() -> None:
@@ -79,13 +93,13 @@ def test_requests_that_are_too_few_for_the_alarm_hold_nothing() -> None:
 
 
 def test_the_alarm_is_asked_only_where_it_is_waited_for() -> None:
-    way = {"phase": "drowsy", "at_earliest": at("12:08"), "needs": []}
-    assert "drowsy at the earliest 12:08" in line(answer(next=way), Minute(at("12:04"), 3))
+    ways = drowsy(at("12:08"))
+    assert "drowsy at the earliest 12:08" in line(answer(), Minute(at("12:04"), 3), ways=ways)
 
 
 def test_what_ends_later_than_the_alarm_counts() -> None:
-    way = {"phase": "drowsy", "at_earliest": at("12:30"), "needs": [IDLE]}
-    assert "drowsy at the earliest 12:30" in line(answer(next=way), Minute(at("12:04"), 3))
+    ways = drowsy(at("12:30"), IDLE)
+    assert "drowsy at the earliest 12:30" in line(answer(), Minute(at("12:04"), 3), ways=ways)
 
 
 def test_without_a_request_nothing_is_made_up_about_the_alarm() -> None:
@@ -93,8 +107,8 @@ def test_without_a_request_nothing_is_made_up_about_the_alarm() -> None:
 
 
 def test_another_day_is_named() -> None:
-    way = {"phase": "drowsy", "at_earliest": NOON + 86_400 + 5, "needs": []}
-    assert "at the earliest 2026-11-25 12:00:05" in line(answer(next=way))
+    ways = drowsy(NOON + 86_400 + 5)
+    assert "at the earliest 2026-11-25 12:00:05" in line(answer(), ways=ways)
 
 
 @pytest.mark.parametrize(
@@ -117,11 +131,11 @@ def test_another_day_is_named() -> None:
 def test_a_situation_in_words(build: Any, words: str) -> None:
     with redirect_stdout(io.StringIO()):
         said = told(build())
-    assert words in line(said)
+    assert words in line(said, ways=ways_of(said))
 
 
-def held(*objections: tuple[str, float | None]) -> list[dict[str, Any]]:
-    return [{"what": what, "until": until} for what, until in objections]
+def held(*blockers: tuple[str, float | None]) -> list[dict[str, Any]]:
+    return [{"text": text, "until": until} for text, until in blockers]
 
 
 PINNED = ("pinned until 2026-11-24 21:36:00 UTC", at("21:36"))
@@ -131,7 +145,7 @@ PROTECTED = (wk.PROTECTED, None)
 
 
 @pytest.mark.parametrize(
-    ("objections", "words"),
+    ("blockers", "words"),
     [
         ([PINNED, BUSY], "awake: pinned until 21:36, drowsy at the earliest"),
         ([DEPLOYED, PINNED], "awake: pinned until 21:36, drowsy"),
@@ -140,18 +154,17 @@ PROTECTED = (wk.PROTECTED, None)
         ([PINNED, PROTECTED, BUSY], "awake: a task protects itself from scale-in, drowsy"),
         ([(wk.DEPLOYING, None), PROTECTED], "awake: a deployment is in progress, drowsy"),
         ([("pinned until 2026-11-25 00:00:05 UTC", NOON + 12 * 3600 + 5)], "2026-11-25 00:00:05"),
-        ([("pinned until 1795556160", at("21:36"))], "awake: pinned until 21:36, drowsy"),  # 0.3.0
     ],
 )
 def test_what_holds_it_for_the_longest_comes_first(
-    objections: list[tuple[str, float | None]], words: str
+    blockers: list[tuple[str, float | None]], words: str
 ) -> None:
-    assert words in line(answer(objections=held(*objections)), Minute(at("12:04"), 3))
+    assert words in line(answer(blockers=held(*blockers)), Minute(at("12:04"), 3))
 
 
 def test_all_that_holds_it_stands_there_with_its_end() -> None:
-    lines = explain.render(answer(objections=held(PINNED, DEPLOYED, BUSY)), (), ()).splitlines()
-    assert [text for text in lines if "  held" in text] == [
+    printed = lines(answer(blockers=held(PINNED, DEPLOYED, BUSY)))
+    assert [text for text in printed if "  held" in text] == [
         "  held   pinned until 21:36",
         "  held   deployed 209 s ago, until 12:08",
         "  held   the idle alarm is not in ALARM",
@@ -161,19 +174,24 @@ def test_all_that_holds_it_stands_there_with_its_end() -> None:
 def test_of_all_that_holds_it_only_what_no_time_ends_has_no_end() -> None:
     with redirect_stdout(io.StringIO()):
         said = told(several_reasons())
-    lines = [text for text in explain.render(said, (), ()).splitlines() if "  held" in text]
-    assert [" until " in text for text in lines] == [True, True, False, False]
+    blockers = [text for text in lines(said) if "  held" in text]
+    assert [" until " in text for text in blockers] == [True, True, False, False]
 
 
 def test_what_came_is_told_with_the_time_since_when_it_was_looked_for() -> None:
-    lines = explain.render(answer(), [Minute(at("12:04"), 3)], ()).splitlines()
-    assert "  came   3 requests at 12:04, since 11:46" in lines
-    assert "  came   nobody, since 11:46" in explain.render(answer(), (), ()).splitlines()
+    came = lines(answer(), Minute(at("12:04"), 3))
+    assert "  came   3 requests at 12:04, since 11:46" in came
+    assert "  came   nobody, since 11:46" in lines(answer())
 
 
 def test_which_time_it_is_and_in_which_zone_is_said_once() -> None:
-    lines = explain.render(answer(), (), ()).splitlines()
-    assert lines[1] == "  now    2026-11-24 12:06:00 UTC, as are all times here"
+    assert lines(answer())[1] == "  now    2026-11-24 12:06:00 UTC, as are all times here"
+
+
+def test_that_the_function_runs_other_code_is_a_line_and_that_it_runs_the_same_is_none() -> None:
+    said = "  code   the function runs other code than this clone, whose decisions these are"
+    assert said in lines(answer(code_sha256="0" * 64))
+    assert "  code" not in "\n".join(lines(answer()))
 
 
 @pytest.mark.parametrize("build", SITUATIONS, ids=lambda build: str(build.__name__))
@@ -181,7 +199,7 @@ def test_no_line_has_an_epoch_or_a_duration_in_minutes(build: Any) -> None:
     with redirect_stdout(io.StringIO()):
         said = told(build())
     made = [Decision(said["now"], said["now"], "tick", "awake", "awake", said["because"])]
-    text = explain.render(said, [Minute(said["now"] - 90, 3)], made)
+    text = explain.render(said, ways_of(said), [Minute(said["now"] - 90, 3)], made)
     assert re.search(r"\d{8,}|\bmin\b|minutes", text) is None
 
 
@@ -189,14 +207,15 @@ def test_what_the_function_itself_says_of_a_pin_is_a_clock_time_with_its_zone() 
     world = pinned()
     with redirect_stdout(io.StringIO()):
         said = told(world)
-    ends = datetime.datetime.fromtimestamp(said["objections"][0]["until"], datetime.UTC)
-    assert said["objections"][0]["what"] == f"pinned until {ends:%Y-%m-%d %H:%M:%S} UTC"
+    (pin,) = said["blockers"]
+    ends = datetime.datetime.fromtimestamp(pin["until"], datetime.UTC)
+    assert pin["text"] == f"pinned until {ends:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def test_why_the_last_wake_failed_stands_there() -> None:
     with redirect_stdout(io.StringIO()):
         said = told(failed())
-    assert "  failed CannotPull" in explain.render(said, (), ())
+    assert any(text.startswith("  failed CannotPull") for text in lines(said))
 
 
 # --- the log -----------------------------------------------------------------------------------
@@ -311,10 +330,9 @@ def test_a_warmkeeper_that_fails_is_an_error_that_says_why(
 def test_the_example_of_the_document_is_one_of_this_explanation() -> None:
     text = (explain.ROOT / "docs" / "operating.md").read_text()
     block = text.partition("<!-- explain -->")[2].partition("<!-- /explain -->")[0]
-    begin = {words.split()[0] for words in explain.render(answer(), (), ()).splitlines() if words}
-    begin |= {"held", "or"}
-    lines = block.strip().strip("`").splitlines()[1:]
-    head, _, log = "\n".join(lines).partition("\n\nThe last decisions:\n")
+    begin = {words.split()[0] for words in lines(answer()) if words} | {"held", "or"}
+    printed = block.strip().strip("`").splitlines()[1:]
+    head, _, log = "\n".join(printed).partition("\n\nThe last decisions:\n")
     assert {line.split()[0] for line in head.splitlines()} <= begin
     assert "drowsy at the earliest" in head
     assert log

@@ -1,31 +1,46 @@
-"""Memories that an earlier version wrote (memories/*.json, by v0.1.0) are read, and it goes on.
+"""A memory of another form is not read: the service is adopted anew, and nobody is harmed.
 
-Terraform replaces the code of a function in whatever phase its service is.
+Terraform replaces the function's code in whatever phase its service is. memories/*.json are the
+items that version 0.3.0 wrote, in each phase; they have no number of a form.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warmkeeper as wk
 from warmkeeper import Kind, Memory, Phase
 
 from tests.unit.recorded import request
-from tests.unit.world import CONTROL_RULE, SERVICE_RULE, WAKE_RULE, World
+from tests.unit.world import CONTROL_RULE, ENVIRONMENT, SERVICE_RULE, WAKE_RULE, World
 
 FOLDER = Path(__file__).parent / "memories"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.json"))
-PHASES = {
+WRITTEN = {  # the phase that 0.3.0 wrote
     "adopted": Phase.AWAKE,
     "awake": Phase.AWAKE,
     "drowsy": Phase.DROWSY,
     "drowsy_asked": Phase.DROWSY,
     "asleep": Phase.ASLEEP,
     "asleep_after_a_failed_wake": Phase.ASLEEP,
+    "asleep_not_taken": Phase.ASLEEP,  # the call that takes the count has failed
     "waking": Phase.WAKING,
+}
+AT_ZERO = ("asleep", "asleep_after_a_failed_wake")
+ADOPTED = {  # the phase in which the next look finds it
+    name: Phase.ASLEEP if name in AT_ZERO else Phase.AWAKE for name in WRITTEN
+} | {"waking": Phase.WAKING}
+UPDATE = {"command": "terraform", "tf": {"action": "update"}}
+COMES: dict[str, Any] = {
+    "the update": UPDATE,
+    "a tick": {"source": "aws.events", "detail-type": "Scheduled Event"},
+    "a request": request(),
 }
 
 
@@ -39,110 +54,110 @@ def body(name: str) -> dict[str, Any]:
     return found
 
 
-def world(name: str) -> World:
-    """AWS as the memory left it, ten seconds after the last thing that it tells of."""
+def world(name: str, *, after: float = 1.0) -> World:
+    """AWS as 0.3.0 left it, some seconds after the last thing that the item tells."""
     wrote = body(name)
-    asleep = wrote["phase"] == "asleep"
-    made = World(desired=0 if asleep else 2, items={"memory": item(name)})
-    made.time = max(wrote["since"], wrote["beat"], wrote["stamp"]) + 10
+    made = World(
+        desired=0 if name in AT_ZERO else 2,
+        items={"memory": item(name)},
+        environment={**ENVIRONMENT, "AWAKE_COUNT": "3"},
+    )
+    made.time = max(wrote["since"], wrote["beat"], wrote["stamp"]) + after
     made.rules |= {SERVICE_RULE: 100, WAKE_RULE: 30_010 if wrote["phase"] == "awake" else 12}
-    if wrote["phase"] == "waking":
+    if wrote["wake"]:
         for task in made.tasks:
             task.created = wrote["wake"]["given"]
     return made
 
 
 def test_there_is_a_memory_of_every_phase() -> None:
-    assert set(NAMES) == set(PHASES)
-    assert set(PHASES.values()) == set(Phase)
+    assert set(NAMES) == set(WRITTEN)
+    assert set(WRITTEN.values()) == set(Phase)
+    assert {name: Phase(body(name)["phase"]) for name in NAMES} == WRITTEN
+    assert not any("form" in body(name) for name in NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_all_that_a_memory_holds_is_read(name: str) -> None:
-    wrote, read = body(name), world(name).memory
-    assert isinstance(read, Memory)
-    assert (read.phase, read.version) == (PHASES[name], int(item(name)["version"]["N"]))
-    for field in ("since", "ready", "stamp", "counts", "beat", "pinned_until", "asked_to_sleep"):
-        assert getattr(read, field) == wrote[field]
-    for field in ("failures", "failure", "retry_at", "trouble"):
-        assert getattr(read, field) == wrote[field]
-    assert list(read.wakes) == wrote["wakes"]
-    assert (read.wake is None) == (wrote["wake"] is None)
-    if read.wake:
-        assert {field: getattr(read.wake, field) for field in wrote["wake"]} == wrote["wake"]
+def test_of_another_form_only_the_version_is_read(name: str) -> None:
+    for form in ({}, {"form": wk.FORM + 1}):
+        other = {**item(name), "body": {"S": json.dumps(body(name) | form)}}
+        read = Memory.from_item(other, 5.0)
+        assert not read.adopted
+        assert read == Memory(body(name)["version"], Phase.AWAKE, 5.0, form=0)
 
 
+@pytest.mark.parametrize("event", COMES.values(), ids=COMES)
 @pytest.mark.parametrize("name", NAMES)
-def test_the_update_itself_keeps_the_phase(name: str) -> None:
+def test_the_next_event_adopts_it_as_aws_shows_it(name: str, event: Any) -> None:
     outside = world(name)
-    outside.time -= 9  # within a second, as far as can be: a wake is not over yet
-    answer = outside.invoke({"command": "terraform", "tf": {"action": "update"}})
-    assert answer["phase"] == PHASES[name]
-    assert outside.notices == []
-    assert [what for _, what in outside.calls if what.startswith("count 0")] == []
+    outside.invoke(event)
+    asked_for = event == COMES["a request"]  # which is held until it is awake
+    assert outside.phase() is (Phase.AWAKE if asked_for else ADOPTED[name])
+    assert outside.memory.adopted
+    assert outside.memory.version > body(name)["version"]
+    assert not any("outside" in notice for notice in outside.notices)
+    assert outside.did("count 0") == 0
+    assert outside.desired == (2 if name not in AT_ZERO else 3 if asked_for else 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_adoption_fails_where_the_earlier_version_has_written_once_more(name: str) -> None:
+    outside = world(name)
+    read = outside.memory
+    later = item(name) | {"version": {"N": str(read.version + 1)}}
+    outside.items["memory"] = later
+    assert outside.aws().write_memory(replace(read, form=wk.FORM)) is None
+    assert outside.items["memory"] == later
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_request_is_served_afterwards(name: str) -> None:
     outside = world(name)
-    outside.time = max(outside.time, body(name)["retry_at"])
     answer, hops = outside.invoke(request()), 1
     while outside.rule_up:
         assert answer["statusCode"] == 307
         answer, hops = outside.invoke(request()), hops + 1
         assert hops < 10
     assert outside.phase() is Phase.AWAKE
-    assert outside.desired == 2
+    assert outside.desired == (3 if name in AT_ZERO else 2)
     assert any(outside.healthy(task) for task in outside.running())
 
 
-def test_a_sleeping_one_wakes_to_the_count_that_the_earlier_version_remembered() -> None:
-    outside = world("asleep")
-    outside.signal(Kind.WAKE)
-    assert outside.desired == body("asleep")["counts"]["app"] == 2
-
-
-def test_the_pause_after_a_failed_wake_lasts_as_long_as_was_said() -> None:
-    outside, name = world("asleep_after_a_failed_wake"), "asleep_after_a_failed_wake"
-    assert outside.invoke(request())["statusCode"] == 503
-    assert outside.desired == 0
-    outside.time = body(name)["retry_at"]
-    outside.signal(Kind.REQUEST, arrived=outside.time)
-    assert outside.desired == 2
-
-
-def test_a_pin_and_a_beat_of_the_earlier_version_hold() -> None:
-    outside, wrote = world("awake"), body("awake")
-    outside.alarm = "ALARM"
-    outside.minutes(int(wrote["pinned_until"] - outside.time) // 60)
-    assert outside.phase() is Phase.AWAKE
-    outside.minutes(2)
-    assert outside.phase() is not Phase.AWAKE
-
-
-@pytest.mark.parametrize("name", ["drowsy", "drowsy_asked"])
-def test_a_drowsy_one_goes_on_to_sleep(name: str) -> None:
-    outside = world(name)
-    outside.alarm = "ALARM" if name == "drowsy" else "OK"
-    outside.minutes(2)
-    assert (outside.phase(), outside.desired) == (Phase.ASLEEP, 0)
-
-
-def test_a_wake_under_way_ends_with_its_whole_cold_start() -> None:
-    outside = world("waking")
-    outside.signal(Kind.POLL)
-    began = body("waking")["wake"]["began"]
-    assert outside.phase() is Phase.AWAKE
-    assert outside.memory.wakes[-1]["seconds"] == pytest.approx(outside.time - began, abs=0.01)
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_what_a_later_version_adds_to_a_memory_is_passed_over(name: str) -> None:
-    later = copy.deepcopy(body(name)) | {"groups": {"app": 1}}
-    if later["wake"]:
-        later["wake"]["order"] = ["app"]
-    read = Memory.from_json(int(later["version"]), json.dumps(later))
-    assert read == Memory.from_json(int(later["version"]), json.dumps(body(name)))
+def test_with_ticks_alone_it_sleeps_again_and_wakes(name: str) -> None:
+    outside = world(name)
+    outside.alarm = "ALARM"
+    outside.minutes(12)
+    assert (outside.phase(), outside.desired, outside.rule_up) == (Phase.ASLEEP, 0, True)
+    outside.signal(Kind.REQUEST, arrived=outside.time)
+    assert outside.desired == (3 if name in AT_ZERO else 2)
+
+
+def the_count(outside: World) -> Callable[[], None]:
+    return lambda: outside.set_desired(0)
+
+
+@pytest.mark.parametrize("lands_after", [1.0, 3.0, 4.9])
+@pytest.mark.parametrize("event", [*COMES.values(), {"command": "wake"}], ids=[*COMES, "wake"])
+def test_a_count_that_the_earlier_version_takes_late_meets_no_rule_that_is_down(
+    event: Any, lands_after: float
+) -> None:
+    outside = world("asleep_not_taken", after=0.5)  # half a second ago it announced that it takes
+    outside.landing.append((outside.time - 0.5 + lands_after, the_count(outside)))
+    for moment in range(40):
+        outside.land()
+        assert outside.desired > 0 or outside.rule_up, "nobody would hear a request"
+        outside.invoke(COMES["a tick"] if moment % 5 else event)
+        outside.time += 0.5
+
+
+def test_what_another_code_of_the_same_form_adds_to_a_memory_is_passed_over() -> None:
+    outside = World()
+    outside.signal(Kind.ADOPT)
+    stored = outside.items["memory"]
+    later = copy.deepcopy(stored)
+    later["body"]["S"] = json.dumps(json.loads(stored["body"]["S"]) | {"groups": {"app": 1}})
+    assert Memory.from_item(later, 0.0) == Memory.from_item(stored, 0.0)
 
 
 @pytest.mark.parametrize("name", ["drowsy", "asleep", "waking"])
@@ -150,20 +165,18 @@ def test_after_another_rule_priority_the_wake_rule_does_not_stand_before_the_con
     name: str,
 ) -> None:
     outside = world(name)
-    outside.time -= 9
     outside.rules[CONTROL_RULE] = 20  # Terraform has moved it, and leaves the wake rule at 12
     outside.environment |= {"RULE_PRIORITY": "22"}
-    answer = outside.invoke({"command": "terraform", "tf": {"action": "update"}})
-    assert answer["phase"] == PHASES[name]
+    answer = outside.invoke(UPDATE)
+    assert answer["phase"] == ADOPTED[name]
     assert outside.rules == {CONTROL_RULE: 20, WAKE_RULE: 22, SERVICE_RULE: 100}
 
 
 def test_an_update_moves_no_rule_that_stands_right() -> None:
     for name in NAMES:
         outside = world(name)
-        outside.time -= 9
         before = dict(outside.rules)
-        outside.invoke({"command": "terraform", "tf": {"action": "update"}})
+        outside.invoke(UPDATE)
         assert outside.rules == before
         assert [what for _, what in outside.calls if what.startswith("rule")] == []
 
@@ -171,7 +184,7 @@ def test_an_update_moves_no_rule_that_stands_right() -> None:
 def test_where_the_wake_rule_cannot_make_room_the_update_succeeds_awake_and_told() -> None:
     outside = world("asleep")
     outside.rules |= {CONTROL_RULE: 20, "somebody-s": 99}
-    outside.invoke({"command": "terraform", "tf": {"action": "update"}})
+    outside.invoke(UPDATE)
     assert "needs attention: no rule number is free" in outside.notices[-1]
     outside.minutes(1)
     assert outside.phase() is Phase.WAKING

@@ -178,7 +178,7 @@ def test_a_service_with_traffic_that_it_cannot_see_stays_awake_and_somebody_is_t
     assert any(wk.UNSEEN in each for each in findings(world))
     (told,) = [p for p in world.published if wk.UNSEEN in p["Message"]]
     assert "unseen_traffic" in told["Message"]
-    assert world.invoke({"command": "explain"})["objections"][0]["what"] == wk.UNSEEN
+    assert world.invoke({"command": "explain"})["blockers"][0]["text"] == wk.UNSEEN
 
 
 @pytest.mark.parametrize("reached", SERVED.values(), ids=list(SERVED))

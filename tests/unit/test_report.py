@@ -314,11 +314,6 @@ def test_the_report_has_a_line_for_each_wake_and_the_medians() -> None:
     assert "interval = 5" in text
 
 
-def test_a_wake_that_was_for_nobody_is_marked() -> None:
-    table = report.wakes_table([wake(), {**wake(), "followed": False}])
-    assert table.count("request (nobody came)") == 1
-
-
 def test_without_a_wake_there_is_no_table() -> None:
     assert report.render(TOLD, GOOD) == "staging (estate/app): no wake is remembered yet."
 
