@@ -41,9 +41,9 @@ locals {
     for condition in local.service_rule.condition : [for path in condition.path_pattern[*] : path.values == null ? [] : tolist(path.values)]
   ])
   hosts_found = toset(contains(local.service_rule_hosts, "*") ? [] : [for host in local.service_rule_hosts : lower(host)])
-  hosts_given = toset(contains(var.conditions.hosts, "*") ? [] : [for host in var.conditions.hosts : lower(host)])
+  hosts_given = toset(contains(var.conditions.host_header, "*") ? [] : [for host in var.conditions.host_header : lower(host)])
   paths_found = toset(length(local.service_rule_paths) == 0 ? ["/*"] : [for path in local.service_rule_paths : path == "*" ? "/*" : path])
-  paths_given = toset([for path in var.conditions.paths : path == "*" ? "/*" : path])
+  paths_given = toset([for path in var.conditions.path_pattern : path == "*" ? "/*" : path])
   other_conditions_found = local.service_rule == null ? [] : compact(flatten([
     for condition in local.service_rule.condition : [
       length(condition.http_header[*]) == 0 ? "" : "http_header",
@@ -115,23 +115,23 @@ data "aws_lb" "service" {
 data "aws_lb_target_group" "service" {
   count = var.checks_enabled ? 1 : 0
 
-  arn = var.target_group_arn
+  arn = local.target_group_arn
 }
 
 check "service_rule" {
   assert {
-    condition     = length(local.service_rule_groups) == 0 || contains(local.service_rule_groups, var.target_group_arn)
-    error_message = "service_rule_arn: the rule forwards to ${jsonencode(local.service_rule_groups)}, and not to target_group_arn (${var.target_group_arn}). Write the rule and the target group of the same service, or the one would be put in the way of the other."
+    condition     = length(local.service_rule_groups) == 0 || contains(local.service_rule_groups, local.target_group_arn)
+    error_message = "service_rule_arn: the rule forwards to ${jsonencode(local.service_rule_groups)}, and not to target_group_arns (${local.target_group_arn}). Write the rule and the target group of the same service, or the one would be put in the way of the other."
   }
 
   assert {
     condition     = local.service_rule == null || contains(local.regex_conditions_found, "host_header") || local.hosts_found == local.hosts_given
-    error_message = "conditions.hosts is ${jsonencode(local.hosts_given)}; the service rule has ${jsonencode(local.hosts_found)}. Write the rule's hosts, exactly: requests for a host that only one of the two has get 503 while the service sleeps, or are taken from somebody else. (Where this apply changes the rule as well, this is about the rule before.)"
+    error_message = "conditions.host_header is ${jsonencode(local.hosts_given)}; the service rule has ${jsonencode(local.hosts_found)}. Write the rule's hosts, exactly: requests for a host that only one of the two has get 503 while the service sleeps, or are taken from somebody else. (Where this apply changes the rule as well, this is about the rule before.)"
   }
 
   assert {
     condition     = local.service_rule == null || contains(local.regex_conditions_found, "path_pattern") || local.paths_found == local.paths_given
-    error_message = "conditions.paths is ${jsonencode(local.paths_given)}; the service rule has ${jsonencode(local.paths_found)}. Write the rule's paths, exactly: requests for a path that only one of the two has get 503 while the service sleeps, or are taken from somebody else. (Where this apply changes the rule as well, this is about the rule before.)"
+    error_message = "conditions.path_pattern is ${jsonencode(local.paths_given)}; the service rule has ${jsonencode(local.paths_found)}. Write the rule's paths, exactly: requests for a path that only one of the two has get 503 while the service sleeps, or are taken from somebody else. (Where this apply changes the rule as well, this is about the rule before.)"
   }
 
   assert {
@@ -158,20 +158,20 @@ check "service_rule" {
 # A default action comes after every rule, so that no wake rule can stand before it.
 check "default_action" {
   assert {
-    condition     = local.matches_everything || !contains(local.default_groups, var.target_group_arn)
-    error_message = "the listener's default action forwards to target_group_arn as well: requests that conditions does not match reach the service past its rule, and get 503 while it sleeps. Give the listener another default action, such as a fixed response of 404, and the service rule what it should serve."
+    condition     = local.matches_everything || !contains(local.default_groups, local.target_group_arn)
+    error_message = "the listener's default action forwards to target_group_arns as well: requests that conditions does not match reach the service past its rule, and get 503 while it sleeps. Give the listener another default action, such as a fixed response of 404, and the service rule what it should serve."
   }
 }
 
 check "target_group" {
   assert {
     condition     = local.interval_seconds <= local.most_interval_seconds
-    error_message = "target_group_arn: health_check.interval is ${local.interval_seconds} s, which a new task waits for its first check. For a cold start of ${var.cold_start_target_seconds} s (cold_start_target_seconds) write at most ${local.most_interval_seconds}, best 5, and health_check_grace_period_seconds on the service with it; or set a higher target."
+    error_message = "target_group_arns: health_check.interval is ${local.interval_seconds} s, which a new task waits for its first check. For a cold start of ${var.cold_start_target_seconds} s (cold_start_target_seconds) write at most ${local.most_interval_seconds}, best 5, and health_check_grace_period_seconds on the service with it; or set a higher target."
   }
 
   assert {
     condition     = local.deregistration_seconds < local.usual_drain_seconds
-    error_message = "target_group_arn: deregistration_delay is ${local.deregistration_seconds} s, for which every task that is put to sleep runs on and is billed. Write what your longest request takes, for example 15."
+    error_message = "target_group_arns: deregistration_delay is ${local.deregistration_seconds} s, for which every task that is put to sleep runs on and is billed. Write what your longest request takes, for example 15."
   }
 }
 
@@ -185,7 +185,7 @@ check "load_balancer" {
 check "unseen_traffic" {
   assert {
     condition     = var.unseen_traffic == "ignore" || length(local.foreign_load_balancers) == 0
-    error_message = "target_group_arn: the target group hangs on another load balancer too (${join(", ", local.foreign_load_balancers)}). Its requests are not seen: nobody is woken by them, and while the service sleeps they get 503. Give that load balancer a target group of its own, or set unseen_traffic = \"ignore\" where nobody comes that way."
+    error_message = "target_group_arns: the target group hangs on another load balancer too (${join(", ", local.foreign_load_balancers)}). Its requests are not seen: nobody is woken by them, and while the service sleeps they get 503. Give that load balancer a target group of its own, or set unseen_traffic = \"ignore\" where nobody comes that way."
   }
 }
 

@@ -13,7 +13,8 @@ locals {
 
   # The ARN says where the service is. The data source for the region reads differently in providers
   # 5 and 6 (`name`, `region`), and this works in both.
-  target_group_arn_fields = split(":", var.target_group_arn)
+  target_group_arn        = one(var.target_group_arns)
+  target_group_arn_fields = split(":", local.target_group_arn)
   partition               = data.aws_partition.current.partition
   region                  = local.target_group_arn_fields[3]
   account_id              = local.target_group_arn_fields[4]
@@ -82,7 +83,7 @@ resource "aws_lb_listener_rule" "control" {
   }
 
   dynamic "condition" {
-    for_each = length(var.conditions.hosts) > 0 ? [var.conditions.hosts] : []
+    for_each = length(var.conditions.host_header) > 0 ? [var.conditions.host_header] : []
 
     content {
       host_header {
@@ -120,7 +121,7 @@ resource "aws_lb_listener_rule" "heartbeat" {
   }
 
   dynamic "condition" {
-    for_each = length(var.conditions.hosts) > 0 ? [var.conditions.hosts] : []
+    for_each = length(var.conditions.host_header) > 0 ? [var.conditions.host_header] : []
 
     content {
       host_header {
@@ -155,11 +156,11 @@ resource "aws_lb_listener_rule" "websocket" {
 
   action {
     type             = "forward"
-    target_group_arn = var.target_group_arn
+    target_group_arn = local.target_group_arn
   }
 
   dynamic "condition" {
-    for_each = length(var.conditions.hosts) > 0 ? [var.conditions.hosts] : []
+    for_each = length(var.conditions.host_header) > 0 ? [var.conditions.host_header] : []
 
     content {
       host_header {
@@ -170,7 +171,7 @@ resource "aws_lb_listener_rule" "websocket" {
 
   condition {
     path_pattern {
-      values = var.conditions.paths
+      values = var.conditions.path_pattern
     }
   }
 
@@ -220,7 +221,7 @@ resource "aws_lb_listener_rule" "wake" {
   }
 
   dynamic "condition" {
-    for_each = length(var.conditions.hosts) > 0 ? [var.conditions.hosts] : []
+    for_each = length(var.conditions.host_header) > 0 ? [var.conditions.host_header] : []
 
     content {
       host_header {
@@ -231,7 +232,7 @@ resource "aws_lb_listener_rule" "wake" {
 
   condition {
     path_pattern {
-      values = var.conditions.paths
+      values = var.conditions.path_pattern
     }
   }
 
@@ -333,7 +334,7 @@ locals {
     NAME                      = var.name
     CLUSTER_NAME              = var.cluster_name
     SERVICE_NAMES             = var.service_name
-    TARGET_GROUP_ARNS         = var.target_group_arn
+    TARGET_GROUP_ARNS         = join(",", var.target_group_arns)
     SERVICE_RULE_ARN          = local.listener_path ? var.service_rule_arn : ""
     WAKE_RULE_ARN             = join("", aws_lb_listener_rule.wake[*].arn)
     OWN_RULE_ARNS             = join(",", local.own_rule_arns)
@@ -592,7 +593,7 @@ resource "aws_lambda_function" "this" {
   lifecycle {
     precondition {
       condition     = !contains(["alb", "lambda"], try(local.target_group.target_type, ""))
-      error_message = "target_group_arn: the target group's target_type is \"${try(local.target_group.target_type, "")}\", and no ECS task is a target of one. Write the ARN of the group with target_type \"ip\" or \"instance\" that the service's load_balancer block names."
+      error_message = "target_group_arns: the target group's target_type is \"${try(local.target_group.target_type, "")}\", and no ECS task is a target of one. Write the ARN of the group with target_type \"ip\" or \"instance\" that the service's load_balancer block names."
     }
   }
 }

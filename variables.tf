@@ -38,14 +38,19 @@ variable "service_name" {
   }
 }
 
-variable "target_group_arn" {
-  description = "ARN of the service's own target group. The module reads its health and its RequestCount, and changes nothing on it."
-  type        = string
+variable "target_group_arns" {
+  description = "ARN of the service's own target group: a list of one. The module reads its health and its RequestCount, and changes nothing on it."
+  type        = list(string)
   nullable    = false
 
   validation {
-    condition     = can(regex("^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]{12}:targetgroup/[^/]+/[^/]+$", var.target_group_arn))
-    error_message = "target_group_arn must be a target group's ARN; got \"${var.target_group_arn}\". Write the arn attribute of the service's aws_lb_target_group."
+    condition     = length(var.target_group_arns) == 1
+    error_message = "target_group_arns must hold exactly one ARN, because the module follows one target group; got ${length(var.target_group_arns)}. Write [aws_lb_target_group.NAME.arn], the group that the service's load_balancer block names."
+  }
+
+  validation {
+    condition     = alltrue([for arn in var.target_group_arns : can(regex("^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]{12}:targetgroup/[^/]+/[^/]+$", arn))])
+    error_message = "target_group_arns must hold a target group's ARN; got ${jsonencode(var.target_group_arns)}. Write the arn attribute of the service's aws_lb_target_group."
   }
 }
 
@@ -71,7 +76,7 @@ variable "wake_path" {
 }
 
 variable "service_rule_arn" {
-  description = "ARN of your own listener rule that forwards to `target_group_arn`. Needed on the listener path. The module never changes it."
+  description = "ARN of your own listener rule that forwards to the group of `target_group_arns`. Needed on the listener path. The module never changes it."
   type        = string
   default     = null
 
@@ -104,47 +109,47 @@ variable "load_balancer_arn" {
 
 variable "conditions" {
   description = <<-EOT
-    The conditions of your service rule, host headers and path patterns, exactly as they stand there:
-    the wake rule has to match what the service rule matches. Inputs rather than a data source, which
-    would lag one apply behind a change. No hosts: any host.
+    The conditions of your service rule, exactly as they stand there: the wake rule has to match what
+    the service rule matches. Inputs rather than a data source, which would lag one apply behind a
+    change. `host_header` empty: any host.
   EOT
   type = object({
-    hosts = optional(list(string), [])
-    paths = optional(list(string), ["/*"])
+    host_header  = optional(list(string), [])
+    path_pattern = optional(list(string), ["/*"])
   })
   default  = {}
   nullable = false
 
   validation {
-    condition     = alltrue([for host in var.conditions.hosts : can(regex("^[a-zA-Z0-9._*?-]{1,128}$", host))])
-    error_message = "conditions.hosts must be host names of at most 128 characters, * and ? allowed; got ${jsonencode(var.conditions.hosts)}. Write for example \"staging.example.com\", without scheme or port."
+    condition     = alltrue([for host in var.conditions.host_header : can(regex("^[a-zA-Z0-9._*?-]{1,128}$", host))])
+    error_message = "conditions.host_header must be host names of at most 128 characters, * and ? allowed; got ${jsonencode(var.conditions.host_header)}. Write for example \"staging.example.com\", without scheme or port."
   }
 
   validation {
-    condition     = length(var.conditions.paths) > 0 && alltrue([for path in var.conditions.paths : can(regex("^[/*][^\\s]{0,127}$", path))])
-    error_message = "conditions.paths must be at least one path pattern that begins with / or *, of at most 128 characters; got ${jsonencode(var.conditions.paths)}. Write [\"/*\"] for every path."
+    condition     = length(var.conditions.path_pattern) > 0 && alltrue([for path in var.conditions.path_pattern : can(regex("^[/*][^\\s]{0,127}$", path))])
+    error_message = "conditions.path_pattern must be at least one path pattern that begins with / or *, of at most 128 characters; got ${jsonencode(var.conditions.path_pattern)}. Write [\"/*\"] for every path."
   }
 
   # A rule takes five values and five wildcards over all its conditions:
   # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html
   validation {
-    condition     = length(var.conditions.hosts) + length(var.conditions.paths) <= 5
-    error_message = "conditions must hold at most 5 hosts and paths together, which is what one listener rule takes; got ${length(var.conditions.hosts)} hosts and ${length(var.conditions.paths)} paths. Use a wildcard, or put the services behind listeners of their own."
+    condition     = length(var.conditions.host_header) + length(var.conditions.path_pattern) <= 5
+    error_message = "conditions must hold at most 5 values of host_header and path_pattern together, which is what one listener rule takes; got ${length(var.conditions.host_header)} of host_header and ${length(var.conditions.path_pattern)} of path_pattern. Use a wildcard, or put the services behind listeners of their own."
   }
 
   validation {
-    condition     = local.heartbeat_rule_wanted ? length(var.conditions.hosts) <= 3 : length(var.conditions.hosts) <= 4
-    error_message = "conditions.hosts must be at most 4, and 3 with a heartbeat rule, whose path and method are two of a rule's 5 values; got ${length(var.conditions.hosts)}. Use a wildcard host, or put heartbeat.path below control_path, which needs no rule of its own."
+    condition     = local.heartbeat_rule_wanted ? length(var.conditions.host_header) <= 3 : length(var.conditions.host_header) <= 4
+    error_message = "conditions.host_header must be at most 4, and 3 with a heartbeat rule, whose path and method are two of a rule's 5 values; got ${length(var.conditions.host_header)}. Use a wildcard host, or put heartbeat.path below control_path, which needs no rule of its own."
   }
 
   validation {
-    condition     = length(regexall("[*?]", join("", concat(var.conditions.hosts, var.conditions.paths)))) <= 5
-    error_message = "conditions must hold at most 5 wildcards (* and ?), which is what one listener rule takes; got ${length(regexall("[*?]", join("", concat(var.conditions.hosts, var.conditions.paths))))}. Write some of the values out."
+    condition     = length(regexall("[*?]", join("", concat(var.conditions.host_header, var.conditions.path_pattern)))) <= 5
+    error_message = "conditions must hold at most 5 wildcards (* and ?), which is what one listener rule takes; got ${length(regexall("[*?]", join("", concat(var.conditions.host_header, var.conditions.path_pattern))))}. Write some of the values out."
   }
 
   validation {
-    condition     = length(regexall("[*?]", join("", var.conditions.hosts))) <= 4
-    error_message = "conditions.hosts must hold at most 4 wildcards (* and ?): the control rule adds one of its own to them; got ${length(regexall("[*?]", join("", var.conditions.hosts)))}. Write some of the hosts out."
+    condition     = length(regexall("[*?]", join("", var.conditions.host_header))) <= 4
+    error_message = "conditions.host_header must hold at most 4 wildcards (* and ?): the control rule adds one of its own to them; got ${length(regexall("[*?]", join("", var.conditions.host_header)))}. Write some of the hosts out."
   }
 }
 
@@ -205,7 +210,7 @@ variable "parked_rule_priority" {
 
 variable "websocket_rule" {
   description = <<-EOT
-    Add a listener rule that passes WebSocket upgrades to `target_group_arn` in every phase. Without it
+    Add a listener rule that passes WebSocket upgrades to the group of `target_group_arns` in every phase. Without it
     the load balancer answers an upgrade with 400 while the service is not awake, also while it is
     drowsy and its tasks still run; with it a drowsy service takes the upgrade, and a sleeping one
     answers 503. Takes a fourth number (`rule_priority` + 2; the wake rule, when it is up, + 3), so that
@@ -221,8 +226,8 @@ variable "websocket_rule" {
 
   # Hosts, paths and the header's value are a rule's five.
   validation {
-    condition     = var.websocket_rule ? length(var.conditions.hosts) + length(var.conditions.paths) <= 4 : true
-    error_message = "websocket_rule must be false with ${length(var.conditions.hosts)} hosts and ${length(var.conditions.paths)} paths in conditions: a rule takes 5 values, and the upgrade is one of them. Use a wildcard, so that conditions has at most 4 together."
+    condition     = var.websocket_rule ? length(var.conditions.host_header) + length(var.conditions.path_pattern) <= 4 : true
+    error_message = "websocket_rule must be false with ${length(var.conditions.host_header)} values of host_header and ${length(var.conditions.path_pattern)} of path_pattern in conditions: a rule takes 5 values, and the upgrade is one of them. Use a wildcard, so that conditions has at most 4 together."
   }
 }
 

@@ -134,7 +134,7 @@ NOTICES = {
     "wake-failed": ("critical", "Mend what ECS names and deploy it, or send the command wake."),
     "service-missing": ("critical", "Create it, or correct cluster_name or service_name."),
     "rule-missing": ("critical", "Check service_rule_arn and apply again."),
-    "target-group-astray": ("warning", "Correct target_group_arn or the service rule, and apply."),
+    "target-group-astray": ("warning", "Correct target_group_arns or the service rule, and apply."),
     "idle-alarm-missing": ("warning", "Apply again."),
     "no-rule-number": ("warning", "Free a rule number next to the service rule's."),
     "not-live": ("critical", "Mend what ECS names, or unpin; or set the count to 0."),
@@ -147,7 +147,7 @@ NOTICES = {
     ),
     "strange-targets": (
         "warning",
-        "Check service_name and target_group_arn, and deregister what is not the service's.",
+        "Check service_name and target_group_arns, and deregister what is not the service's.",
     ),
     "other-rules": (
         "warning",
@@ -2360,7 +2360,7 @@ class Warmkeeper:
         symptoms = [
             (gone, f"no ACTIVE service {gone}", "create it, or correct service_name"),
             (stands is Rule.MISSING, RULE_MISSING, "check service_rule_arn and apply again"),
-            (seen.lost == ASTRAY, ASTRAY, "correct target_group_arn or the service rule"),
+            (seen.lost == ASTRAY, ASTRAY, "correct target_group_arns or the service rule"),
             (
                 hasty,
                 f"no health check grace period: {hasty}",

@@ -53,7 +53,7 @@ module "day" {{
   name                 = "staging"
   cluster_name         = "{SERVICE["cluster_name"]}"
   service_name         = "{SERVICE["service_name"]}"
-  target_group_arn     = "{plans.GROUP}"
+  target_group_arns    = ["{plans.GROUP}"]
   service_rule_arn     = "{plans.RULE}"
   rule_priority        = 97
   parked_rule_priority = 30097

@@ -36,7 +36,7 @@ module "scale_to_zero" {
   name              = var.service_name
   cluster_name      = var.cluster_name
   service_name      = var.service_name
-  target_group_arn  = data.aws_lb_target_group.web.arn
+  target_group_arns = [data.aws_lb_target_group.web.arn]
   wake_path         = "alarm"
   load_balancer_arn = data.aws_lb.this.arn
 

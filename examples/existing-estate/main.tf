@@ -69,15 +69,15 @@ data "aws_lb_target_group" "service" {
 module "scale_to_zero" {
   source = "../../"
 
-  name             = var.service_name
-  cluster_name     = var.cluster_name
-  service_name     = var.service_name
-  target_group_arn = data.aws_lb_target_group.service.arn
-  service_rule_arn = data.aws_lb_listener_rule.service.arn
-  rule_priority    = var.service_rule_priority - 3
+  name              = var.service_name
+  cluster_name      = var.cluster_name
+  service_name      = var.service_name
+  target_group_arns = [data.aws_lb_target_group.service.arn]
+  service_rule_arn  = data.aws_lb_listener_rule.service.arn
+  rule_priority     = var.service_rule_priority - 3
 
   # Not read from the rule: a data source lags one apply behind a change, and the hosts are yours to say.
-  conditions = { hosts = var.hosts }
+  conditions = { host_header = var.hosts }
 
   notification_emails = var.notification_emails
 }

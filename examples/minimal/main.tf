@@ -36,12 +36,12 @@ variable "rule_priority" {
 module "scale_to_zero" {
   source = "../../"
 
-  name             = var.service_name
-  cluster_name     = var.cluster_name
-  service_name     = var.service_name
-  target_group_arn = var.target_group_arn
-  service_rule_arn = var.service_rule_arn
-  rule_priority    = var.rule_priority
+  name              = var.service_name
+  cluster_name      = var.cluster_name
+  service_name      = var.service_name
+  target_group_arns = [var.target_group_arn]
+  service_rule_arn  = var.service_rule_arn
+  rule_priority     = var.rule_priority
 }
 
 output "function_name" {

@@ -316,10 +316,10 @@ resource "aws_ecs_service" "app" {
 module "scale_to_zero" {
   source = "../../"
 
-  name             = var.name
-  cluster_name     = aws_ecs_cluster.this.name
-  service_name     = aws_ecs_service.app.name
-  target_group_arn = aws_lb_target_group.app.arn
+  name              = var.name
+  cluster_name      = aws_ecs_cluster.this.name
+  service_name      = aws_ecs_service.app.name
+  target_group_arns = [aws_lb_target_group.app.arn]
 
   wake_path         = var.wake_path
   service_rule_arn  = aws_lb_listener_rule.app.arn

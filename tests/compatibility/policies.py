@@ -20,12 +20,12 @@ from tests.compatibility import judges
 from tests.module import plans
 
 LISTENER: dict[str, Any] = {
-    "target_group_arn": plans.GROUP,
+    "target_group_arns": [plans.GROUP],
     "service_rule_arn": plans.RULE,
     "rule_priority": 10,
 }
 ALARM: dict[str, Any] = {
-    "target_group_arn": plans.GROUP,
+    "target_group_arns": [plans.GROUP],
     "wake_path": "alarm",
     "load_balancer_arn": f"{plans.ARN}loadbalancer/app/edge/1111111111111111",
 }

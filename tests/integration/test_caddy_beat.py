@@ -188,7 +188,7 @@ def started(load_balancer: LoadBalancer, caddy: Caddy) -> Iterator[Callable[...,
 def test_the_load_balancer_gets_the_client_s_host_and_caddy_s_check_its_own(
     load_balancer: LoadBalancer, tmp_path: Path, program: str, scheme: str
 ) -> None:
-    """A listener rule matches by the host that the client asked for (`conditions.hosts`)."""
+    """A listener rule matches by the host that the client asked for (`conditions.host_header`)."""
     trusted = {}
     if scheme == "https":
         pem = certificate(tmp_path)

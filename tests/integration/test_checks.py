@@ -67,12 +67,12 @@ def test_what_somebody_changed_by_hand_is_warned_of_field_by_field(
     assert not applied.workspace.changes()
     told = applied.workspace.warnings()
     assert f'the rule forwards to ["{other["TargetGroupArn"]}"]' in told
-    assert 'conditions.hosts is []; the service rule has ["a.example.com"]' in told
+    assert 'conditions.host_header is []; the service rule has ["a.example.com"]' in told
     assert 'a condition of ["source_ip"]' in told
     assert "health_check.interval is 30 s" in told
     assert "deregistration_delay is 300 s" in told
     assert "the load balancer's idle_timeout is 34 s" in told
-    assert "conditions.paths" not in told
+    assert "conditions.path_pattern" not in told
     assert "another load balancer" not in told
     assert "default action" not in told
 
@@ -88,7 +88,7 @@ def test_a_rule_that_matches_by_regular_expressions_is_not_taken_for_one_that_ma
     assert not applied.workspace.changes()
     told = applied.workspace.warnings()
     assert 'the rule matches ["path_pattern"] by regular expressions' in told
-    assert "conditions.paths is" not in told
+    assert "conditions.path_pattern is" not in told
 
 
 @pytest.fixture

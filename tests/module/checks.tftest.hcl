@@ -9,17 +9,17 @@ mock_provider "aws" {
 }
 
 variables {
-  name             = "web"
-  cluster_name     = "staging"
-  service_name     = "web"
-  target_group_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"
-  service_rule_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
-  rule_priority    = 10
+  name              = "web"
+  cluster_name      = "staging"
+  service_name      = "web"
+  target_group_arns = ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"]
+  service_rule_arn  = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+  rule_priority     = 10
 }
 
 run "silent_where_all_is_as_it_should_be" {
   assert {
-    condition     = data.aws_lb_listener_rule.service[0].arn == var.service_rule_arn && data.aws_lb_target_group.service[0].arn == var.target_group_arn
+    condition     = data.aws_lb_listener_rule.service[0].arn == var.service_rule_arn && data.aws_lb_target_group.service[0].arn == one(var.target_group_arns)
     error_message = "it has looked at what was given"
   }
 
@@ -36,7 +36,7 @@ run "silent_where_all_is_as_it_should_be" {
 
 run "what_just_passes_is_not_warned_of" {
   variables {
-    conditions = { paths = ["*"] }
+    conditions = { path_pattern = ["*"] }
   }
 
   # three numbers right before the service rule
@@ -81,7 +81,7 @@ run "alarm_path_looks_at_the_target_group_alone_and_warns_of_a_drain_to_pay_for"
 
 run "warns_of_hosts_that_the_service_rule_has_not" {
   variables {
-    conditions = { hosts = ["a.example.com"] }
+    conditions = { host_header = ["a.example.com"] }
   }
 
   expect_failures = [check.service_rule]
@@ -89,7 +89,7 @@ run "warns_of_hosts_that_the_service_rule_has_not" {
 
 run "warns_of_paths_that_the_service_rule_has_not" {
   variables {
-    conditions = { paths = ["/app/*"] }
+    conditions = { path_pattern = ["/app/*"] }
   }
 
   expect_failures = [check.service_rule]
@@ -275,7 +275,7 @@ run "the_load_balancer_that_the_rules_are_on_is_no_second_one" {
 
 run "warns_of_a_service_that_the_default_action_serves" {
   variables {
-    conditions = { paths = ["/app/*"] }
+    conditions = { path_pattern = ["/app/*"] }
   }
 
   override_data {
@@ -288,7 +288,7 @@ run "warns_of_a_service_that_the_default_action_serves" {
 
 run "warns_of_a_service_that_is_one_of_the_default_actions_groups" {
   variables {
-    conditions = { paths = ["/app/*"] }
+    conditions = { path_pattern = ["/app/*"] }
   }
 
   override_data {

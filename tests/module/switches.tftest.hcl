@@ -5,13 +5,13 @@ mock_provider "aws" {
 }
 
 variables {
-  name             = "web"
-  cluster_name     = "staging"
-  service_name     = "web"
-  target_group_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"
-  service_rule_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
-  rule_priority    = 10
-  checks_enabled   = false # the mocked service rule has no conditions, whatever is given
+  name              = "web"
+  cluster_name      = "staging"
+  service_name      = "web"
+  target_group_arns = ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"]
+  service_rule_arn  = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+  rule_priority     = 10
+  checks_enabled    = false # the mocked service rule has no conditions, whatever is given
 
   parked_rule_priority = 40000
 }
@@ -102,7 +102,7 @@ run "listener_path_has_no_wake_alarm" {
 
 run "hosts_are_on_every_rule" {
   variables {
-    conditions = { hosts = ["a.example.com", "*.b.example.com"], paths = ["/app/*"] }
+    conditions = { host_header = ["a.example.com", "*.b.example.com"], path_pattern = ["/app/*"] }
   }
 
   assert {
@@ -122,7 +122,7 @@ run "hosts_are_on_every_rule" {
 
 run "a_host_may_hold_an_underscore" {
   variables {
-    conditions = { hosts = ["my_app.example.com"] }
+    conditions = { host_header = ["my_app.example.com"] }
   }
 
   assert {
@@ -149,7 +149,7 @@ run "heartbeat_rule_takes_posts_only" {
 
 run "websocket_rule_stands_before_the_wake_rule_and_leads_to_the_service" {
   variables {
-    conditions     = { hosts = ["a.example.com"], paths = ["/app/*"] }
+    conditions     = { host_header = ["a.example.com"], path_pattern = ["/app/*"] }
     websocket_rule = true
   }
 
@@ -165,7 +165,7 @@ run "websocket_rule_stands_before_the_wake_rule_and_leads_to_the_service" {
   }
 
   assert {
-    condition     = one(aws_lb_listener_rule.websocket[0].action).target_group_arn == var.target_group_arn
+    condition     = one(aws_lb_listener_rule.websocket[0].action).target_group_arn == one(var.target_group_arns)
     error_message = "it leads where the service rule does"
   }
 
@@ -197,7 +197,7 @@ run "no_websocket_rule_on_the_alarm_path" {
 run "heartbeat_below_the_control_path_needs_no_rule" {
   variables {
     heartbeat  = { path = "/.warmkeeper/heartbeat" }
-    conditions = { hosts = ["a.example.com", "b.example.com", "c.example.com", "d.example.com"], paths = ["/"] }
+    conditions = { host_header = ["a.example.com", "b.example.com", "c.example.com", "d.example.com"], path_pattern = ["/"] }
   }
 
   assert {
@@ -501,7 +501,7 @@ run "longest_names_fit_everything_made_of_them" {
 
 run "in_china_no_arn_and_no_host_is_of_another_partition" {
   variables {
-    target_group_arn  = "arn:aws-cn:elasticloadbalancing:cn-north-1:123456789012:targetgroup/web/0123456789abcdef"
+    target_group_arns = ["arn:aws-cn:elasticloadbalancing:cn-north-1:123456789012:targetgroup/web/0123456789abcdef"]
     service_rule_arn  = "arn:aws-cn:elasticloadbalancing:cn-north-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
     kms_key_arn       = "arn:aws-cn:kms:cn-north-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
     dashboard_enabled = true
@@ -545,7 +545,7 @@ run "in_china_no_arn_and_no_host_is_of_another_partition" {
 
 run "so_it_is_in_gov_cloud" {
   variables {
-    target_group_arn  = "arn:aws-us-gov:elasticloadbalancing:us-gov-west-1:123456789012:targetgroup/web/0123456789abcdef"
+    target_group_arns = ["arn:aws-us-gov:elasticloadbalancing:us-gov-west-1:123456789012:targetgroup/web/0123456789abcdef"]
     wake_path         = "alarm"
     service_rule_arn  = null
     rule_priority     = null

@@ -120,7 +120,7 @@ def test_nothing_empty_is_sent_whatever_the_switches() -> None:
     fixed = {
         "source": "../..",
         **plans.SERVICE,
-        "target_group_arn": plans.GROUP,
+        "target_group_arns": [plans.GROUP],
         "checks_enabled": False,
         "dashboard_enabled": True,
     }

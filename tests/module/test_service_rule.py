@@ -48,7 +48,7 @@ HOST = ["app.example.com"]
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
     "values_by_provider_5": (
         {"condition": [by_provider_5("host_header", values=HOST)]},
-        {"conditions": {"hosts": HOST}},
+        {"conditions": {"host_header": HOST}},
         [],
     ),
     "values_by_provider_6": (
@@ -56,7 +56,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
             "condition": [by_provider_6("host_header", values=HOST, regex_values=[])],
             "transform": [],
         },
-        {"conditions": {"hosts": HOST}},
+        {"conditions": {"host_header": HOST}},
         [],
     ),
     "regex_host_by_provider_5": (
@@ -71,7 +71,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
     ),
     "regex_path_by_provider_6": (
         {"condition": [by_provider_6("path_pattern", values=[], regex_values=["^/app$"])]},
-        {"conditions": {"paths": ["/app"]}},
+        {"conditions": {"path_pattern": ["/app"]}},
         ['service_rule_arn: the rule matches ["path_pattern"] by regular expressions'],
     ),
     "regex_and_a_websocket_rule": (

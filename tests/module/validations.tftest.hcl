@@ -7,13 +7,13 @@ mock_provider "aws" {
 }
 
 variables {
-  name             = "web"
-  cluster_name     = "staging"
-  service_name     = "web"
-  target_group_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"
-  service_rule_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
-  rule_priority    = 10
-  checks_enabled   = false # the mocked service rule has no conditions, whatever is given
+  name              = "web"
+  cluster_name      = "staging"
+  service_name      = "web"
+  target_group_arns = ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"]
+  service_rule_arn  = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+  rule_priority     = 10
+  checks_enabled    = false # the mocked service rule has no conditions, whatever is given
 
   parked_rule_priority = 40000
 }
@@ -25,7 +25,7 @@ run "refuses_one_thing_given_for_another" {
     name                = "1web"
     cluster_name        = "arn:aws:ecs:eu-west-1:123456789012:cluster/staging"
     service_name        = "arn:aws:ecs:eu-west-1:123456789012:service/staging/web"
-    target_group_arn    = "web"
+    target_group_arns   = ["web"]
     service_rule_arn    = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
     load_balancer_arn   = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/net/edge/1111111111111111"
     control_path        = "/keeper/*"
@@ -36,14 +36,14 @@ run "refuses_one_thing_given_for_another" {
     page                = { logo_data_uri = "https://example.com/logo.png" }
   }
 
-  expect_failures = [var.name, var.cluster_name, var.service_name, var.target_group_arn, var.service_rule_arn, var.load_balancer_arn, var.control_path, var.heartbeat, var.notification_emails, var.log_retention_days, var.kms_key_arn, var.page]
+  expect_failures = [var.name, var.cluster_name, var.service_name, var.target_group_arns, var.service_rule_arn, var.load_balancer_arn, var.control_path, var.heartbeat, var.notification_emails, var.log_retention_days, var.kms_key_arn, var.page]
 }
 
 run "refuses_a_url_given_for_a_host" {
   command = plan
 
   variables {
-    conditions = { hosts = ["https://example.com"] }
+    conditions = { host_header = ["https://example.com"] }
   }
 
   expect_failures = [var.conditions]
@@ -131,6 +131,29 @@ run "refuses_a_rule_number_without_a_parked_one_that_follows_from_it" {
   }
 
   expect_failures = [var.parked_rule_priority]
+}
+
+run "refuses_no_target_group" {
+  command = plan
+
+  variables {
+    target_group_arns = []
+  }
+
+  expect_failures = [var.target_group_arns]
+}
+
+run "refuses_two_target_groups" {
+  command = plan
+
+  variables {
+    target_group_arns = [
+      "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef",
+      "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/api/fedcba9876543210",
+    ]
+  }
+
+  expect_failures = [var.target_group_arns]
 }
 
 run "refuses_to_park_where_it_may_not_look" {
@@ -335,7 +358,7 @@ run "refuses_a_path_pattern_one_character_too_long" {
   command = plan
 
   variables {
-    conditions = { paths = ["/${join("", [for _ in range(128) : "a"])}"] }
+    conditions = { path_pattern = ["/${join("", [for _ in range(128) : "a"])}"] }
   }
 
   expect_failures = [var.conditions]
@@ -370,7 +393,7 @@ run "refuses_a_path_pattern_that_begins_wrongly" {
   command = plan
 
   variables {
-    conditions = { paths = ["app/*"] }
+    conditions = { path_pattern = ["app/*"] }
     page       = { texts = { "1de" = { wake = "Wecken" } } }
   }
 
@@ -424,7 +447,7 @@ run "refuses_no_path_at_all" {
   command = plan
 
   variables {
-    conditions = { paths = [] }
+    conditions = { path_pattern = [] }
     page       = { html = "<h1>{{title}}</h1>" }
   }
 
@@ -435,7 +458,7 @@ run "refuses_a_rule_with_six_values" {
   command = plan
 
   variables {
-    conditions = { hosts = ["a.example.com", "b.example.com", "c.example.com"], paths = ["/a", "/b", "/c"] }
+    conditions = { host_header = ["a.example.com", "b.example.com", "c.example.com"], path_pattern = ["/a", "/b", "/c"] }
   }
 
   expect_failures = [var.conditions]
@@ -445,7 +468,7 @@ run "refuses_four_hosts_beside_a_heartbeat_rule" {
   command = plan
 
   variables {
-    conditions = { hosts = ["a.example.com", "b.example.com", "c.example.com", "d.example.com"], paths = ["/"] }
+    conditions = { host_header = ["a.example.com", "b.example.com", "c.example.com", "d.example.com"], path_pattern = ["/"] }
   }
 
   expect_failures = [var.conditions]
@@ -455,7 +478,7 @@ run "refuses_five_hosts_beside_the_control_path" {
   command = plan
 
   variables {
-    conditions = { hosts = ["a", "b", "c", "d", "e"], paths = ["/"] }
+    conditions = { host_header = ["a", "b", "c", "d", "e"], path_pattern = ["/"] }
     heartbeat  = { enabled = false }
   }
 
@@ -466,7 +489,7 @@ run "refuses_a_rule_with_six_wildcards" {
   command = plan
 
   variables {
-    conditions = { hosts = ["*.a.*"], paths = ["/*/*", "/?/?"] }
+    conditions = { host_header = ["*.a.*"], path_pattern = ["/*/*", "/?/?"] }
   }
 
   expect_failures = [var.conditions]
@@ -476,7 +499,7 @@ run "refuses_five_wildcards_beside_the_control_rules_own" {
   command = plan
 
   variables {
-    conditions = { hosts = ["*.*.a.*", "?.b.?"], paths = ["/"] }
+    conditions = { host_header = ["*.*.a.*", "?.b.?"], path_pattern = ["/"] }
   }
 
   expect_failures = [var.conditions]
@@ -580,7 +603,7 @@ run "refuses_five_values_beside_an_upgrade" {
   command = plan
 
   variables {
-    conditions     = { hosts = ["a.example.com", "b.example.com"], paths = ["/a", "/b", "/c"] }
+    conditions     = { host_header = ["a.example.com", "b.example.com"], path_pattern = ["/a", "/b", "/c"] }
     websocket_rule = true
   }
 
@@ -600,7 +623,7 @@ run "refuses_a_rule_number_that_leaves_no_place_for_the_websocket_rule" {
 
 run "accepts_the_limits_with_a_websocket_rule" {
   variables {
-    conditions           = { hosts = ["a.example.com", "b.example.com"], paths = ["/a", "/b"] }
+    conditions           = { host_header = ["a.example.com", "b.example.com"], path_pattern = ["/a", "/b"] }
     rule_priority        = 49995
     parked_rule_priority = 50000
     websocket_rule       = true
@@ -610,7 +633,7 @@ run "accepts_the_limits_with_a_websocket_rule" {
 run "accepts_the_lower_limits" {
   variables {
     name                      = "w"
-    conditions                = { hosts = ["a.example.com", "b.example.com", "c.example.com"], paths = ["/a", "/b"] }
+    conditions                = { host_header = ["a.example.com", "b.example.com", "c.example.com"], path_pattern = ["/a", "/b"] }
     rule_priority             = 1
     parked_rule_priority      = 5
     role_path                 = "/"
@@ -649,7 +672,7 @@ run "accepts_the_highest_number_that_another_follows_from" {
 run "accepts_the_upper_limits" {
   variables {
     name                      = "abcdefghijklmnopqrstuvwx"
-    conditions                = { hosts = ["*.a.*", "?.b.?"], paths = ["/a", "/b", "/*"] }
+    conditions                = { host_header = ["*.a.*", "?.b.?"], path_pattern = ["/a", "/b", "/*"] }
     rule_priority             = 49996
     parked_rule_priority      = 50000
     role_path                 = "/${join("", [for _ in range(510) : "a"])}/"

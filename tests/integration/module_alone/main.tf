@@ -79,7 +79,7 @@ module "scale_to_zero" {
   name              = var.name
   cluster_name      = var.cluster_name
   service_name      = var.service_name
-  target_group_arn  = var.target_group_arn
+  target_group_arns = [var.target_group_arn]
   wake_path         = var.wake_path
   service_rule_arn  = var.service_rule_arn
   rule_priority     = var.rule_priority

@@ -6,7 +6,7 @@ module "web" {
   name              = "web"
   cluster_name      = "staging"
   service_name      = "web"
-  target_group_arn  = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"
+  target_group_arns = ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"]
   service_rule_arn  = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
   rule_priority     = 97
   dashboard_enabled = true
@@ -18,7 +18,7 @@ module "api" {
   name              = "api"
   cluster_name      = "staging"
   service_name      = "api"
-  target_group_arn  = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/api/fedcba9876543210"
+  target_group_arns = ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/api/fedcba9876543210"]
   service_rule_arn  = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/4444444444444444"
   rule_priority     = 87
   dashboard_enabled = true
