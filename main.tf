@@ -619,19 +619,18 @@ resource "aws_lambda_function_event_invoke_config" "this" {
 # ---------------------------------------------------------------------------------------------
 
 locals {
-  # Never a sign of somebody, whatever the policy says: the checkers of load balancers and Route 53.
-  # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
-  # https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html
-  checkers = {
-    class         = "checkers"
-    answer        = "asleep"
-    methods       = []
-    paths         = []
-    user_agents   = ["ELB-HealthChecker/", "Amazon-Route53-Health-Check-Service"]
-    source_ranges = []
-  }
+  default_wake_policy = yamldecode(file("${path.module}/wake-policy.yaml"))
 
-  wake_policy = concat([local.checkers], var.wake_policy.ignore_also, var.wake_policy.ignore)
+  wake_policy_rules = concat(
+    local.default_wake_policy.always,
+    var.wake_policy.ignore_also,
+    coalesce(var.wake_policy.ignore, []),
+    [for rule in local.default_wake_policy.ignore : rule if var.wake_policy.ignore == null],
+  )
+
+  # The file states only what a rule has; the function reads every field.
+  wake_policy_fields = { answer = "asleep", methods = [], paths = [], user_agents = [], source_ranges = [] }
+  wake_policy        = [for rule in local.wake_policy_rules : merge(local.wake_policy_fields, rule)]
 
   packaged_texts = jsondecode(file("${path.module}/lambda/texts.json"))
   page_text_keys = keys(local.packaged_texts.en)

@@ -365,14 +365,14 @@ variable "cold_start_target_seconds" {
 
 variable "wake_policy" {
   description = <<-EOT
-    Whom a request must come from, or where to, so that it does *not* wake the service: it gets `answer`
-    instead, in every phase but awake. `ignore_also` is your own and stands before `ignore`, which
-    replaces the list in variables.tf. The first rule that matches decides. In a rule all kinds of
-    conditions must match, one value of each; a kind left out matches anything. `paths` are patterns
-    with * and ?, `user_agents` parts of the header, both without regard to case; `source_ranges` is
-    held against the last address of `X-Forwarded-For`. `answer`: `asleep` (200 and the phase),
-    `not-found` (404), `unavailable` (503 and `Retry-After`), or `wake`, an exception from the rules
-    after it. The checkers of load balancers and of Route 53 never wake it, whatever stands here.
+    Requests that match these rules do not wake the service: they get `answer` instead, in every phase
+    but awake. `ignore_also` holds your own rules and stands before `ignore`, which replaces the list of
+    wake-policy.yaml (null). The first rule that matches decides. In a rule all kinds of conditions must
+    match, one value of each; a kind left out matches anything. `paths` are patterns with * and ?,
+    `user_agents` parts of the header, both without regard to case; `source_ranges` is compared with
+    the last address of `X-Forwarded-For`. `answer`: `asleep` (200 and the phase), `not-found` (404),
+    `unavailable` (503 and `Retry-After`), or `wake`, an exception from the rules after it. The health
+    checkers of load balancers and of Route 53 never wake it, whatever these rules say.
   EOT
   type = object({
     ignore_also = optional(list(object({
@@ -383,7 +383,6 @@ variable "wake_policy" {
       user_agents   = optional(list(string), [])
       source_ranges = optional(list(string), [])
     })), [])
-    # Listed is who says who they are, and what nobody opens or calls by intent. Looked at 2026-11-24.
     ignore = optional(list(object({
       class         = string
       answer        = optional(string, "asleep")
@@ -391,177 +390,44 @@ variable "wake_policy" {
       paths         = optional(list(string), [])
       user_agents   = optional(list(string), [])
       source_ranges = optional(list(string), [])
-      })), [
-      {
-        # Uptime checkers. Source: each one's own page, as gathered in
-        # https://github.com/monperrus/crawler-user-agents (2026-07-02), and for canaries
-        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Synthetics_Canaries.html
-        class = "monitors"
-        user_agents = [
-          "AppInsights", "Better Uptime Bot", "check_http/", "Checkly", "Cloudflare-Healthchecks",
-          "Cloudflare-Traffic-Manager", "CloudWatchSynthetics/", "Datadog/Synthetics",
-          "DatadogSynthetics", "FreshpingBot", "GoogleStackdriverMonitoring", "HetrixTools",
-          "jetmon/", "NodePing", "OhDear/", "Pingdom", "PRTG", "SentryUptimeBot", "Site24x7",
-          "StatusCake", "synthetic-monitoring-agent/", "updown.io", "Uptime-Kuma/", "UptimeRobot/",
-          "Zabbix",
-        ]
-      },
-      {
-        # Probes and scrapers. Source: kubernetes pkg/probe/http (kube-probe), hashicorp/consul
-        # agent/checks, prometheus scrape and blackbox_exporter, VictoriaMetrics lib/promscrape,
-        # grafana/agent and alloy, envoy health_checker_impl, Google Cloud's health checks. By GET,
-        # because some of them also push (remote write), which is meant.
-        class   = "probes"
-        methods = ["GET", "HEAD"]
-        user_agents = [
-          "Alloy/", "Blackbox Exporter/", "Blackbox-Exporter/", "Consul Health Check",
-          "Datadog Agent/", "Envoy/HC", "GoogleHC/", "GrafanaAgent/", "kube-probe/", "Prometheus/",
-          "vm_promscrape",
-        ]
-      },
-      {
-        # Search, SEO and AI crawlers. Source: as for monitors. With a / where others say that they
-        # are like one (FreshRSS: "like Googlebot"). 503 and not 404, so that nothing is dropped
-        # from an index: https://developers.google.com/search/docs/crawling-indexing/http-network-errors
-        class   = "crawlers"
-        answer  = "unavailable"
-        methods = ["GET", "HEAD"]
-        user_agents = [
-          "AdsBot-Google", "AhrefsBot", "Amazonbot/", "Applebot/", "archive.org_bot", "Baiduspider",
-          "bingbot/", "BLEXBot/", "Bytespider", "CCBot/", "ClaudeBot", "DataForSeoBot", "DotBot/",
-          "DuckDuckBot", "Googlebot/", "Googlebot-", "GoogleOther", "GPTBot/",
-          "meta-externalagent/", "MJ12bot", "OAI-SearchBot", "PerplexityBot", "PetalBot",
-          "SemrushBot", "SeznamBot/", "YandexBot/",
-        ]
-      },
-      {
-        # Link previews. Source: as for monitors, and https://api.slack.com/robots: Slack's commands
-        # and events are "Slackbot 1.0" and wake it.
-        class   = "previews"
-        answer  = "unavailable"
-        methods = ["GET", "HEAD"]
-        user_agents = [
-          "BingPreview/", "developers.google.com/+/web/snippet", "Discordbot/",
-          "facebookexternalhit/", "LinkedInBot/", "Mattermost-Bot/", "Pinterestbot/", "redditbot/",
-          "SkypeUriPreview", "Slack-ImgProxy", "Slackbot-LinkExpanding", "TelegramBot",
-          "Twitterbot/", "WhatsApp/",
-        ]
-      },
-      {
-        # Scanners that say who they are. Source: as for monitors; zgrab2, masscan, nmap, nikto,
-        # sqlmap, nuclei, wpscan, gobuster, feroxbuster and ffuf by their sources' defaults;
-        # https://docs-cortex.paloaltonetworks.com (Xpanse); honeypot logs (libredtail-http).
-        class  = "scanners"
-        answer = "not-found"
-        user_agents = [
-          "BitSightBot", "CensysInspect/", "feroxbuster/", "Fuzz Faster U Fool", "gobuster/",
-          "Hello from Palo Alto Networks", "InternetMeasurement/", "l9explore", "libredtail-http",
-          "masscan", "NetcraftSurveyAgent", "Nikto/", "Nmap Scripting Engine", "Odin;", "OpenVAS",
-          "Palo Alto Networks company", "projectdiscovery/", "sqlmap/", "WPScan", "zgrab/",
-        ]
-      },
-      {
-        # Methods that no application behind a load balancer is asked by:
-        # https://www.rfc-editor.org/rfc/rfc9110#name-connect (a proxy is looked for), TRACE.
-        class   = "scanners"
-        answer  = "not-found"
-        methods = ["CONNECT", "TRACE"]
-      },
-      {
-        # Files that were never meant to be served, and other products' doors. Source: logs of
-        # servers (kbeezie.com/common-web-attack-bots-scanners, dev.to/meowth, 2026), CVE-2017-9841
-        # (phpunit), CVE-2021-3129 (_ignition), CVE-2021-36260 (sdk/weblanguage), CVE-2018-10561
-        # (gponform), CVE-2017-17215 (ctrlt), CVE-2023-1389 (luci), nmap's http-* scripts. Not here:
-        # what some application has, such as *.php, /wp-login.php, /phpmyadmin, /actuator/env.
-        class  = "scanners"
-        answer = "not-found"
-        paths = [
-          "*/.env", "*/.env.*", "*/.git/*", "*/.svn/*", "*/.aws/*", "*/.ssh/*", "*/.ds_store",
-          "*/.vscode/sftp.json", "*/wp-config.php*", "*/wlwmanifest.xml", "*/phpunit/*stdin.php",
-          "/_ignition/execute-solution", "/_profiler/phpinfo", "*/phpinfo.php", "/boaform/*",
-          "/gponform/*", "/goform/*", "/hnap1*", "/ctrlt/*", "/sdk/weblanguage", "/evox/about",
-          "/cgi-bin/luci*", "/nice ports,*", "/nmaplowercheck*", "/autodiscover/*", "/ecp/*",
-          "/owa/auth/*", "/remote/fgt_lang*", "/dana-na/*", "/+cscoe+/*", "/global-protect/*",
-          "/tmui/*", "/hello.world",
-        ]
-      },
-      {
-        # An exception: a word that may also be a page, opened in a browser, is meant. Every engine
-        # names itself by one of these: https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/User-Agent
-        class       = "people"
-        answer      = "wake"
-        methods     = ["GET"]
-        paths       = ["/alive", "/health", "/metrics", "/robots.txt", "/up"]
-        user_agents = ["AppleWebKit/", "Gecko/", "Trident/"]
-      },
-      {
-        # Health and metrics paths. Source: Kubernetes (/healthz, /livez, /readyz), Spring Boot and
-        # Quarkus (/actuator/health, /q/health), Prometheus (/-/healthy, /metrics), Rails and
-        # Laravel (/up), .NET Aspire (/health, /alive), and the names that go round.
-        class   = "probes"
-        methods = ["GET", "HEAD"]
-        paths = [
-          "*/healthz", "*/livez", "*/readyz", "/health", "/health/live*", "/health/ready*",
-          "/api/health", "/healthcheck", "/health-check", "/health_check", "/_health", "/alive",
-          "/up", "/-/healthy", "/-/ready", "/actuator/health*", "/actuator/prometheus",
-          "/q/health*", "/metrics",
-        ]
-      },
-      {
-        # What is fetched for robots alone: https://www.rfc-editor.org/rfc/rfc9309 (503 is "come
-        # back later", 404 would be "crawl everything"), https://iabtechlab.com/ads-txt/
-        class   = "crawlers"
-        answer  = "unavailable"
-        methods = ["GET", "HEAD"]
-        paths   = ["/robots.txt", "/ads.txt", "/app-ads.txt"]
-      },
-      {
-        # Icons, which bookmarks, feed readers and icon services ask for alone; a page was asked for
-        # before them. As a part of a page they would get a 503 as well. Source: the HTML standard
-        # (/favicon.ico), Apple's "Configuring Web Applications".
-        class   = "icons"
-        answer  = "unavailable"
-        methods = ["GET", "HEAD"]
-        paths   = ["/favicon.ico", "/apple-touch-icon*.png"]
-      },
-    ])
+    })))
   })
   default  = {}
   nullable = false
 
   validation {
-    condition     = alltrue([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : can(regex("^[a-z][a-z-]{0,30}$", rule.class))])
-    error_message = "wake_policy: a class must be 1 to 31 lower-case letters and -, beginning with a letter, because the log counts by it; got ${jsonencode([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.class])}. Write for example \"monitors\"."
+    condition     = alltrue([for class in concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].class : can(regex("^[a-z][a-z-]{0,30}$", class))])
+    error_message = "wake_policy: a class must be 1 to 31 lower-case letters and -, beginning with a letter, because the log counts by it; got ${jsonencode(concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].class)}. Write for example \"monitors\"."
   }
 
   validation {
-    condition     = alltrue([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : contains(["asleep", "not-found", "unavailable", "wake"], rule.answer)])
-    error_message = "wake_policy: an answer must be asleep, not-found, unavailable or wake; got ${jsonencode([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.answer])}. Leave it out to have asleep."
+    condition     = alltrue([for answer in concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].answer : contains(["asleep", "not-found", "unavailable", "wake"], answer)])
+    error_message = "wake_policy: an answer must be asleep, not-found, unavailable or wake; got ${jsonencode(concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].answer)}. Leave it out to have asleep."
   }
 
   validation {
-    condition     = alltrue([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : length(concat(rule.methods, rule.paths, rule.user_agents, rule.source_ranges)) > 0])
-    error_message = "wake_policy: a rule must have methods, paths, user_agents or source_ranges, or it would match every request, and nobody could wake the service; got none in ${jsonencode([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.class if length(concat(rule.methods, rule.paths, rule.user_agents, rule.source_ranges)) == 0])}. Write for example paths = [\"/healthz\"]."
+    condition     = alltrue([for rule in concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, [])) : length(concat(rule.methods, rule.paths, rule.user_agents, rule.source_ranges)) > 0])
+    error_message = "wake_policy: a rule must have methods, paths, user_agents or source_ranges, or it would match every request, and nobody could wake the service; got none in ${jsonencode([for rule in concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, [])) : rule.class if length(concat(rule.methods, rule.paths, rule.user_agents, rule.source_ranges)) == 0])}. Write for example paths = [\"/healthz\"]."
   }
 
   validation {
-    condition     = alltrue([for method in flatten([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.methods]) : can(regex("^[A-Z-]{1,40}$", method))])
-    error_message = "wake_policy: methods must be HTTP methods in capitals; got ${jsonencode(distinct(flatten([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.methods])))}. Write for example [\"GET\", \"HEAD\"]."
+    condition     = alltrue([for method in flatten(concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].methods) : can(regex("^[A-Z-]{1,40}$", method))])
+    error_message = "wake_policy: methods must be HTTP methods in capitals; got ${jsonencode(distinct(flatten(concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].methods)))}. Write for example [\"GET\", \"HEAD\"]."
   }
 
   validation {
-    condition     = alltrue([for path in flatten([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.paths]) : can(regex("^[/*]", path))])
-    error_message = "wake_policy: paths must begin with / or *; got ${jsonencode([for path in flatten([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.paths]) : path if !can(regex("^[/*]", path))])}. Write for example \"/healthz\" or \"*/healthz\"."
+    condition     = alltrue([for path in flatten(concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].paths) : can(regex("^[/*]", path))])
+    error_message = "wake_policy: paths must begin with / or *; got ${jsonencode([for path in flatten(concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].paths) : path if !can(regex("^[/*]", path))])}. Write for example \"/healthz\" or \"*/healthz\"."
   }
 
   validation {
-    condition     = alltrue([for agent in flatten([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.user_agents]) : length(trimspace(agent)) >= 3])
-    error_message = "wake_policy: user_agents must be parts of the header of at least 3 characters, because a shorter one, and an empty one always, is part of people's browsers too; got ${jsonencode([for agent in flatten([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.user_agents]) : agent if length(trimspace(agent)) < 3])}. Write for example \"UptimeRobot/\"."
+    condition     = alltrue([for agent in flatten(concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].user_agents) : length(trimspace(agent)) >= 3])
+    error_message = "wake_policy: user_agents must be parts of the header of at least 3 characters, because a shorter one, and an empty one always, is part of people's browsers too; got ${jsonencode([for agent in flatten(concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].user_agents) : agent if length(trimspace(agent)) < 3])}. Write for example \"UptimeRobot/\"."
   }
 
   validation {
-    condition     = alltrue([for range in flatten([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.source_ranges]) : can(cidrhost(range, 0))])
-    error_message = "wake_policy: source_ranges must be CIDR blocks; got ${jsonencode([for range in flatten([for rule in concat(var.wake_policy.ignore_also, var.wake_policy.ignore) : rule.source_ranges]) : range if !can(cidrhost(range, 0))])}. Write for example \"203.0.113.0/24\", and \"203.0.113.7/32\" for one address."
+    condition     = alltrue([for range in flatten(concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].source_ranges) : can(cidrhost(range, 0))])
+    error_message = "wake_policy: source_ranges must be CIDR blocks; got ${jsonencode([for range in flatten(concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].source_ranges) : range if !can(cidrhost(range, 0))])}. Write for example \"203.0.113.0/24\", and \"203.0.113.7/32\" for one address."
   }
 
   # An item of DynamoDB holds 400 KB, and the page may have 300,000 bytes of them.

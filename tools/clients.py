@@ -1,8 +1,7 @@
 """docs/clients.md: who asks, what each gets, and whom the default policy keeps from waking it.
 
 Promise: what stands between the markers in docs/clients.md is made from tests/unit/clients.toml,
-the table that the tests run, and from the default of `wake_policy` in variables.tf with the
-checkers of main.tf before it.
+the table that the tests run, and from wake-policy.yaml.
 
     python tools/clients.py            writes the tables
     python tools/clients.py --check    exits 1 where they differ, and changes nothing
@@ -19,17 +18,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import hcl2
-
 ROOT = Path(__file__).resolve().parent.parent
 if __package__ in (None, ""):
     sys.path.insert(0, str(ROOT))
 
 from tools.terraform_docs import table, with_table  # noqa: E402
+from tools.wake_policy import KINDS, default_policy  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "clients.md"
 TABLE = ROOT / "tests" / "unit" / "clients.toml"
-KINDS = ("methods", "paths", "user_agents", "source_ranges")
 ANSWERS = {
     "page": "The page",
     "held": "Held, then 307",
@@ -47,19 +44,6 @@ TELLING = (
     "hx-request", "turbo-frame", "x-up-version", "access-control-request-method", "upgrade",
     "x-forwarded-for", "x-forwarded-prefix",
 )  # fmt: skip
-
-
-def default_policy() -> list[dict[str, Any]]:
-    """The rules as they are in the settings item by default: the checkers, then `ignore`."""
-    variable = _blocks("variables.tf", "variable")["wake_policy"]
-    # the type's text ends with the default of `ignore`, the only list of objects in it
-    default = re.search(r"\[\{.*\}\]", variable["type"], re.DOTALL)
-    if default is None:
-        raise ValueError("variables.tf: wake_policy.ignore has no default")
-    rules = _read(f"rules = {default[0]}")["rules"]
-    fixed = _blocks("main.tf", "locals")["checkers"]
-    empty = {"answer": "asleep", **dict.fromkeys(KINDS, ())}
-    return [{**empty, **_unmarked(rule)} for rule in (fixed, *rules)]
 
 
 def clients() -> list[dict[str, Any]]:
@@ -140,25 +124,6 @@ def _answer(row: Mapping[str, Any]) -> str:
         name, _, answer = rest.partition(" ")
         return f"Ignored as {name}: {CANNED[answer]}{when}"
     return ANSWERS[row["answer"]] + when
-
-
-def _blocks(file: str, kind: str) -> dict[str, Any]:
-    """The blocks of a kind by their label, and for locals the values by their name."""
-    found: dict[str, Any] = {}
-    for block in _read((ROOT / file).read_text(encoding="utf-8"))[kind]:
-        found |= {name.strip('"'): body for name, body in block.items()}
-    return found
-
-
-def _read(text: str) -> dict[str, Any]:
-    options = hcl2.SerializationOptions(with_comments=False, strip_string_quotes=True)
-    read: dict[str, Any] = hcl2.loads(text, serialization_options=options)
-    return read
-
-
-def _unmarked(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """Without python-hcl2's own keys."""
-    return {name: value for name, value in rule.items() if not name.startswith("__")}
 
 
 def _long(text: str) -> str:

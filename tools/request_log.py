@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 
 import warmkeeper as wk
 
+from tools.wake_policy import default_policy
+
 
 class LogError(ValueError):
     """A log cannot be read. The message names the file, the line and the remedy.
@@ -262,14 +264,7 @@ def _may_wake(fields: Mapping[str, str], client: str) -> bool:
 def _wakes(method: str, path: str, agent: str, client: str) -> bool:
     """Asked as the function asks: the load balancer appends the client to X-Forwarded-For."""
     headers = {"user-agent": agent, "x-forwarded-for": client}
-    return wk.ignored_as(wk.Request(method, path, headers=headers), _default_policy()) is None
-
-
-@functools.cache
-def _default_policy() -> list[dict[str, Any]]:
-    from tools import clients  # which reads variables.tf, and takes seconds for it
-
-    return clients.default_policy()
+    return wk.ignored_as(wk.Request(method, path, headers=headers), default_policy()) is None
 
 
 # --- CSV ---------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -82,8 +81,7 @@ def _type(block: dict[str, Any]) -> str:
     text = str(block.get("type", "any"))
     if text.startswith("${"):
         text = text.removeprefix("${").removesuffix("}")
-    # a list of objects as an attribute's default is too long for a table: variables.tf has it
-    return re.sub(r"\[\{.*\}\]", "[...]", " ".join(text.split()))
+    return " ".join(text.split())
 
 
 def _default(block: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from tests.faults.cloudwatch import IdleAlarm
 from tests.faults.simulation import COUNT, Simulation
 from tests.unit.test_clients import event_of
 from tools import clients
+from tools.wake_policy import default_policy
 
 HOUR = 3600.0
 PROBES = 2000
@@ -92,7 +93,7 @@ class Day:
 
 @pytest.fixture(scope="module")
 def day() -> Day:
-    played = Day(clients.default_policy())
+    played = Day(default_policy())
     played.run(24, strangers(), PEOPLE)
     return played
 

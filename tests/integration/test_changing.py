@@ -54,7 +54,7 @@ class Copy:
         folder = root / MODULE_ALONE.relative_to(REPOSITORY)
         shutil.copytree(REPOSITORY / "lambda", root / "lambda")
         shutil.copytree(MODULE_ALONE, folder)
-        for file in REPOSITORY.glob("*.tf"):
+        for file in (*REPOSITORY.glob("*.tf"), REPOSITORY / "wake-policy.yaml"):
             shutil.copy(file, root)
         return cls(root, replace(workspace, folder=folder, variables=dict(workspace.variables)))
 

@@ -267,6 +267,16 @@ run "policy_has_one_statement_for_each_purpose" {
     ]) == tolist(["memory"])
     error_message = "the settings are Terraform's"
   }
+
+  assert {
+    condition     = alltrue([for rule in jsondecode(local.settings).wake_policy : keys(rule) == ["answer", "class", "methods", "paths", "source_ranges", "user_agents"]])
+    error_message = "the function reads every field of every rule, also those that the file leaves out"
+  }
+
+  assert {
+    condition     = join(" ", distinct([for rule in jsondecode(local.settings).wake_policy : "${rule.class}:${rule.answer}"])) == "checkers:asleep monitors:asleep probes:asleep crawlers:unavailable previews:unavailable scanners:not-found people:wake icons:unavailable"
+    error_message = "the checkers come first, then the rules of wake-policy.yaml in their order"
+  }
 }
 
 run "nothing_that_costs_extra_is_on" {

@@ -123,6 +123,7 @@ def copy_to(scratch: Path) -> None:
     """The module, to be changed."""
     for file in ROOT.glob("*.tf"):
         shutil.copy(file, scratch)
+    shutil.copy(ROOT / "wake-policy.yaml", scratch)
     shutil.copytree(ROOT / "lambda", scratch / "lambda")
     shutil.copytree(HERE / "mocks", scratch / "tests" / "module" / "mocks")
     terraform(scratch, "init", "-backend=false", "-no-color", "-test-directory=tests/module")

@@ -15,6 +15,7 @@ from warmkeeper import Kind, Phase
 from tests.unit.recorded import headers_of, log_lines, recorded, state
 from tests.unit.world import World, after_a_failed_wake
 from tools import clients
+from tools.wake_policy import default_policy
 
 ROWS = clients.clients()
 SHAPE = ("phase", "method", "path", "query", "headers")
@@ -29,13 +30,8 @@ PEOPLES_PATHS = (
 
 
 @cache
-def policy() -> list[dict[str, Any]]:
-    return clients.default_policy()
-
-
-@cache
 def settings() -> str:
-    return json.dumps({"wake_policy": policy()})
+    return json.dumps({"wake_policy": default_policy()})
 
 
 def with_policy(world: World) -> World:
@@ -158,7 +154,7 @@ def test_every_row_names_its_source_and_only_who_is_held_is_left_with_something(
 def test_the_table_has_every_phase_every_answer_and_a_row_for_each_rule_of_the_policy() -> None:
     assert {row["phase"] for row in ROWS} == PHASES.keys()
     assert {row["answer"] for row in ROWS} > set(clients.ANSWERS)
-    for rule in policy():
+    for rule in default_policy():
         answers = [row["answer"] for row in ROWS if decides(rule, row)]
         expected = f"ignored {rule['class']} {rule['answer']}"
         assert answers, f"nobody is {expected} by {rule}"
@@ -169,7 +165,9 @@ def decides(rule: dict[str, Any], row: dict[str, Any]) -> bool:
     """Whether this rule is the first of the default policy that matches the row."""
     request = wk.Request.of(event_of(row))
     # as an exception it would say nothing
-    matching = (each for each in policy() if wk.ignored_as(request, [{**each, "answer": "asleep"}]))
+    matching = (
+        each for each in default_policy() if wk.ignored_as(request, [{**each, "answer": "asleep"}])
+    )
     return next(matching, None) == rule
 
 
@@ -187,7 +185,7 @@ def test_no_rule_keeps_a_persons_browser_out(agent: str) -> None:
     engine = any(name in agent for name in ("AppleWebKit/", "Gecko/", "Trident/"))
     for path in PEOPLES_PATHS:
         request = wk.Request("GET", path, headers={"user-agent": agent})
-        rule = wk.ignored_as(request, policy())
+        rule = wk.ignored_as(request, default_policy())
         # a browser without an engine's name is taken for a program at the words of probes
         assert rule is None or (not engine and rule["paths"]), f"{path}: {rule}"
 
