@@ -11,7 +11,7 @@
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 resource "aws_cloudwatch_metric_alarm" "idle" {
   alarm_name          = local.idle_alarm
-  alarm_description   = "${var.idle_minutes} minutes with fewer than ${var.idle_request_threshold} requests each to ${var.cluster_name}/${var.service_name}. Usual: the warmkeeper then considers putting it to sleep."
+  alarm_description   = "${var.idle_minutes} minutes with fewer than ${var.idle_request_threshold} requests each to ${local.service_label}. Usual: the warmkeeper then considers putting it to sleep."
   namespace           = "AWS/ApplicationELB"
   metric_name         = "RequestCount"
   statistic           = "Sum"
@@ -31,14 +31,6 @@ resource "aws_cloudwatch_metric_alarm" "idle" {
   tags = var.tags
 }
 
-resource "aws_lambda_permission" "idle" {
-  statement_id  = "idle-alarm"
-  action        = "lambda:InvokeFunction"
-  function_name = aws_lambda_function.this.function_name
-  principal     = "lambda.alarms.cloudwatch.amazonaws.com"
-  source_arn    = aws_cloudwatch_metric_alarm.idle.arn
-}
-
 # ---------------------------------------------------------------------------------------------
 # Somebody came in vain: wake up (the alarm path)
 # ---------------------------------------------------------------------------------------------
@@ -49,7 +41,7 @@ resource "aws_cloudwatch_metric_alarm" "wake" {
   count = local.listener_path ? 0 : 1
 
   alarm_name          = local.wake_alarm
-  alarm_description   = "The load balancer answered 503. Where ${var.cluster_name}/${var.service_name} is asleep, the warmkeeper wakes it."
+  alarm_description   = "The load balancer answered 503. Where ${local.service_label} is asleep, the warmkeeper wakes it."
   namespace           = "AWS/ApplicationELB"
   metric_name         = "HTTPCode_ELB_503_Count"
   statistic           = "Sum"
@@ -67,129 +59,86 @@ resource "aws_cloudwatch_metric_alarm" "wake" {
   tags = var.tags
 }
 
-resource "aws_lambda_permission" "wake_alarm" {
-  count = local.listener_path ? 0 : 1
-
-  statement_id  = "wake-alarm"
-  action        = "lambda:InvokeFunction"
-  function_name = aws_lambda_function.this.function_name
-  principal     = "lambda.alarms.cloudwatch.amazonaws.com"
-  source_arn    = aws_cloudwatch_metric_alarm.wake[0].arn
-}
-
 # ---------------------------------------------------------------------------------------------
 # Somebody is needed
 # ---------------------------------------------------------------------------------------------
 
-# A single wake is an event: its end, a minute without data, is no news.
-resource "aws_cloudwatch_metric_alarm" "cold_start" {
-  alarm_name          = "${var.name}-cold-start"
-  alarm_description   = "A cold start of ${var.cluster_name}/${var.service_name} took longer than the ${var.cold_start_target_seconds} s aimed at. The warmkeeper's log tells it stage by stage."
-  namespace           = local.metric_namespace
-  metric_name         = "ColdStartSeconds"
-  statistic           = "Maximum"
-  period              = 60
-  evaluation_periods  = 1
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = var.cold_start_target_seconds
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.this.arn]
-
-  dimensions = {
-    Name = var.name
-  }
-
-  tags = var.tags
-}
-
-resource "aws_cloudwatch_metric_alarm" "failed_wake" {
-  alarm_name          = "${var.name}-failed-wake"
-  alarm_description   = "${var.cluster_name}/${var.service_name} did not wake within ${var.wake_deadline_seconds} s. The notice on this topic has ECS's reason."
-  namespace           = local.metric_namespace
-  metric_name         = "FailedWakes"
-  statistic           = "Sum"
-  period              = 60
-  evaluation_periods  = 1
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = 0
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.this.arn]
-
-  dimensions = {
-    Name = var.name
-  }
-
-  tags = var.tags
-}
-
-# No ok_actions: a new alarm goes from INSUFFICIENT_DATA to OK, and every apply would send mail.
-resource "aws_cloudwatch_metric_alarm" "errors" {
-  alarm_name          = "${var.name}-errors"
-  alarm_description   = "The warmkeeper ${local.function_name} fails. Its log has the trace. The service stays as it is."
-  namespace           = "AWS/Lambda"
-  metric_name         = "Errors"
-  statistic           = "Sum"
-  period              = 60
-  evaluation_periods  = 1
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = 0
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.this.arn]
-
-  dimensions = {
-    FunctionName = aws_lambda_function.this.function_name
-  }
-
-  tags = var.tags
-}
-
-resource "aws_cloudwatch_metric_alarm" "throttles" {
-  alarm_name          = "${var.name}-throttles"
-  alarm_description   = "The warmkeeper ${local.function_name} is throttled, and waiting clients get 502. The account's concurrency is used up."
-  namespace           = "AWS/Lambda"
-  metric_name         = "Throttles"
-  statistic           = "Sum"
-  period              = 60
-  evaluation_periods  = 1
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = 0
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.this.arn]
-
-  dimensions = {
-    FunctionName = aws_lambda_function.this.function_name
-  }
-
-  tags = var.tags
-}
-
-# The tick is what nothing is lost on, and EventBridge counts only what it does: a rule that is
-# disabled or gone has no data. So silence itself is told, as INSUFFICIENT_DATA, the state in which
-# an alarm begins. With missing data breaching, each new module would be in ALARM until its first
-# ticks have come through to CloudWatch. The alarm's own action is for a zero, should there be one.
-# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
-resource "aws_cloudwatch_metric_alarm" "tick_silent" {
-  alarm_name                = "${var.name}-tick-silent"
-  alarm_description         = "The warmkeeper ${local.function_name} has not been ticked for ${local.silent_minutes} minutes (INSUFFICIENT_DATA is that, too). It still wakes ${var.cluster_name}/${var.service_name}, and puts it to sleep no more."
-  namespace                 = "AWS/Events"
-  metric_name               = "Invocations"
-  statistic                 = "Sum"
-  period                    = 60
-  evaluation_periods        = local.silent_minutes
-  comparison_operator       = "LessThanThreshold"
-  threshold                 = 1
-  treat_missing_data        = "missing"
-  alarm_actions             = [aws_sns_topic.this.arn]
-  insufficient_data_actions = [aws_sns_topic.this.arn]
-
-  dimensions = {
-    RuleName = aws_cloudwatch_event_rule.tick.name
-  }
-
-  tags = var.tags
-}
-
 locals {
   # CloudWatch does not promise every minute of EventBridge's; ten of them in a row are not mislaid.
   silent_minutes = 10
+
+  # One datum above 0 is an alarm, and no data is none.
+  people_alarm_defaults = {
+    statistic           = "Sum"
+    evaluation_periods  = 1
+    comparison_operator = "GreaterThanThreshold"
+    threshold           = 0
+    treat_missing_data  = "notBreaching"
+  }
+
+  people_alarms = {
+    # A single wake is an event: its end, a minute without data, is no news.
+    cold_start = {
+      description = "A cold start of ${local.service_label} took longer than the ${var.cold_start_target_seconds} s aimed at. The warmkeeper's log tells it stage by stage."
+      namespace   = local.metric_namespace
+      metric_name = "ColdStartSeconds"
+      statistic   = "Maximum"
+      threshold   = var.cold_start_target_seconds
+      dimensions  = { Name = var.name }
+    }
+    failed_wake = {
+      description = "${local.service_label} did not wake within ${var.wake_deadline_seconds} s. The notice on this topic has ECS's reason."
+      namespace   = local.metric_namespace
+      metric_name = "FailedWakes"
+      dimensions  = { Name = var.name }
+    }
+    errors = {
+      description = "The warmkeeper ${local.function_name} fails. Its log has the trace. The service stays as it is."
+      namespace   = "AWS/Lambda"
+      metric_name = "Errors"
+      dimensions  = { FunctionName = aws_lambda_function.this.function_name }
+    }
+    throttles = {
+      description = "The warmkeeper ${local.function_name} is throttled, and waiting clients get 502. The account's concurrency is used up."
+      namespace   = "AWS/Lambda"
+      metric_name = "Throttles"
+      dimensions  = { FunctionName = aws_lambda_function.this.function_name }
+    }
+    # The tick is what nothing is lost on, and EventBridge counts only what it does: a rule that is
+    # disabled or gone has no data. So silence itself is told, as INSUFFICIENT_DATA, the state in which
+    # an alarm begins. With missing data breaching, each new module would be in ALARM until its first
+    # ticks have come through to CloudWatch. The alarm's own action is for a zero, should there be one.
+    # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
+    tick_silent = {
+      description         = "The warmkeeper ${local.function_name} has not been ticked for ${local.silent_minutes} minutes (INSUFFICIENT_DATA is that, too). It still wakes ${local.service_label}, and puts it to sleep no more."
+      namespace           = "AWS/Events"
+      metric_name         = "Invocations"
+      evaluation_periods  = local.silent_minutes
+      comparison_operator = "LessThanThreshold"
+      threshold           = 1
+      treat_missing_data  = "missing"
+      dimensions          = { RuleName = aws_cloudwatch_event_rule.this["tick"].name }
+    }
+  }
+  whole_people_alarms = { for name, alarm in local.people_alarms : name => merge(local.people_alarm_defaults, alarm) }
+}
+
+# No ok_actions: a new alarm goes from INSUFFICIENT_DATA to OK, and every apply would send mail.
+resource "aws_cloudwatch_metric_alarm" "people" {
+  for_each = local.whole_people_alarms
+
+  alarm_name                = "${var.name}-${replace(each.key, "_", "-")}"
+  alarm_description         = each.value.description
+  namespace                 = each.value.namespace
+  metric_name               = each.value.metric_name
+  dimensions                = each.value.dimensions
+  statistic                 = each.value.statistic
+  period                    = 60
+  evaluation_periods        = each.value.evaluation_periods
+  comparison_operator       = each.value.comparison_operator
+  threshold                 = each.value.threshold
+  treat_missing_data        = each.value.treat_missing_data
+  alarm_actions             = [aws_sns_topic.this.arn]
+  insufficient_data_actions = each.value.treat_missing_data == "missing" ? [aws_sns_topic.this.arn] : null
+  tags                      = var.tags
 }

@@ -20,16 +20,10 @@ locals {
   listener      = one(data.aws_lb_listener.service)
   load_balancer = one(data.aws_lb.service)
   target_group  = one(data.aws_lb_target_group.service)
+  target_type   = try(coalesce(local.target_group.target_type), "")
 
   # 0 where nothing is looked at: no rule has that number.
   service_rule_priority = try(coalesce(local.service_rule.priority), 0)
-
-  # By number, which rule of the module asks for it: a number that the service rule holds is refused.
-  numbers_before_wake = merge(
-    { for number in var.rule_priority[*] : tostring(number) => "control rule (rule_priority)" },
-    { for number in var.rule_priority[*] : tostring(number + 1) => "heartbeat rule (rule_priority + 1)" if local.heartbeat_rule_wanted },
-    { for number in var.rule_priority[*] : tostring(number + 2) => "WebSocket rule (rule_priority + 2)" if local.websocket_rule_wanted },
-  )
 
   # A rule without a path condition matches every path, and so does one for every host. Host names know
   # no case. A condition that matches by regular expressions has null for values. A block within a
@@ -65,6 +59,15 @@ locals {
   transforms_found = try([for transform in local.service_rule.transform : transform.type], [])
 
   service_rule_actions = local.service_rule == null ? [] : local.service_rule.action[*].type
+  only_forwards        = alltrue([for type in local.service_rule_actions : type == "forward"])
+
+  # What the service rule does and the WebSocket rule cannot: an upgrade would get round it.
+  websocket_bypasses = compact([
+    local.only_forwards ? "" : "has the actions ${jsonencode(local.service_rule_actions)}",
+    length(local.other_conditions_found) == 0 ? "" : "has a condition of ${jsonencode(local.other_conditions_found)}",
+    length(local.regex_conditions_found) == 0 ? "" : "matches ${jsonencode(local.regex_conditions_found)} by regular expressions",
+    length(local.transforms_found) == 0 ? "" : "has the transforms ${jsonencode(local.transforms_found)}",
+  ])
   service_rule_groups = local.service_rule == null ? [] : flatten([
     for action in local.service_rule.action : [for forward in action.forward[*] : [for group in forward.target_group : group.arn if group.weight != 0]]
   ])

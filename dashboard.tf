@@ -314,14 +314,8 @@ locals {
   ]
 
   dashboard_alarms = concat(
-    [
-      aws_cloudwatch_metric_alarm.idle.arn,
-      aws_cloudwatch_metric_alarm.cold_start.arn,
-      aws_cloudwatch_metric_alarm.failed_wake.arn,
-      aws_cloudwatch_metric_alarm.errors.arn,
-      aws_cloudwatch_metric_alarm.throttles.arn,
-      aws_cloudwatch_metric_alarm.tick_silent.arn,
-    ],
+    [aws_cloudwatch_metric_alarm.idle.arn],
+    values(aws_cloudwatch_metric_alarm.people)[*].arn,
     aws_cloudwatch_metric_alarm.wake[*].arn,
   )
 }

@@ -1,15 +1,15 @@
-# An ECS Fargate service that sleeps (desiredCount = 0) while nobody uses it, and its keeper.
-#
-# A service that got no request for idle_minutes is put to sleep by one Lambda, the warmkeeper. The
-# first request wakes it: while the service is not awake, a listener rule of the module, the wake
-# rule, stands before the service's own and hands requests to that Lambda. While the service is awake
-# the wake rule stands behind, and nothing of the module is in a request's way. Asleep, all of this
-# costs under 1 USD a month: one short check a minute and some alarms.
+# The module puts an ECS Fargate service to sleep (desiredCount = 0) after idle_minutes without a
+# request, and wakes it at the next request. One Lambda does both, the warmkeeper. While the service is
+# not awake, a listener rule of the module, the wake rule, stands before the service's own rule and
+# hands requests to that Lambda. While the service is awake, the wake rule stands behind, and no part of
+# the module is in a request's way. Asleep, all of this costs under 1 USD a month: one short check a
+# minute and a few alarms.
 
 data "aws_partition" "current" {}
 
 locals {
   function_name = "${var.name}-warmkeeper"
+  service_label = "${var.cluster_name}/${var.service_name}" # for descriptions
 
   # The ARN says where the service is. The data source for the region reads differently in providers
   # 5 and 6 (`name`, `region`), and this works in both.
@@ -23,6 +23,7 @@ locals {
   heartbeat_is_control  = startswith(var.heartbeat.path, "${var.control_path}/")
   heartbeat_wanted      = local.listener_path && var.heartbeat.enabled
   heartbeat_rule_wanted = local.heartbeat_wanted && !local.heartbeat_is_control
+  heartbeat_tokens      = local.heartbeat_wanted ? var.heartbeat.token_parameter_arn[*] : [] # none or one
   websocket_rule_wanted = local.listener_path && var.websocket_rule
   min_awake_minutes     = coalesce(var.min_awake_minutes, var.idle_minutes + 3)
 
@@ -39,7 +40,7 @@ locals {
     slice(local.rule_arn_fields, 1, 4),
   )) : var.load_balancer_arn
 
-  # Before the wake rule, when it is up, stand the module's other rules: control, heartbeat, WebSocket.
+  # Before the wake rule, when it is up, stand the module's fixed rules: control, heartbeat, WebSocket.
   rules_before_wake = local.websocket_rule_wanted ? 3 : 2
 
   # When it is down it stands far behind, where nobody's next rule goes.
@@ -67,23 +68,52 @@ locals {
 }
 
 # ---------------------------------------------------------------------------------------------
-# The listener's rules. Only the wake rule ever moves, and only the warmkeeper moves it.
+# A request comes to the listener. Of the module's rules only the wake rule ever moves, and only the
+# warmkeeper moves it.
 # ---------------------------------------------------------------------------------------------
 
-# Always the Lambda: status, health, wake and heartbeat of pages, monitors and proxies.
-resource "aws_lb_listener_rule" "control" {
-  count = local.listener_path ? 1 : 0
+locals {
+  # Each rule's number is rule_priority and its offset.
+  possible_fixed_rules = {
+    # Status, health, wake and heartbeat of pages, monitors and proxies.
+    control = {
+      wanted       = local.listener_path
+      offset       = 0
+      path_pattern = ["${var.control_path}/*"]
+    }
+    # The path belongs to the application, so only its POST is taken.
+    heartbeat = {
+      wanted       = local.heartbeat_rule_wanted
+      offset       = 1
+      path_pattern = [var.heartbeat.path]
+    }
+    # A Lambda takes no upgrade: the load balancer answers 400 wherever the wake rule would get one. This
+    # rule gets it first, in every phase, and leads where the service rule does.
+    websocket = {
+      wanted       = local.websocket_rule_wanted
+      offset       = 2
+      path_pattern = var.conditions.path_pattern
+    }
+  }
+  fixed_rules = { for role, rule in local.possible_fixed_rules : role => rule if rule.wanted }
+
+  # None or one condition: a condition must have a value.
+  host_conditions = length(var.conditions.host_header) == 0 ? [] : [var.conditions.host_header]
+}
+
+resource "aws_lb_listener_rule" "fixed" {
+  for_each = local.fixed_rules
 
   listener_arn = local.listener_arn
-  priority     = var.rule_priority
+  priority     = var.rule_priority + each.value.offset
 
   action {
     type             = "forward"
-    target_group_arn = aws_lb_target_group.control[0].arn
+    target_group_arn = each.key == "websocket" ? local.target_group_arn : aws_lb_target_group.warmkeeper["control"].arn
   }
 
   dynamic "condition" {
-    for_each = length(var.conditions.host_header) > 0 ? [var.conditions.host_header] : []
+    for_each = local.host_conditions
 
     content {
       host_header {
@@ -94,7 +124,28 @@ resource "aws_lb_listener_rule" "control" {
 
   condition {
     path_pattern {
-      values = ["${var.control_path}/*"]
+      values = each.value.path_pattern
+    }
+  }
+
+  dynamic "condition" {
+    for_each = each.key == "heartbeat" ? ["POST"] : []
+
+    content {
+      http_request_method {
+        values = [condition.value]
+      }
+    }
+  }
+
+  dynamic "condition" {
+    for_each = each.key == "websocket" ? ["websocket"] : []
+
+    content {
+      http_header {
+        http_header_name = "Upgrade"
+        values           = [condition.value]
+      }
     }
   }
 
@@ -102,107 +153,14 @@ resource "aws_lb_listener_rule" "control" {
 
   lifecycle {
     precondition {
-      condition     = !contains(keys(local.numbers_before_wake), tostring(local.service_rule_priority))
-      error_message = "rule_priority: the number of the ${lookup(local.numbers_before_wake, tostring(local.service_rule_priority), "")} is ${local.service_rule_priority}, which the service rule (service_rule_arn) holds. Write the first of ${local.rules_before_wake + 1} free numbers below ${local.service_rule_priority}. (Where this apply moves the service rule as well, move it in an apply of its own first.)"
+      condition     = var.rule_priority + each.value.offset != local.service_rule_priority
+      error_message = "rule_priority: the ${each.key} rule's number (rule_priority + ${each.value.offset}) is ${local.service_rule_priority}, which the service rule (service_rule_arn) holds. Write the first of ${local.rules_before_wake + 1} free numbers below ${local.service_rule_priority}. (Where this apply moves the service rule as well, move it in an apply of its own first.)"
     }
-  }
-}
 
-# The heartbeat's path belongs to the application, so only its POST is taken.
-resource "aws_lb_listener_rule" "heartbeat" {
-  count = local.heartbeat_rule_wanted ? 1 : 0
-
-  listener_arn = local.listener_arn
-  priority     = var.rule_priority + 1
-
-  action {
-    type             = "forward"
-    target_group_arn = aws_lb_target_group.control[0].arn
-  }
-
-  dynamic "condition" {
-    for_each = length(var.conditions.host_header) > 0 ? [var.conditions.host_header] : []
-
-    content {
-      host_header {
-        values = condition.value
-      }
-    }
-  }
-
-  condition {
-    path_pattern {
-      values = [var.heartbeat.path]
-    }
-  }
-
-  condition {
-    http_request_method {
-      values = ["POST"]
-    }
-  }
-
-  tags = var.tags
-}
-
-# A Lambda takes no upgrade: the load balancer answers 400 wherever the wake rule would get one. This
-# rule gets it first, in every phase, and leads where the service rule does. It has none of the service
-# rule's other conditions and actions, so that it must not be where those guard something.
-resource "aws_lb_listener_rule" "websocket" {
-  count = local.websocket_rule_wanted ? 1 : 0
-
-  listener_arn = local.listener_arn
-  priority     = var.rule_priority + 2
-
-  action {
-    type             = "forward"
-    target_group_arn = local.target_group_arn
-  }
-
-  dynamic "condition" {
-    for_each = length(var.conditions.host_header) > 0 ? [var.conditions.host_header] : []
-
-    content {
-      host_header {
-        values = condition.value
-      }
-    }
-  }
-
-  condition {
-    path_pattern {
-      values = var.conditions.path_pattern
-    }
-  }
-
-  condition {
-    http_header {
-      http_header_name = "Upgrade"
-      values           = ["websocket"]
-    }
-  }
-
-  tags = var.tags
-
-  lifecycle {
+    # The WebSocket rule has none of the service rule's other conditions and actions.
     precondition {
-      condition     = alltrue([for type in local.service_rule_actions : type == "forward"])
-      error_message = "websocket_rule must be false: the service rule has the actions ${jsonencode(local.service_rule_actions)}, and whoever sends \"Upgrade: websocket\" would reach the service without them, awake or not. Leave websocket_rule out, or let the application itself ask who it is."
-    }
-
-    precondition {
-      condition     = length(local.other_conditions_found) == 0
-      error_message = "websocket_rule must be false: the service rule has a condition of ${jsonencode(local.other_conditions_found)}, and whoever sends \"Upgrade: websocket\" would reach the service past it. Leave websocket_rule out, or let the rule match by host_header and path_pattern alone."
-    }
-
-    precondition {
-      condition     = length(local.regex_conditions_found) == 0
-      error_message = "websocket_rule must be false: the service rule matches ${jsonencode(local.regex_conditions_found)} by regular expressions, which the WebSocket rule does not have, and whoever sends \"Upgrade: websocket\" would reach the service past them. Leave websocket_rule out, or let the rule match by values."
-    }
-
-    precondition {
-      condition     = length(local.transforms_found) == 0
-      error_message = "websocket_rule must be false: the service rule has the transforms ${jsonencode(local.transforms_found)}, and an upgrade would reach the service without them. Leave websocket_rule out, or take the transforms off the rule."
+      condition     = each.key == "websocket" ? length(local.websocket_bypasses) == 0 : true
+      error_message = "websocket_rule must be false: the service rule ${join(", and ", local.websocket_bypasses)}, and a request with \"Upgrade: websocket\" would reach the service past that, awake or not. Leave websocket_rule out, or let the service rule only forward, by values of host_header and path_pattern, without transforms."
     }
   }
 }
@@ -217,11 +175,11 @@ resource "aws_lb_listener_rule" "wake" {
 
   action {
     type             = "forward"
-    target_group_arn = aws_lb_target_group.wake[0].arn
+    target_group_arn = aws_lb_target_group.warmkeeper["wake"].arn
   }
 
   dynamic "condition" {
-    for_each = length(var.conditions.host_header) > 0 ? [var.conditions.host_header] : []
+    for_each = local.host_conditions
 
     content {
       host_header {
@@ -250,15 +208,15 @@ resource "aws_lb_listener_rule" "wake" {
 }
 
 # ---------------------------------------------------------------------------------------------
-# The Lambda as a target, twice: what comes to the control group is nobody's activity. No health_check
-# block: for a Lambda they are off by default, and each would be an invocation.
+# The rule hands it to the Lambda. Two target groups, because what comes to the control group is no
+# activity. No health_check block: for a Lambda they are off by default, and each would be an invocation.
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
 # ---------------------------------------------------------------------------------------------
 
-resource "aws_lb_target_group" "control" {
-  count = local.listener_path ? 1 : 0
+resource "aws_lb_target_group" "warmkeeper" {
+  for_each = toset(local.listener_path ? ["control", "wake"] : [])
 
-  name        = "${var.name}-control"
+  name        = "${var.name}-${each.key}"
   target_type = "lambda"
 
   # Without this the last of repeated headers and query keys wins, and a 307 would lose the others.
@@ -267,67 +225,25 @@ resource "aws_lb_target_group" "control" {
   tags = var.tags
 }
 
-resource "aws_lambda_permission" "control" {
-  count = local.listener_path ? 1 : 0
+resource "aws_lb_target_group_attachment" "warmkeeper" {
+  for_each = aws_lb_target_group.warmkeeper
 
-  statement_id  = "control-target-group"
-  action        = "lambda:InvokeFunction"
-  function_name = aws_lambda_function.this.function_name
-  principal     = "elasticloadbalancing.amazonaws.com"
-  source_arn    = aws_lb_target_group.control[0].arn
-}
-
-resource "aws_lb_target_group_attachment" "control" {
-  count = local.listener_path ? 1 : 0
-
-  target_group_arn = aws_lb_target_group.control[0].arn
+  target_group_arn = each.value.arn
   target_id        = aws_lambda_function.this.arn
 
   # Registering checks that the load balancer may invoke.
-  depends_on = [aws_lambda_permission.control]
-}
-
-resource "aws_lb_target_group" "wake" {
-  count = local.listener_path ? 1 : 0
-
-  name                               = "${var.name}-wake"
-  target_type                        = "lambda"
-  lambda_multi_value_headers_enabled = true
-
-  tags = var.tags
-}
-
-resource "aws_lambda_permission" "wake" {
-  count = local.listener_path ? 1 : 0
-
-  statement_id  = "wake-target-group"
-  action        = "lambda:InvokeFunction"
-  function_name = aws_lambda_function.this.function_name
-  principal     = "elasticloadbalancing.amazonaws.com"
-  source_arn    = aws_lb_target_group.wake[0].arn
-}
-
-resource "aws_lb_target_group_attachment" "wake" {
-  count = local.listener_path ? 1 : 0
-
-  target_group_arn = aws_lb_target_group.wake[0].arn
-  target_id        = aws_lambda_function.this.arn
-
-  depends_on = [aws_lambda_permission.wake]
+  depends_on = [aws_lambda_permission.this]
 }
 
 # ---------------------------------------------------------------------------------------------
-# The warmkeeper
+# The warmkeeper answers it
 # ---------------------------------------------------------------------------------------------
 
 locals {
   package = "${path.module}/lambda/warmkeeper.zip"
 
-  own_rule_arns = concat(
-    aws_lb_listener_rule.control[*].arn,
-    aws_lb_listener_rule.heartbeat[*].arn,
-    aws_lb_listener_rule.websocket[*].arn,
-  )
+  fixed_rule_arns = values(aws_lb_listener_rule.fixed)[*].arn
+  group_arns      = { for role, group in aws_lb_target_group.warmkeeper : role => group.arn }
 
   # Names and numbers only; everything longer is in the settings item.
   environment = {
@@ -337,14 +253,14 @@ locals {
     TARGET_GROUP_ARNS         = join(",", var.target_group_arns)
     SERVICE_RULE_ARN          = local.listener_path ? var.service_rule_arn : ""
     WAKE_RULE_ARN             = join("", aws_lb_listener_rule.wake[*].arn)
-    OWN_RULE_ARNS             = join(",", local.own_rule_arns)
+    OWN_RULE_ARNS             = join(",", local.fixed_rule_arns)
     RULE_PRIORITY             = local.listener_path ? tostring(var.rule_priority + local.rules_before_wake) : "0"
     PARKED_RULE_PRIORITY      = tostring(local.parked_rule_priority)
-    WAKE_TARGET_GROUP_ARN     = join("", aws_lb_target_group.wake[*].arn)
-    CONTROL_TARGET_GROUP_ARN  = join("", aws_lb_target_group.control[*].arn)
+    WAKE_TARGET_GROUP_ARN     = lookup(local.group_arns, "wake", "")
+    CONTROL_TARGET_GROUP_ARN  = lookup(local.group_arns, "control", "")
     CONTROL_PATH              = var.control_path
     HEARTBEAT_PATH            = local.heartbeat_wanted ? var.heartbeat.path : ""
-    HEARTBEAT_TOKEN_PARAMETER = local.heartbeat_wanted && var.heartbeat.token_parameter_arn != null ? var.heartbeat.token_parameter_arn : ""
+    HEARTBEAT_TOKEN_PARAMETER = join("", local.heartbeat_tokens)
     TABLE_NAME                = aws_dynamodb_table.this.name
     TOPIC_ARN                 = aws_sns_topic.this.arn
     IDLE_ALARM_ARN            = local.idle_alarm_arn
@@ -396,7 +312,7 @@ data "aws_iam_policy_document" "assume" {
 resource "aws_iam_role" "this" {
   name                 = local.function_name
   path                 = var.role_path
-  description          = "What the warmkeeper of ${var.cluster_name}/${var.service_name} may do"
+  description          = "What the warmkeeper of ${local.service_label} may do"
   assume_role_policy   = data.aws_iam_policy_document.assume.json
   permissions_boundary = var.role_permissions_boundary
   tags                 = var.tags
@@ -528,7 +444,7 @@ data "aws_iam_policy_document" "this" {
   }
 
   dynamic "statement" {
-    for_each = local.heartbeat_wanted && var.heartbeat.token_parameter_arn != null ? [var.heartbeat.token_parameter_arn] : []
+    for_each = local.heartbeat_tokens
 
     content {
       sid       = "ReadHeartbeatToken"
@@ -571,7 +487,7 @@ resource "aws_lambda_function" "this" {
   # checkov:skip=CKV_AWS_173: the environment holds names and numbers, no secret
   # checkov:skip=CKV_AWS_272: the package is in the repository, and a test compares it with its source
   function_name    = local.function_name
-  description      = substr("Puts ${var.cluster_name}/${var.service_name} to sleep and wakes it", 0, 256) # AWS takes no more
+  description      = substr("Puts ${local.service_label} to sleep and wakes it", 0, 256) # AWS takes no more
   role             = aws_iam_role.this.arn
   handler          = "warmkeeper.handler"
   runtime          = "python3.13"
@@ -592,8 +508,8 @@ resource "aws_lambda_function" "this" {
 
   lifecycle {
     precondition {
-      condition     = !contains(["alb", "lambda"], try(local.target_group.target_type, ""))
-      error_message = "target_group_arns: the target group's target_type is \"${try(local.target_group.target_type, "")}\", and no ECS task is a target of one. Write the ARN of the group with target_type \"ip\" or \"instance\" that the service's load_balancer block names."
+      condition     = !contains(["alb", "lambda"], local.target_type)
+      error_message = "target_group_arns: the target group's target_type is \"${local.target_type}\", and no ECS task is a target of one. Write the ARN of the group with target_type \"ip\" or \"instance\" that the service's load_balancer block names."
     }
   }
 }
@@ -614,8 +530,36 @@ resource "aws_lambda_function_event_invoke_config" "this" {
   depends_on = [aws_iam_role_policy.this]
 }
 
+# Who may invoke it, by statement id: each caller by its own ARN.
+locals {
+  invokers = merge(
+    {
+      for role, group in aws_lb_target_group.warmkeeper :
+      "${role}-target-group" => { principal = "elasticloadbalancing.amazonaws.com", source_arn = group.arn }
+    },
+    {
+      for name, rule in aws_cloudwatch_event_rule.this :
+      name => { principal = "events.amazonaws.com", source_arn = rule.arn }
+    },
+    {
+      for name, alarm in { idle-alarm = aws_cloudwatch_metric_alarm.idle, wake-alarm = one(aws_cloudwatch_metric_alarm.wake) } :
+      name => { principal = "lambda.alarms.cloudwatch.amazonaws.com", source_arn = alarm.arn } if alarm != null
+    },
+  )
+}
+
+resource "aws_lambda_permission" "this" {
+  for_each = local.invokers
+
+  statement_id  = each.key
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.this.function_name
+  principal     = each.value.principal
+  source_arn    = each.value.source_arn
+}
+
 # ---------------------------------------------------------------------------------------------
-# What it remembers: the memory, its own, and the settings, Terraform's
+# What it remembers: the memory, which it writes, and the settings, which Terraform writes
 # ---------------------------------------------------------------------------------------------
 
 locals {
@@ -720,6 +664,72 @@ resource "aws_dynamodb_table_item" "settings" {
 }
 
 # ---------------------------------------------------------------------------------------------
+# What else it hears: the tick, and ECS. The alarms are in alarms.tf.
+# ---------------------------------------------------------------------------------------------
+
+locals {
+  event_rules = {
+    # Alarms act on a change only, and events get lost: the minute is what nothing is lost on.
+    tick = {
+      description         = "The warmkeeper of ${local.service_label} looks and moves on"
+      schedule_expression = "rate(1 minute)"
+      event_pattern       = null
+      retries             = 0 # the next tick is the retry
+    }
+    # Only task events name their service, as a group: the others carry it in their resources.
+    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_cwe_events.html
+    ecs-task = {
+      description         = "What ECS says of ${local.service_label} (task)"
+      schedule_expression = null
+      event_pattern = jsonencode({
+        source        = ["aws.ecs"]
+        "detail-type" = ["ECS Task State Change"]
+        detail = {
+          clusterArn = [local.cluster_arn]
+          group      = ["service:${var.service_name}"]
+        }
+      })
+      retries = 1
+    }
+    ecs-service = {
+      description         = "What ECS says of ${local.service_label} (service)"
+      schedule_expression = null
+      event_pattern = jsonencode({
+        source        = ["aws.ecs"]
+        "detail-type" = ["ECS Deployment State Change", "ECS Service Action"]
+        resources     = [local.service_arn]
+      })
+      retries = 1
+    }
+  }
+}
+
+resource "aws_cloudwatch_event_rule" "this" {
+  for_each = local.event_rules
+
+  name                = "${var.name}-${each.key}"
+  description         = substr(each.value.description, 0, 512) # AWS takes no more
+  schedule_expression = each.value.schedule_expression
+  event_pattern       = each.value.event_pattern
+  tags                = var.tags
+}
+
+resource "aws_cloudwatch_event_target" "this" {
+  for_each = local.event_rules
+
+  rule = aws_cloudwatch_event_rule.this[each.key].name
+  arn  = aws_lambda_function.this.arn
+
+  retry_policy {
+    maximum_event_age_in_seconds = 60
+    maximum_retry_attempts       = each.value.retries
+  }
+
+  # Begins after the service is adopted, and ends before it is restored.
+  depends_on = [aws_lambda_permission.this, aws_lambda_invocation.this]
+}
+
+# ---------------------------------------------------------------------------------------------
 # Whom it tells
 # ---------------------------------------------------------------------------------------------
 
@@ -764,94 +774,7 @@ resource "aws_sns_topic_subscription" "email" {
 }
 
 # ---------------------------------------------------------------------------------------------
-# What it hears besides requests: the minute, and ECS. The idle alarm is in alarms.tf.
-# ---------------------------------------------------------------------------------------------
-
-locals {
-  ecs_events = {
-    # Only task events name their service, as a group: the others carry it in their resources.
-    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_cwe_events.html
-    task = {
-      source        = ["aws.ecs"]
-      "detail-type" = ["ECS Task State Change"]
-      detail = {
-        clusterArn = [local.cluster_arn]
-        group      = ["service:${var.service_name}"]
-      }
-    }
-    service = {
-      source        = ["aws.ecs"]
-      "detail-type" = ["ECS Deployment State Change", "ECS Service Action"]
-      resources     = [local.service_arn]
-    }
-  }
-}
-
-# Alarms act on a change only, and events get lost: the minute is what nothing is lost on.
-resource "aws_cloudwatch_event_rule" "tick" {
-  name                = "${var.name}-tick"
-  description         = substr("The warmkeeper of ${var.cluster_name}/${var.service_name} looks and moves on", 0, 512) # AWS takes no more
-  schedule_expression = "rate(1 minute)"
-  tags                = var.tags
-}
-
-resource "aws_lambda_permission" "tick" {
-  statement_id  = "tick"
-  action        = "lambda:InvokeFunction"
-  function_name = aws_lambda_function.this.function_name
-  principal     = "events.amazonaws.com"
-  source_arn    = aws_cloudwatch_event_rule.tick.arn
-}
-
-resource "aws_cloudwatch_event_target" "tick" {
-  rule = aws_cloudwatch_event_rule.tick.name
-  arn  = aws_lambda_function.this.arn
-
-  # The next tick is the retry.
-  retry_policy {
-    maximum_event_age_in_seconds = 60
-    maximum_retry_attempts       = 0
-  }
-
-  # Begins after the service is adopted, and ends before it is restored.
-  depends_on = [aws_lambda_permission.tick, aws_lambda_invocation.this]
-}
-
-resource "aws_cloudwatch_event_rule" "ecs" {
-  for_each = local.ecs_events
-
-  name          = "${var.name}-ecs-${each.key}"
-  description   = substr("What ECS says of ${var.cluster_name}/${var.service_name} (${each.key})", 0, 512) # AWS takes no more
-  event_pattern = jsonencode(each.value)
-  tags          = var.tags
-}
-
-resource "aws_lambda_permission" "ecs" {
-  for_each = local.ecs_events
-
-  statement_id  = "ecs-${each.key}"
-  action        = "lambda:InvokeFunction"
-  function_name = aws_lambda_function.this.function_name
-  principal     = "events.amazonaws.com"
-  source_arn    = aws_cloudwatch_event_rule.ecs[each.key].arn
-}
-
-resource "aws_cloudwatch_event_target" "ecs" {
-  for_each = local.ecs_events
-
-  rule = aws_cloudwatch_event_rule.ecs[each.key].name
-  arn  = aws_lambda_function.this.arn
-
-  retry_policy {
-    maximum_event_age_in_seconds = 60
-    maximum_retry_attempts       = 1
-  }
-
-  depends_on = [aws_lambda_permission.ecs, aws_lambda_invocation.this]
-}
-
-# ---------------------------------------------------------------------------------------------
-# Terraform's own word with it: adopt on create, reconcile on update, restore on delete
+# What Terraform tells it: adopt on create, reconcile on update, restore on delete
 # ---------------------------------------------------------------------------------------------
 
 resource "aws_lambda_invocation" "this" {
@@ -870,19 +793,15 @@ resource "aws_lambda_invocation" "this" {
   # What a restore needs has to be there until it is done.
   depends_on = [
     aws_iam_role_policy.this,
-    aws_lb_listener_rule.control,
-    aws_lb_listener_rule.heartbeat,
-    aws_lb_listener_rule.websocket,
+    aws_lb_listener_rule.fixed,
     aws_lb_listener_rule.wake,
-    aws_lb_target_group_attachment.control,
-    aws_lb_target_group_attachment.wake,
+    aws_lb_target_group_attachment.warmkeeper,
     aws_lambda_function_event_invoke_config.this,
     aws_dynamodb_table_item.settings,
     aws_sns_topic_policy.this,
     aws_sns_topic_subscription.email,
     aws_cloudwatch_metric_alarm.idle,
-    aws_lambda_permission.idle,
     aws_cloudwatch_metric_alarm.wake,
-    aws_lambda_permission.wake_alarm,
+    aws_lambda_permission.this,
   ]
 }

@@ -72,13 +72,7 @@ output "idle_alarm_arn" {
 
 output "people_alarm_arns" {
   description = "ARNs of the alarms that need somebody, by what they watch. `tick_silent` says so with INSUFFICIENT_DATA, the others with ALARM."
-  value = {
-    cold_start  = aws_cloudwatch_metric_alarm.cold_start.arn
-    failed_wake = aws_cloudwatch_metric_alarm.failed_wake.arn
-    errors      = aws_cloudwatch_metric_alarm.errors.arn
-    throttles   = aws_cloudwatch_metric_alarm.throttles.arn
-    tick_silent = aws_cloudwatch_metric_alarm.tick_silent.arn
-  }
+  value       = { for name, alarm in aws_cloudwatch_metric_alarm.people : name => alarm.arn }
 }
 
 output "metric_namespace" {

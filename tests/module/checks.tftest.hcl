@@ -167,7 +167,7 @@ run "refuses_the_service_rules_number_for_the_control_rule" {
     values = { priority = 10 }
   }
 
-  expect_failures = [aws_lb_listener_rule.control, check.service_rule]
+  expect_failures = [aws_lb_listener_rule.fixed, check.service_rule]
 }
 
 run "refuses_the_service_rules_number_for_the_heartbeat_rule" {
@@ -178,7 +178,7 @@ run "refuses_the_service_rules_number_for_the_heartbeat_rule" {
     values = { priority = 11 }
   }
 
-  expect_failures = [aws_lb_listener_rule.control, check.service_rule]
+  expect_failures = [aws_lb_listener_rule.fixed, check.service_rule]
 }
 
 run "refuses_the_service_rules_number_for_the_websocket_rule" {
@@ -193,7 +193,7 @@ run "refuses_the_service_rules_number_for_the_websocket_rule" {
     values = { priority = 12 }
   }
 
-  expect_failures = [aws_lb_listener_rule.control, check.service_rule]
+  expect_failures = [aws_lb_listener_rule.fixed, check.service_rule]
 }
 
 run "a_number_that_no_rule_of_the_module_is_made_with_is_warned_of_alone" {

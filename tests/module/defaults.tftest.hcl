@@ -15,7 +15,7 @@ variables {
 
 run "rules_stand_where_the_caller_left_room" {
   assert {
-    condition     = aws_lb_listener_rule.control[0].priority == 10 && aws_lb_listener_rule.heartbeat[0].priority == 11
+    condition     = aws_lb_listener_rule.fixed["control"].priority == 10 && aws_lb_listener_rule.fixed["heartbeat"].priority == 11
     error_message = "control and heartbeat rules take the first two of the three numbers"
   }
 
@@ -36,7 +36,7 @@ run "rules_stand_where_the_caller_left_room" {
 
   assert {
     condition = alltrue([
-      for rule in [aws_lb_listener_rule.control[0], aws_lb_listener_rule.heartbeat[0], aws_lb_listener_rule.wake[0]] :
+      for rule in [aws_lb_listener_rule.fixed["control"], aws_lb_listener_rule.fixed["heartbeat"], aws_lb_listener_rule.wake[0]] :
       rule.action[0].type == "forward"
     ])
     error_message = "every rule forwards"
@@ -56,7 +56,7 @@ run "rules_stand_where_the_caller_left_room" {
 run "lambda_target_groups_are_not_health_checked" {
   assert {
     condition = alltrue([
-      for group in [aws_lb_target_group.control[0], aws_lb_target_group.wake[0]] :
+      for group in aws_lb_target_group.warmkeeper :
       group.target_type == "lambda" && length(group.health_check) == 0 && group.lambda_multi_value_headers_enabled
     ])
     error_message = "each health check would be an invocation, and single headers would lose query keys"
@@ -95,18 +95,14 @@ run "idle_is_no_request_with_missing_data_breaching" {
 run "alarms_for_people_are_silent_on_silence" {
   assert {
     condition = alltrue([
-      for alarm in [
-        aws_cloudwatch_metric_alarm.cold_start,
-        aws_cloudwatch_metric_alarm.failed_wake,
-        aws_cloudwatch_metric_alarm.errors,
-        aws_cloudwatch_metric_alarm.throttles,
-      ] : alarm.treat_missing_data == "notBreaching" && alarm.alarm_actions == toset([aws_sns_topic.this.arn])
+      for name in ["cold_start", "failed_wake", "errors", "throttles"] :
+      aws_cloudwatch_metric_alarm.people[name].treat_missing_data == "notBreaching" && aws_cloudwatch_metric_alarm.people[name].alarm_actions == toset([aws_sns_topic.this.arn])
     ])
     error_message = "an alarm for people goes to the topic, and only on data"
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.cold_start.threshold == 60
+    condition     = aws_cloudwatch_metric_alarm.people["cold_start"].threshold == 60
     error_message = "the cold start is held against its target"
   }
 }
@@ -114,9 +110,9 @@ run "alarms_for_people_are_silent_on_silence" {
 run "a_silent_tick_is_told_and_a_new_module_is_not" {
   assert {
     condition = (
-      aws_cloudwatch_metric_alarm.tick_silent.treat_missing_data == "missing"
-      && aws_cloudwatch_metric_alarm.tick_silent.insufficient_data_actions == toset([aws_sns_topic.this.arn])
-      && aws_cloudwatch_metric_alarm.tick_silent.dimensions == tomap({ RuleName = aws_cloudwatch_event_rule.tick.name })
+      aws_cloudwatch_metric_alarm.people["tick_silent"].treat_missing_data == "missing"
+      && aws_cloudwatch_metric_alarm.people["tick_silent"].insufficient_data_actions == toset([aws_sns_topic.this.arn])
+      && aws_cloudwatch_metric_alarm.people["tick_silent"].dimensions == tomap({ RuleName = aws_cloudwatch_event_rule.this["tick"].name })
     )
     error_message = "no data is what a silent tick gives, and INSUFFICIENT_DATA is how every alarm begins"
   }
@@ -162,19 +158,19 @@ run "function_is_what_the_design_says" {
   }
 
   assert {
-    condition     = aws_lambda_function.this.environment[0].variables.OWN_RULE_ARNS == "${aws_lb_listener_rule.control[0].arn},${aws_lb_listener_rule.heartbeat[0].arn}"
+    condition     = aws_lambda_function.this.environment[0].variables.OWN_RULE_ARNS == "${aws_lb_listener_rule.fixed["control"].arn},${aws_lb_listener_rule.fixed["heartbeat"].arn}"
     error_message = "the function knows its other rules"
   }
 }
 
 run "stale_events_are_dropped_and_failures_told" {
   assert {
-    condition     = aws_cloudwatch_event_rule.tick.schedule_expression == "rate(1 minute)" && aws_cloudwatch_event_rule.tick.state != "DISABLED"
+    condition     = aws_cloudwatch_event_rule.this["tick"].schedule_expression == "rate(1 minute)" && aws_cloudwatch_event_rule.this["tick"].state != "DISABLED"
     error_message = "the tick comes every minute"
   }
 
   assert {
-    condition     = aws_cloudwatch_event_target.tick.retry_policy[0].maximum_retry_attempts == 0 && aws_cloudwatch_event_target.tick.retry_policy[0].maximum_event_age_in_seconds == 60
+    condition     = aws_cloudwatch_event_target.this["tick"].retry_policy[0].maximum_retry_attempts == 0 && aws_cloudwatch_event_target.this["tick"].retry_policy[0].maximum_event_age_in_seconds == 60
     error_message = "the next tick is the retry"
   }
 
@@ -189,7 +185,7 @@ run "stale_events_are_dropped_and_failures_told" {
 
 run "ecs_events_are_those_of_this_service" {
   assert {
-    condition = jsondecode(aws_cloudwatch_event_rule.ecs["task"].event_pattern) == {
+    condition = jsondecode(aws_cloudwatch_event_rule.this["ecs-task"].event_pattern) == {
       source        = ["aws.ecs"]
       "detail-type" = ["ECS Task State Change"]
       detail = {
@@ -201,7 +197,7 @@ run "ecs_events_are_those_of_this_service" {
   }
 
   assert {
-    condition     = jsondecode(aws_cloudwatch_event_rule.ecs["service"].event_pattern).resources == ["arn:aws:ecs:eu-west-1:123456789012:service/staging/web"]
+    condition     = jsondecode(aws_cloudwatch_event_rule.this["ecs-service"].event_pattern).resources == ["arn:aws:ecs:eu-west-1:123456789012:service/staging/web"]
     error_message = "the other events carry no group: their resources do"
   }
 }
@@ -209,10 +205,8 @@ run "ecs_events_are_those_of_this_service" {
 run "every_permission_names_its_caller" {
   assert {
     condition = {
-      for permission in concat(
-        [aws_lambda_permission.idle, aws_lambda_permission.tick],
-        aws_lambda_permission.control, aws_lambda_permission.wake, values(aws_lambda_permission.ecs),
-      ) : permission.statement_id => permission.principal if permission.source_arn != null
+      for permission in aws_lambda_permission.this :
+      permission.statement_id => permission.principal if permission.source_arn != null
       } == {
       "idle-alarm"           = "lambda.alarms.cloudwatch.amazonaws.com"
       "tick"                 = "events.amazonaws.com"

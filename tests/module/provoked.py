@@ -30,7 +30,7 @@ SUITES = ("checks", "validations", "wiring")
 # What needs a rule's actions, conditions and transforms, which cannot be mocked: the tests that
 # assert the message of each.
 BY_HAND = {
-    "local.service_rule_actions": "tests/integration/test_checks.py",
+    "length(local.websocket_bypasses)": "tests/module/test_service_rule.py",
     "local.service_rule_groups": "tests/integration/test_checks.py",
     "length(local.other_conditions_found)": "tests/integration/test_checks.py",
     "length(local.regex_conditions_found)": "tests/module/test_service_rule.py",

@@ -25,10 +25,10 @@ run "alarm_path_has_no_rules_and_an_alarm_more" {
   }
 
   assert {
-    condition = 0 == length(concat(
-      aws_lb_listener_rule.control, aws_lb_listener_rule.heartbeat, aws_lb_listener_rule.wake,
-      aws_lb_target_group_attachment.control, aws_lb_target_group_attachment.wake,
-    )) + length(concat(aws_lb_target_group.control, aws_lb_target_group.wake))
+    condition = 0 == (
+      length(aws_lb_listener_rule.fixed) + length(aws_lb_listener_rule.wake)
+      + length(aws_lb_target_group.warmkeeper) + length(aws_lb_target_group_attachment.warmkeeper)
+    )
     error_message = "no listener is given, so there is nothing on one"
   }
 
@@ -43,7 +43,7 @@ run "alarm_path_has_no_rules_and_an_alarm_more" {
   }
 
   assert {
-    condition     = aws_lambda_permission.wake_alarm[0].principal == "lambda.alarms.cloudwatch.amazonaws.com" && aws_lambda_permission.wake_alarm[0].source_arn == aws_cloudwatch_metric_alarm.wake[0].arn
+    condition     = aws_lambda_permission.this["wake-alarm"].principal == "lambda.alarms.cloudwatch.amazonaws.com" && aws_lambda_permission.this["wake-alarm"].source_arn == aws_cloudwatch_metric_alarm.wake[0].arn
     error_message = "the wake alarm, and it alone, may invoke as such"
   }
 
@@ -95,7 +95,7 @@ run "listener_path_has_no_wake_alarm" {
   }
 
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.wake) == 0 && length(aws_lambda_permission.wake_alarm) == 0
+    condition     = length(aws_cloudwatch_metric_alarm.wake) == 0 && !contains(keys(aws_lambda_permission.this), "wake-alarm")
     error_message = "the listener wakes"
   }
 }
@@ -107,7 +107,7 @@ run "hosts_are_on_every_rule" {
 
   assert {
     condition = alltrue([
-      for rule in [aws_lb_listener_rule.control[0], aws_lb_listener_rule.heartbeat[0], aws_lb_listener_rule.wake[0]] :
+      for rule in [aws_lb_listener_rule.fixed["control"], aws_lb_listener_rule.fixed["heartbeat"], aws_lb_listener_rule.wake[0]] :
       toset(flatten([for condition in rule.condition : [for host in condition.host_header : tolist(host.values)]]))
       == toset(["a.example.com", "*.b.example.com"])
     ])
@@ -137,12 +137,12 @@ run "heartbeat_rule_takes_posts_only" {
   }
 
   assert {
-    condition     = flatten([for condition in aws_lb_listener_rule.heartbeat[0].condition : [for method in condition.http_request_method : tolist(method.values)]]) == ["POST"]
+    condition     = flatten([for condition in aws_lb_listener_rule.fixed["heartbeat"].condition : [for method in condition.http_request_method : tolist(method.values)]]) == ["POST"]
     error_message = "a GET of the same path is the application's"
   }
 
   assert {
-    condition     = flatten([for condition in aws_lb_listener_rule.heartbeat[0].condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]) == ["/beat"]
+    condition     = flatten([for condition in aws_lb_listener_rule.fixed["heartbeat"].condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]) == ["/beat"]
     error_message = "the path is the one given"
   }
 }
@@ -155,25 +155,25 @@ run "websocket_rule_stands_before_the_wake_rule_and_leads_to_the_service" {
 
   assert {
     condition = (
-      aws_lb_listener_rule.websocket[0].priority == 12
+      aws_lb_listener_rule.fixed["websocket"].priority == 12
       && aws_lambda_function.this.environment[0].variables.RULE_PRIORITY == "13"
       && aws_lambda_function.this.environment[0].variables.OWN_RULE_ARNS == join(",", [
-        aws_lb_listener_rule.control[0].arn, aws_lb_listener_rule.heartbeat[0].arn, aws_lb_listener_rule.websocket[0].arn,
+        aws_lb_listener_rule.fixed["control"].arn, aws_lb_listener_rule.fixed["heartbeat"].arn, aws_lb_listener_rule.fixed["websocket"].arn,
       ])
     )
     error_message = "it takes the wake rule's number, which goes one further, and the function knows it for its own"
   }
 
   assert {
-    condition     = one(aws_lb_listener_rule.websocket[0].action).target_group_arn == one(var.target_group_arns)
+    condition     = one(aws_lb_listener_rule.fixed["websocket"].action).target_group_arn == one(var.target_group_arns)
     error_message = "it leads where the service rule does"
   }
 
   assert {
     condition = (
-      flatten([for condition in aws_lb_listener_rule.websocket[0].condition : [for host in condition.host_header : tolist(host.values)]]) == ["a.example.com"]
-      && flatten([for condition in aws_lb_listener_rule.websocket[0].condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]) == ["/app/*"]
-      && flatten([for condition in aws_lb_listener_rule.websocket[0].condition : [for header in condition.http_header : [header.http_header_name, tolist(header.values)]]]) == ["Upgrade", "websocket"]
+      flatten([for condition in aws_lb_listener_rule.fixed["websocket"].condition : [for host in condition.host_header : tolist(host.values)]]) == ["a.example.com"]
+      && flatten([for condition in aws_lb_listener_rule.fixed["websocket"].condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]) == ["/app/*"]
+      && flatten([for condition in aws_lb_listener_rule.fixed["websocket"].condition : [for header in condition.http_header : [header.http_header_name, tolist(header.values)]]]) == ["Upgrade", "websocket"]
     )
     error_message = "it takes the service's upgrades and nothing else"
   }
@@ -189,7 +189,7 @@ run "no_websocket_rule_on_the_alarm_path" {
   }
 
   assert {
-    condition     = length(aws_lb_listener_rule.websocket) == 0
+    condition     = !contains(keys(aws_lb_listener_rule.fixed), "websocket")
     error_message = "on the alarm path the service's own rule has every upgrade"
   }
 }
@@ -201,12 +201,12 @@ run "heartbeat_below_the_control_path_needs_no_rule" {
   }
 
   assert {
-    condition     = length(aws_lb_listener_rule.heartbeat) == 0 && output.heartbeat_path == "/.warmkeeper/heartbeat"
+    condition     = !contains(keys(aws_lb_listener_rule.fixed), "heartbeat") && output.heartbeat_path == "/.warmkeeper/heartbeat"
     error_message = "the control rule has it already, and there is room for a fourth host"
   }
 
   assert {
-    condition     = aws_lambda_function.this.environment[0].variables.OWN_RULE_ARNS == aws_lb_listener_rule.control[0].arn
+    condition     = aws_lambda_function.this.environment[0].variables.OWN_RULE_ARNS == aws_lb_listener_rule.fixed["control"].arn
     error_message = "the function knows of one rule"
   }
 }
@@ -220,7 +220,7 @@ run "heartbeat_can_be_off" {
   }
 
   assert {
-    condition     = length(aws_lb_listener_rule.heartbeat) == 0 && aws_lambda_function.this.environment[0].variables.HEARTBEAT_PATH == ""
+    condition     = !contains(keys(aws_lb_listener_rule.fixed), "heartbeat") && aws_lambda_function.this.environment[0].variables.HEARTBEAT_PATH == ""
     error_message = "no rule, and the function knows of no path"
   }
 
@@ -374,7 +374,7 @@ run "numbers_reach_the_function" {
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.idle.evaluation_periods == 10 && aws_cloudwatch_metric_alarm.idle.threshold == 3 && aws_cloudwatch_metric_alarm.cold_start.threshold == 45
+    condition     = aws_cloudwatch_metric_alarm.idle.evaluation_periods == 10 && aws_cloudwatch_metric_alarm.idle.threshold == 3 && aws_cloudwatch_metric_alarm.people["cold_start"].threshold == 45
     error_message = "the alarms follow"
   }
 
@@ -445,14 +445,11 @@ run "tags_are_on_what_can_carry_them" {
       for tags in concat(
         [
           aws_lambda_function.this.tags, aws_iam_role.this.tags, aws_cloudwatch_log_group.this.tags,
-          aws_dynamodb_table.this.tags, aws_sns_topic.this.tags, aws_cloudwatch_event_rule.tick.tags,
-          aws_cloudwatch_metric_alarm.idle.tags, aws_cloudwatch_metric_alarm.cold_start.tags,
-          aws_cloudwatch_metric_alarm.failed_wake.tags, aws_cloudwatch_metric_alarm.tick_silent.tags,
-          aws_cloudwatch_metric_alarm.errors.tags, aws_cloudwatch_metric_alarm.throttles.tags,
+          aws_dynamodb_table.this.tags, aws_sns_topic.this.tags, aws_cloudwatch_metric_alarm.idle.tags,
         ],
-        aws_lb_listener_rule.control[*].tags, aws_lb_listener_rule.heartbeat[*].tags,
-        aws_lb_listener_rule.wake[*].tags, aws_lb_target_group.control[*].tags,
-        aws_lb_target_group.wake[*].tags, values(aws_cloudwatch_event_rule.ecs)[*].tags,
+        values(aws_cloudwatch_metric_alarm.people)[*].tags, values(aws_cloudwatch_event_rule.this)[*].tags,
+        values(aws_lb_listener_rule.fixed)[*].tags, aws_lb_listener_rule.wake[*].tags,
+        values(aws_lb_target_group.warmkeeper)[*].tags,
       ) : tags == tomap({ Team = "web" })
     ])
     error_message = "somebody pays by tag"
@@ -474,14 +471,10 @@ run "longest_names_fit_everything_made_of_them" {
     condition = (
       length(aws_lambda_function.this.description) == 256
       && length(aws_iam_role.this.description) <= 1000
-      && max([for rule in concat([aws_cloudwatch_event_rule.tick], values(aws_cloudwatch_event_rule.ecs)) : length(rule.description)]...) == 512
+      && max([for rule in aws_cloudwatch_event_rule.this : length(rule.description)]...) == 512
       && max([
         for alarm in concat(
-          [
-            aws_cloudwatch_metric_alarm.idle, aws_cloudwatch_metric_alarm.cold_start, aws_cloudwatch_metric_alarm.failed_wake,
-            aws_cloudwatch_metric_alarm.errors, aws_cloudwatch_metric_alarm.throttles, aws_cloudwatch_metric_alarm.tick_silent,
-          ],
-          aws_cloudwatch_metric_alarm.wake,
+          [aws_cloudwatch_metric_alarm.idle], aws_cloudwatch_metric_alarm.wake, values(aws_cloudwatch_metric_alarm.people),
         ) : length(alarm.alarm_description)
       ]...) <= 1024
     )
@@ -489,12 +482,12 @@ run "longest_names_fit_everything_made_of_them" {
   }
 
   assert {
-    condition     = max([for group in [aws_lb_target_group.control[0], aws_lb_target_group.wake[0]] : length(group.name)]...) <= 32
+    condition     = max([for group in aws_lb_target_group.warmkeeper : length(group.name)]...) <= 32
     error_message = "a target group's name has 32 characters"
   }
 
   assert {
-    condition     = length(aws_iam_role.this.name) <= 64 && length(aws_cloudwatch_event_rule.ecs["service"].name) <= 64
+    condition     = length(aws_iam_role.this.name) <= 64 && length(aws_cloudwatch_event_rule.this["ecs-service"].name) <= 64
     error_message = "a role's and an event rule's name have 64"
   }
 }
@@ -523,8 +516,8 @@ run "in_china_no_arn_and_no_host_is_of_another_partition" {
         ]),
         flatten([for statement in data.aws_iam_policy_document.topic.statement : statement.condition[*].values]),
         flatten([for name in ["IDLE_ALARM_ARN", "SERVICE_RULE_ARN", "TARGET_GROUP_ARNS"] : aws_lambda_function.this.environment[0].variables[name]]),
-        jsondecode(aws_cloudwatch_event_rule.ecs["task"].event_pattern).detail.clusterArn,
-        jsondecode(aws_cloudwatch_event_rule.ecs["service"].event_pattern).resources,
+        jsondecode(aws_cloudwatch_event_rule.this["ecs-task"].event_pattern).detail.clusterArn,
+        jsondecode(aws_cloudwatch_event_rule.this["ecs-service"].event_pattern).resources,
       ) : startswith(arn, "arn:aws-cn:")
     ])
     error_message = "every ARN that is composed is of the partition of the target group's"

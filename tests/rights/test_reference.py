@@ -87,12 +87,9 @@ def test_every_permission_to_invoke_names_the_arn_of_its_caller() -> None:
         for block in resources
         for name, permission in block.get("aws_lambda_permission", {}).items()
     }
-    assert set(permissions) >= {"control", "wake", "tick", "ecs", "idle", "wake_alarm"}
-    open_to_all = [name for name, each in permissions.items() if "source_arn" not in each]
-    assert open_to_all == []
-    assert [
-        each for each in permissions.values() if each["action"] != "lambda:InvokeFunction"
-    ] == []
+    assert set(permissions) == {"this"}
+    assert permissions["this"]["source_arn"] == "${each.value.source_arn}"
+    assert permissions["this"]["action"] == "lambda:InvokeFunction"
 
 
 def test_a_resource_policy_that_lets_a_service_in_says_on_whose_account() -> None:
