@@ -1,7 +1,7 @@
 """The module is changed under a service in every phase, and applies are interrupted.
 
-Each phase with one change by default; CHANGING=1 (`make changing`) takes every change in each
-phase, and interrupts the module's creation where the service is adopted.
+Each phase with one change by default; TEST_UPGRADES=1 (`make test-upgrades`) takes every change in
+each phase, and interrupts the module's creation where the service is adopted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tools.terraform_env import terraform_environment
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 
-WIDE = os.environ.get("CHANGING", "") not in ("", "0")
+WIDE = os.environ.get("TEST_UPGRADES", "") not in ("", "0")
 PHASES = ("awake", "drowsy", "asleep", "waking")
 # A wake under way may end meanwhile; and in another target group no target is live at first.
 MAY_BE = {

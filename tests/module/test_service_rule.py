@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.module import plans, provoked
+from tests.module import plans, mutate_validations
 
 pytestmark = pytest.mark.terraform
 
@@ -103,7 +103,7 @@ def said() -> Iterator[dict[str, list[str]]]:
     (plans.ROOT / ".cache").mkdir(exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="service-rule-", dir=plans.ROOT / ".cache"))
     try:
-        provoked.copy_to(scratch)
+        mutate_validations.copy_to(scratch)
         checks = (scratch / "checks.tf").read_text()
         assert checks.count(READ) == 1
         (scratch / "checks.tf").write_text(checks.replace(READ, f"merge({READ}, var.told)") + INPUT)

@@ -2,11 +2,12 @@
 
 Every condition of variables.tf, checks.tf and main.tf is made true, one of each variable, check and
 resource at a time, in a copy of the module, and the runs of tests/module that expect a failure are
-run against that. What was seen is kept in provoked.txt: a line for each condition, with its hash
+run against that. What was seen is kept in mutated_validations.txt: a line for each condition, with
+its hash
 and the runs that missed it. One that is new or changed has no such line:
 tests/module/test_coverage.py says so.
 
-    make provoked    does it again, and writes provoked.txt (some minutes)
+    make mutate-validations    does it again, and writes mutated_validations.txt (some minutes)
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 
 from tests.module.plans import HERE, ROOT, terraform
 
-RECORD = HERE / "provoked.txt"
+RECORD = HERE / "mutated_validations.txt"
 FILES = ("variables.tf", "checks.tf", "main.tf")
 SUITES = ("checks", "validations", "wiring")
 # What needs a rule's actions, conditions and transforms, which cannot be mocked: the tests that
@@ -133,7 +134,7 @@ def main() -> int:
     (ROOT / ".cache").mkdir(exist_ok=True)
     everything = conditions()
     lines: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="provoked-", dir=ROOT / ".cache") as folder:
+    with tempfile.TemporaryDirectory(prefix="mutate-validations-", dir=ROOT / ".cache") as folder:
         scratch = Path(folder)
         copy_to(scratch)
         for number in range(max(condition.number for condition in everything) + 1):
