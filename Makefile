@@ -1,4 +1,5 @@
-# Everything a person or CI does here, by name. `make` alone lists it.
+# What a person or CI does here, by name. `make` alone lists it. Tools that take arguments are no
+# targets: `.venv/bin/python -m tools.explain NAME`, and so on (README.md, docs/operating.md).
 # The first use of a target that needs Python makes .venv; nothing is installed outside this folder
 # but by `make tools`.
 
@@ -46,7 +47,10 @@ endef
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / { print "\n" substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Begin
 
 .PHONY: setup
 setup: $(VENV)/.installed ## Make .venv with what the tests and every tool need (make demo needs less)
@@ -97,6 +101,8 @@ demo: terraform $(VENV)/.demo ## Play and measure it on a local AWS (ARGS=--alar
 up: terraform $(VENV)/.demo ## Leave a staging estate running on a local AWS, until Ctrl-C or SIGTERM
 	@exec $(BIN)/python -m tests.demo --up
 
+##@ Change it
+
 # For the minutes between two edits. What takes longest is left to make test: the model's explorations
 # of more than two orders, the local cloud's mutants, most of the mutated events.
 LONG := race_while_time or triples or other_kinds or policy_is_late or mutants_that_need_no_cloud
@@ -110,45 +116,33 @@ check: setup terraform ## What an edit breaks soonest: ruff, mypy, terraform fmt
 	@echo "==> pytest: tests/unit, tests/model"
 	@FUZZ=2000 $(BIN)/python -m pytest tests/unit tests/model -k "not ($(LONG))" --numprocesses=2 --quiet $(ARGS)
 
+.PHONY: fmt
+fmt: setup terraform ## Format Python and Terraform
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+	@terraform fmt -recursive .
+
+.PHONY: package
+package: setup ## Build lambda/warmkeeper.zip from its sources
+	@$(BIN)/python -m tools.package
+
+.PHONY: docs
+docs: setup ## Write the README's tables of inputs and outputs, and those of docs/clients.md
+	@$(BIN)/python -m tools.terraform_docs
+	@$(BIN)/python -m tools.clients
+
+.PHONY: clean
+clean: ## Remove what make, Terraform and the tests left here, the virtual environments too
+	@rm -rf .cache .hypothesis $(VENV) $(CHECKOV_VENV) $(COMPATIBILITY_VENV)
+	@find . -name .git -prune -o \( -name .terraform -o -name __pycache__ \) -type d -prune -exec rm -rf {} +
+	@find . -name .git -prune -o -name .terraform.lock.hcl -type f -exec rm -f {} +
+
+##@ Judge it
+
 .PHONY: test
 test: lint ## Check everything: static checks, then every test (CI=1: a skip is a failure)
 	@echo "==> pytest"
 	@$(BIN)/python -m pytest
-
-# One worker: another cloud is one, with one estate in it. What it cannot do is skipped, also in CI. The
-# tests of the local cloud itself, of the proxy and of redirects have nothing to do with it.
-.PHONY: test-integration
-test-integration: setup terraform ## Integration tests on a cloud of yours: LOCALSTACK_HOST=host:port
-	@if [ -z "$(LOCALSTACK_HOST)$(AWS_ENDPOINT_URL)" ]; then \
-	  echo "Name the cloud: make test-integration LOCALSTACK_HOST=127.0.0.1:4566" >&2; \
-	  exit 1; \
-	fi
-	@CI= $(BIN)/python -m pytest tests/integration --numprocesses=0 \
-	  --ignore-glob='*/test_localcloud_*' --ignore=tests/integration/test_caddy_beat.py \
-	  --ignore=tests/integration/test_redirects.py $(ARGS)
-
-.PHONY: model
-model: setup ## Explore the interleavings of the warmkeeper with wider bounds than make test has
-	@MODEL=1 $(BIN)/python -m pytest tests/model --numprocesses=0 -s
-
-.PHONY: reliability
-reliability: setup terraform ## Try to break it with wide bounds: docs/reliability.md
-	@rm -rf .cache/figures
-	@RELIABILITY=1 MODEL=1 $(BIN)/python -m pytest $$($(BIN)/python tools/reliability.py --tests)
-	@RELIABILITY=1 MODEL=1 $(BIN)/python tools/reliability.py
-
-.PHONY: fidelity
-fidelity: setup ## Break the local cloud where it imitates AWS, see who notices: docs/fidelity.md (ARGS=--stale)
-	@$(BIN)/python -m tests.fidelity $(ARGS)
-
-.PHONY: fuzz
-fuzz: setup ## Give the warmkeeper 200,000 mutated events, make test has 10,000 (FUZZ=N: so many)
-	@FUZZ=$(or $(FUZZ),200000) $(BIN)/python -m pytest tests/unit/test_events_mutated.py --numprocesses=0
-
-.PHONY: changing
-changing: setup terraform ## Change the module in every way under a service in every phase
-	@CHANGING=1 $(BIN)/python -m pytest tests/integration/test_changing.py \
-	  tests/integration/test_lifecycle.py --numprocesses=0
 
 .PHONY: lint
 lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, terraform, the README's tables, checkov
@@ -159,7 +153,7 @@ lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, t
 	@$(BIN)/mypy
 	@echo "==> terraform fmt"
 	@terraform fmt -check -diff -recursive .
-	@mkdir -p .cache; settings="$$($(BIN)/python tools/terraform_env.py)"; \
+	@mkdir -p .cache; settings="$$($(BIN)/python -m tools.terraform_env)"; \
 	eval "$$settings"; \
 	for folder in $(TERRAFORM_FOLDERS); do \
 	  echo "==> terraform validate: $$folder"; \
@@ -170,7 +164,7 @@ lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, t
 	  terraform -chdir="$$folder" validate -no-color; \
 	done
 	@echo "==> README's tables"
-	@$(BIN)/python tools/terraform_docs.py --check
+	@$(BIN)/python -m tools.terraform_docs --check
 	@echo "==> checkov"
 	@$(CHECKOV_VENV)/bin/checkov --directory . --framework terraform --skip-download --quiet --compact \
 	  --skip-path '\.venv' --skip-path '\.cache' --skip-path '\.terraform' --skip-path 'tests/module'
@@ -194,61 +188,47 @@ compatibility: setup ## Terraform 1.9, AWS provider 6's schema and policy-sentry
 	  $(BIN)/python -m pytest tests/compatibility tests/module --numprocesses=3 --dist=loadfile \
 	  --no-loadscope-reorder $(ARGS)
 
-.PHONY: fmt
-fmt: setup terraform ## Format Python and Terraform
-	@$(BIN)/ruff check --fix-only .
-	@$(BIN)/ruff format .
-	@terraform fmt -recursive .
+# One worker: another cloud is one, with one estate in it. What it cannot do is skipped, also in CI. The
+# tests of the local cloud itself, of the proxy and of redirects have nothing to do with it.
+.PHONY: test-integration
+test-integration: setup terraform ## Integration tests on a cloud of yours: LOCALSTACK_HOST=host:port
+	@if [ -z "$(LOCALSTACK_HOST)$(AWS_ENDPOINT_URL)" ]; then \
+	  echo "Name the cloud: make test-integration LOCALSTACK_HOST=127.0.0.1:4566" >&2; \
+	  exit 1; \
+	fi
+	@CI= $(BIN)/python -m pytest tests/integration --numprocesses=0 \
+	  --ignore-glob='*/test_localcloud_*' --ignore=tests/integration/test_caddy_beat.py \
+	  --ignore=tests/integration/test_redirects.py $(ARGS)
 
-.PHONY: package
-package: setup ## Build lambda/warmkeeper.zip from its sources
-	@$(BIN)/python tools/package.py
+##@ Look further: what takes longer than a test run should
 
-.PHONY: docs
-docs: setup ## Write the README's tables of inputs and outputs, and those of docs/clients.md
-	@$(BIN)/python tools/terraform_docs.py
-	@$(BIN)/python tools/clients.py
+.PHONY: model
+model: setup ## Explore the interleavings of the warmkeeper with wider bounds than make test has
+	@MODEL=1 $(BIN)/python -m pytest tests/model --numprocesses=0 -s
 
-.PHONY: inventory
-inventory: setup terraform ## Record anew what Terraform makes of each example (tests/module/inventories)
-	@$(BIN)/python -m tests.module.plans --record
+.PHONY: fuzz
+fuzz: setup ## Give the warmkeeper 200,000 mutated events, make test has 10,000 (FUZZ=N: so many)
+	@FUZZ=$(or $(FUZZ),200000) $(BIN)/python -m pytest tests/unit/test_events_mutated.py --numprocesses=0
 
-.PHONY: provoked
-provoked: setup terraform ## Take out each validation and check, and record which run goes red
-	@$(BIN)/python -m tests.module.provoked
+.PHONY: fidelity
+fidelity: setup ## Break the local cloud where it imitates AWS, see who notices: docs/fidelity.md (ARGS=--stale)
+	@$(BIN)/python -m tests.fidelity $(ARGS)
 
-.PHONY: cost
-cost: setup terraform ## Price a plan: docs/cost.md and the README's table
-	@$(BIN)/python tools/cost.py
+.PHONY: reliability
+reliability: setup terraform ## Try to break it with wide bounds: docs/reliability.md
+	@rm -rf .cache/figures
+	@RELIABILITY=1 MODEL=1 $(BIN)/python -m pytest $$($(BIN)/python -m tools.reliability --tests)
+	@RELIABILITY=1 MODEL=1 $(BIN)/python -m tools.reliability
+
+.PHONY: test-upgrades
+test-upgrades: setup terraform ## Change the module in every way under a service in every phase
+	@TEST_UPGRADES=1 $(BIN)/python -m pytest tests/integration/test_changing.py \
+	  tests/integration/test_lifecycle.py --numprocesses=0
+
+.PHONY: mutate-validations
+mutate-validations: setup terraform ## Take out each validation and check, and record which run goes red
+	@$(BIN)/python -m tests.module.mutate_validations
 
 .PHONY: bench
 bench: setup terraform ## Measure how long things take (RECORD=1: docs/performance.md; ARGS='drowsy ticks')
 	@$(BIN)/python -m tests.bench $(if $(RECORD),--record) $(ARGS)
-
-.PHONY: screenshots
-screenshots: setup ## Take the pictures of the waiting page anew: docs/images/page
-	@PYTHONPATH=lambda $(BIN)/python -m tests.browser.pictures
-
-# Of a simulated day; of a dashboard in an account: NAME=staging-warmkeeper ARGS='--region ...'.
-.PHONY: dashboard
-dashboard: setup terraform ## Draw the dashboard of a simulated day: docs/images/dashboard.png (NAME=: of yours)
-	@if [ -n "$(NAME)" ]; then $(BIN)/python tools/dashboard.py "$(NAME)" "$(or $(PICTURE),$(NAME).png)" $(ARGS); \
-	else PYTHONPATH=.:lambda $(BIN)/python -m tests.day $(PICTURE); fi
-
-.PHONY: estimate
-estimate: setup ## What sleeping would have saved, by a log of requests: LOG=FILE, ARGS='--cpu 512 ...'
-	@$(BIN)/python tools/estimate.py --make $(if $(LOG),"$(LOG)") $(ARGS)
-
-.PHONY: explain
-explain: $(VENV)/.demo ## Why a service is awake or asleep, and what comes next: NAME=..., ARGS='--region ...'
-	@$(BIN)/python tools/explain.py "$(NAME)" $(ARGS)
-
-.PHONY: report
-report: $(VENV)/.demo ## Where the seconds of the last wakes went, and what would save some: NAME=..., ARGS=...
-	@$(BIN)/python tools/report.py "$(NAME)" $(ARGS)
-
-.PHONY: clean
-clean: ## Remove what make, Terraform and the tests left here, the virtual environments too
-	@rm -rf .cache .hypothesis $(VENV) $(CHECKOV_VENV) $(COMPATIBILITY_VENV)
-	@find . -name .git -prune -o \( -name .terraform -o -name __pycache__ \) -type d -prune -exec rm -rf {} +
-	@find . -name .git -prune -o -name .terraform.lock.hcl -type f -exec rm -f {} +

@@ -49,7 +49,7 @@ What to know when you compare them with AWS:
 - A Lambda of 512 MB has 0.29 of a vCPU while it runs ([1,769 MB are one](https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html)), so an invocation's CPU seconds take three to four times as long there. Init is said to have a whole one, which AWS does not document.
 - The tick keeps one container warm. The cold function is what the second of two simultaneous requests meets, or the first after AWS has replaced the container.
 - Each new connection to an AWS API needs a TLS handshake, for which botocore reads its CA bundle (a row of the table). The connection to DynamoDB is opened in init, the one to ECS by the first request.
-- A task's start is set to be short here: it is Fargate's and the image's, and `make report NAME=...` measures yours.
+- A task's start is set to be short here: it is Fargate's and the image's, and `python -m tools.report NAME` measures yours.
 """  # noqa: E501
 
 QUICK_START = {"provisioning_seconds": 0.5, "pull_seconds": 0.5, "start_seconds": 0.2}
@@ -379,14 +379,14 @@ def ticks(bench: Bench) -> list[Row]:
 
 
 def estimates() -> list[Row]:
-    """`make estimate`: four weeks of requests through the product's own decisions."""
+    """`python -m tools.estimate`: four weeks of requests through the product's own decisions."""
     visits, took = estimate.example(), []
     for _ in range(5):
         began = time.process_time()
         estimate.play(visits, estimate.Settings(), 5)
         took.append(time.process_time() - began)
     note = f"{len(visits):,} requests"
-    return [Row("`make estimate`: four weeks at one idle time", took, "CPU s", note)]
+    return [Row("`python -m tools.estimate`: four weeks at one idle time", took, "CPU s", note)]
 
 
 def handshakes() -> list[Row]:

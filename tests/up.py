@@ -31,9 +31,9 @@ Its state:                      {outputs["status_url"]}
 In another terminal, in this folder:
 
 {exports}
-make explain NAME={name}
-make report NAME={name}
-make dashboard NAME={outputs["function_name"]}
+.venv/bin/python -m tools.explain {name}
+.venv/bin/python -m tools.report {name}
+.venv/bin/python -m tools.dashboard {outputs["function_name"]} dashboard.png
 curl -i {outputs["url"]}/api/time
 aws lambda invoke --function-name {outputs["function_name"]} \\
   --cli-binary-format raw-in-base64-out --payload '{{"command": "sleep"}}' /dev/stdout

@@ -3,8 +3,8 @@
 Promise: what stands between the markers in docs/clients.md is made from tests/unit/clients.toml,
 the table that the tests run, and from wake-policy.yaml.
 
-    python tools/clients.py            writes the tables
-    python tools/clients.py --check    exits 1 where they differ, and changes nothing
+    python -m tools.clients            writes the tables
+    python -m tools.clients --check    exits 1 where they differ, and changes nothing
 """
 
 from __future__ import annotations
@@ -18,13 +18,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from tools.terraform_docs import table, with_table
+from tools.wake_policy import KINDS, default_policy
+
 ROOT = Path(__file__).resolve().parent.parent
-if __package__ in (None, ""):
-    sys.path.insert(0, str(ROOT))
-
-from tools.terraform_docs import table, with_table  # noqa: E402
-from tools.wake_policy import KINDS, default_policy  # noqa: E402
-
 DOCUMENT = ROOT / "docs" / "clients.md"
 TABLE = ROOT / "tests" / "unit" / "clients.toml"
 ANSWERS = {

@@ -33,7 +33,7 @@ def options(description: str, arguments: Sequence[str] | None) -> argparse.Names
     add_place(found)
     chosen = found.parse_args(arguments)
     if not chosen.name:
-        found.error("name the module: NAME=... with make, which is its input name")
+        found.error("the module's name is empty: give its input name")
     return chosen
 
 
@@ -59,8 +59,7 @@ def session_of(chosen: argparse.Namespace) -> boto3.Session:
     if not session.region_name:
         raise CommandError(
             "No region: set AWS_REGION or AWS_DEFAULT_REGION, give your profile one "
-            "(aws configure set region REGION), or add --region REGION "
-            "(with make: ARGS='--region REGION')."
+            "(aws configure set region REGION), or add --region REGION."
         )
     return session
 

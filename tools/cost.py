@@ -5,9 +5,9 @@ a type that costs nothing by itself and is listed here with the reason; any othe
 Nothing is taken off for a free tier. Durations and sizes that no plan knows are the bounds of
 tools/measured.json.
 
-    python tools/cost.py            writes docs/cost.md and the README's table
-    python tools/cost.py --print    prints the parts, and changes nothing
-    python tools/cost.py --plan F   takes `terraform show -json`'s output from a file
+    python -m tools.cost            writes docs/cost.md and the README's table
+    python -m tools.cost --print    prints the parts, and changes nothing
+    python -m tools.cost --plan F   takes `terraform show -json`'s output from a file
 
 The plan is Terraform's own. It needs no account: nothing is there yet that would be read, and the
 provider is told to ask nobody who it is.
@@ -28,13 +28,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools.terraform_docs import DocsError, with_table
+from tools.terraform_env import NoProviderError, terraform_environment
+
 ROOT = Path(__file__).resolve().parents[1]
-if __package__ in (None, ""):
-    sys.path.insert(0, str(ROOT))
-
-from tools.terraform_docs import DocsError, with_table  # noqa: E402
-from tools.terraform_env import NoProviderError, terraform_environment  # noqa: E402
-
 STAGING = ROOT / "examples" / "staging"
 MODULE = "module.scale_to_zero."
 MINUTES_AN_HOUR = 60
@@ -559,7 +556,7 @@ What a service of one task saves that is awake 50 of a week's 168 hours. *Pays f
 
 {savings_table(bill)}
 
-The load balancer is not saved, because it has to hear the first request: {balancer:.2f} a month with its public addresses, and its traffic. What your own log of requests says about hours asleep, wakes, and who would have waited: `make estimate LOG=...`."""  # noqa: E501
+The load balancer is not saved, because it has to hear the first request: {balancer:.2f} a month with its public addresses, and its traffic. What your own log of requests says about hours asleep, wakes, and who would have waited: `python -m tools.estimate LOG`."""  # noqa: E501
 
 
 def document(bill: Bill, estimate: str) -> str:
@@ -584,7 +581,7 @@ def document(bill: Bill, estimate: str) -> str:
     return f"""\
 # What it costs, and what it saves
 
-Written by `make cost` from a plan of [examples/staging](../examples/staging/main.tf): do not edit. USD a month of {book.hours:g} hours in us-east-1, list prices of {book.date}, without free tier and taxes. Nobody has seen a bill of it yet.
+Written by `python -m tools.cost` from a plan of [examples/staging](../examples/staging/main.tf): do not edit. USD a month of {book.hours:g} hours in us-east-1, list prices of {book.date}, without free tier and taxes. Nobody has seen a bill of it yet.
 
 ## The module
 

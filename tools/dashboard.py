@@ -1,7 +1,7 @@
 """Draws a CloudWatch dashboard where there is no console: its own JSON over the cloud's own data.
 
-    python tools/dashboard.py NAME picture.png            a dashboard of the account and region
-    AWS_ENDPOINT_URL=http://127.0.0.1:4566 python tools/dashboard.py ...     of the local cloud
+    python -m tools.dashboard NAME picture.png            a dashboard of the account and region
+    AWS_ENDPOINT_URL=http://127.0.0.1:4566 python -m tools.dashboard ...     of the local cloud
 
 Metrics come by GetMetricData and log events by FilterLogEvents; metric math and Logs Insights are
 worked out here, in as far as the module's dashboard needs them (tools/metric_math.py,
@@ -20,8 +20,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tools import log_query
 from tools.metric_math import Graph, Series

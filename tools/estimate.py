@@ -4,9 +4,9 @@ Promise: the times of the requests go, minute by minute, through the product's o
 change of the product changes the estimate. What is around `decide` is a model of AWS, with numbers
 that are printed: CloudWatch tells of a request late, a cold start takes so and so long.
 
-    python tools/estimate.py requests.csv
-    python tools/estimate.py logs/ --only targetgroup/staging-app/ --cpu 512 --memory 1024
-    python tools/estimate.py --example
+    python -m tools.estimate requests.csv
+    python -m tools.estimate logs/ --only targetgroup/staging-app/ --cpu 512 --memory 1024
+    python -m tools.estimate --example
 
 `--help` says what a LOG may be; tools/request_log.py reads it.
 """
@@ -19,23 +19,18 @@ import csv
 import dataclasses
 import datetime
 import random
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import warmkeeper as wk
+
+from tools.cost import Book, markdown
+from tools.request_log import NAMES, Log, LogError, Request, read
+
 ROOT = Path(__file__).resolve().parents[1]
-for folder in (ROOT, ROOT / "lambda"):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-
-import warmkeeper as wk  # noqa: E402
-
-from tools.cost import Book, markdown  # noqa: E402
-from tools.request_log import NAMES, Log, LogError, Request, read  # noqa: E402
-
 IDLE_MINUTES = (2, 5, 10, 15, 30, 60, 120)
 HOUR, DAY = 3600.0, 86400.0
 # CloudWatch: a minute's sum is seen this long after the minute's end, and the alarm looks back so
@@ -329,7 +324,7 @@ def notes(log: Log) -> list[str]:
     if len(log.groups) > 1:
         found.append(
             f"The requests are for {len(log.groups)} target groups. Keep those of one: "
-            "`--only targetgroup/NAME/`"
+            "--only targetgroup/NAME/"
         )
     if log.skipped:
         found.append(log.what_was_skipped())
@@ -390,7 +385,7 @@ def example_section(*, draw_it: bool = True) -> str:
     return f"""\
 ## What your log would say
 
-`make estimate LOG=...` plays a log of requests through the product's own `decide`, for several idle times. It prints a table like this one and draws the picture. Give it seven days or more. `make estimate ARGS=--help` lists its options. The commands below work with any version of the [AWS CLI](operating.md#the-aws-cli).
+`python -m tools.estimate LOG` plays a log of requests through the product's own `decide`, for several idle times. It prints a table like this one and draws the picture. Give it seven days or more. `python -m tools.estimate --help` lists its options. The commands below work with any version of the [AWS CLI](operating.md#the-aws-cli).
 
 | LOG, a file or a folder | How to get it |
 | --- | --- |
@@ -404,7 +399,7 @@ It counts what the product counts:
 - **Requests without a target group are left out.** The log has `-` for it where a rule redirected, sent a fixed response, or where the request was refused. `RequestCount` does not have them.
 - **The default `wake_policy` is applied**, by the product's own function, to the address, the method, the path and the user agent. Asleep, a monitor wakes nothing. Awake, each of its requests is activity for a minute, as in `RequestCount`. In a day of six visits with a monitor every ten minutes (`tests/unit/test_estimate.py`) the service sleeps for 19.4 hours and wakes twice. With an idle time of 15 minutes that monitor never lets it sleep.
 
-**This log is made up**: nobody's traffic, but a seeded function's idea of a staging site that six people use in office hours and that scanners find three times a day (`python tools/estimate.py --example`). It shows what the tool tells, and not what you will save.
+**This log is made up**: nobody's traffic, but a seeded function's idea of a staging site that six people use in office hours and that scanners find three times a day (`python -m tools.estimate --example`). It shows what the tool tells, and not what you will save.
 
 {estimate_table(outcomes, settings, book, clients=True)}
 
@@ -443,10 +438,9 @@ are skipped and told.
 """
 
 
-def parser(*, by_make: bool = False) -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(
-        prog="make estimate" if by_make else "estimate.py",
-        usage="make estimate LOG=PATH [ARGS='OPTIONS']" if by_make else None,
+        prog="python -m tools.estimate",
         description="What sleeping would have saved, by a log of requests.",
         epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -476,14 +470,7 @@ def parser(*, by_make: bool = False) -> argparse.ArgumentParser:
     found.add_argument(
         "--plot", type=Path, default=ROOT / ".cache" / "estimate.png", metavar="FILE"
     )
-    found.add_argument("--make", action="store_true", help=argparse.SUPPRESS)
     return found
-
-
-def as_typed(message: str, *, by_make: bool) -> str:
-    """A message with `LOG` and `--option VALUE`, as the caller writes those."""
-    message = message.replace("`LOG`", "LOG=PATH" if by_make else "LOG")
-    return re.sub(r"`(--[^`]+)`", r"ARGS='\1'" if by_make else r"\1", message)
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
@@ -492,11 +479,11 @@ def settings_of(options: argparse.Namespace) -> Settings:
     for name, bound in least.items():
         got = getattr(options, name)
         if got < bound:
-            raise LogError(f"`--{name.replace('_', '-')} {got:g}`: give {bound} or more.")
+            raise LogError(f"--{name.replace('_', '-')} {got:g}: give {bound} or more.")
     if any(not 1 <= minutes <= 1440 for minutes in options.idle):
-        raise LogError(f"`--idle {' '.join(map(str, options.idle))}`: give minutes from 1 to 1440.")
+        raise LogError(f"--idle {' '.join(map(str, options.idle))}: give minutes from 1 to 1440.")
     if options.plot.suffix not in (".png", ".svg"):
-        raise LogError(f"`--plot {options.plot}`: its name must end with .png or .svg.")
+        raise LogError(f"--plot {options.plot}: its name must end with .png or .svg.")
     return Settings(
         linger_seconds=options.linger,
         cold_start_seconds=options.cold_start,
@@ -513,7 +500,7 @@ def log_of(options: argparse.Namespace) -> Log:
         options.log = [ROOT / ".cache" / "example-requests.csv"]
         write_example(options.log[0])
     if not options.log:
-        raise LogError("No log is named. Name one: `LOG`. Or look at a made-up one: `--example`.")
+        raise LogError("No log is named. Name one: LOG. Or look at a made-up one: --example.")
     return read(options.log, options.only, options.column)
 
 
@@ -527,7 +514,7 @@ def tell(options: argparse.Namespace) -> None:
     print(estimate_table(outcomes, settings, book, clients=has_clients(requests)))
     print(f"\n{assumptions(requests, settings, book)}")
     for note in notes(log):
-        print(f"\n{as_typed(note, by_make=options.make)}")
+        print(f"\n{note}")
     from tools import estimate_plot  # as above
 
     title = "A made-up staging site" if options.example else options.log[0].name
@@ -536,12 +523,11 @@ def tell(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    options = parser(by_make="--make" in given).parse_intermixed_args(given)
+    options = parser().parse_intermixed_args(arguments)
     try:
         tell(options)
     except (LogError, OSError) as error:
-        print(as_typed(str(error), by_make=options.make), file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
     return 0
 

@@ -5,8 +5,8 @@ observation that the command `explain` answers; where the function runs other co
 Added are the requests that CloudWatch counted, and so when the idle alarm can go off; and the last
 decisions from the function's log.
 
-    python tools/explain.py staging
-    make explain NAME=staging ARGS='--region eu-central-1'
+    python -m tools.explain staging
+    python -m tools.explain staging --region eu-central-1
 
 Rights: lambda:InvokeFunction and lambda:GetFunctionConfiguration on the warmkeeper,
 cloudwatch:DescribeAlarms and GetMetricStatistics, logs:FilterLogEvents. Times are UTC.
@@ -21,22 +21,15 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import boto3
+import warmkeeper as wk
 from tabulate import tabulate
 
-ROOT = Path(__file__).resolve().parents[1]
-for folder in (ROOT, ROOT / "lambda"):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
-
-import warmkeeper as wk  # noqa: E402
-
-from tools import command, forecast  # noqa: E402
-from tools.estimate import EXTRA_MINUTES  # noqa: E402
-from tools.forecast import Forecast  # noqa: E402
+from tools import command, forecast
+from tools.estimate import EXTRA_MINUTES
+from tools.forecast import Forecast
 
 IDLE = forecast.NEEDS[wk.NOT_IDLE][0]
 DECISIONS = 10

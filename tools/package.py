@@ -4,8 +4,8 @@ The entries are stored and not deflated (a compressor's output differs between z
 the earliest time that a zip can hold and the mode 0644, and stand in a fixed order. page.html is
 packed without its indentation and comments.
 
-    python tools/package.py          writes the package
-    python tools/package.py --check  compares it with its source; 1 if they differ
+    python -m tools.package          writes the package
+    python -m tools.package --check  compares it with its source; 1 if they differ
 """
 
 from __future__ import annotations

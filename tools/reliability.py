@@ -3,9 +3,9 @@
 `make reliability` runs the tests that record figures (tests/figures.py) with their wide bounds, and
 this keeps what they found in tools/reliability.json and makes the document of it.
 
-    python tools/reliability.py            gathers the figures of the last run, writes both
-    python tools/reliability.py --print    writes the document of the figures that are kept
-    python tools/reliability.py --tests    prints the test files that record figures
+    python -m tools.reliability            gathers the figures of the last run, writes both
+    python -m tools.reliability --print    writes the document of the figures that are kept
+    python -m tools.reliability --tests    prints the test files that record figures
 """
 
 from __future__ import annotations
@@ -23,14 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import figures
+from tests.faults.faults import FAULTS
+from tests.faults.matrix import BEREFT, EVERY_SIGNAL
+
 ROOT = Path(__file__).resolve().parents[1]
-if __package__ in (None, ""):
-    sys.path[:0] = [str(ROOT), str(ROOT / "lambda")]
-
-from tests import figures  # noqa: E402
-from tests.faults.faults import FAULTS  # noqa: E402
-from tests.faults.matrix import BEREFT, EVERY_SIGNAL  # noqa: E402
-
 KEPT = ROOT / "tools" / "reliability.json"
 DOCUMENT = ROOT / "docs" / "reliability.md"
 RECORDS = re.compile(r"figures\.record\(\s*\"([\w ]+)\"")

@@ -4,8 +4,8 @@ Promise: every advice follows from what was measured, says from what, and is lef
 not worth a second. What AWS does not let the reader see (an image's size, a target group) is
 named as unknown and costs the advice that needs it, nothing else.
 
-    python tools/report.py staging
-    make report NAME=staging ARGS='--region eu-central-1'
+    python -m tools.report staging
+    python -m tools.report staging --region eu-central-1
 
 Rights: lambda:InvokeFunction on the warmkeeper; for the advice elasticloadbalancing:
 DescribeTargetGroups, ecs:DescribeServices, ecs:DescribeTaskDefinition and ecr:DescribeImages.
@@ -20,19 +20,13 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import boto3
+import warmkeeper as wk
 from tabulate import tabulate
 
-ROOT = Path(__file__).resolve().parents[1]
-if __package__ in (None, ""):
-    sys.path[:0] = [str(ROOT), str(ROOT / "lambda")]
-
-import warmkeeper as wk  # noqa: E402
-
-from tools import command  # noqa: E402
+from tools import command
 
 STAGES = tuple(wk.ENDS)
 WORTH_SECONDS = 1.0  # an advice that gains less is none

@@ -141,7 +141,7 @@ def read(paths: Sequence[Path], only: str = "", column: str = "") -> Log:
     log = Log()
     for path in paths:
         if not path.exists():
-            raise LogError(f"{path}: there is no such file or folder. Name another in `LOG`.")
+            raise LogError(f"{path}: there is no such file or folder. Name another in LOG.")
         for file in _files(path):
             try:
                 log.add(_read_file(file, only, column))
@@ -163,7 +163,7 @@ def _files(path: Path) -> list[Path]:
 
 def _nothing_found(log: Log, where: str, only: str) -> str:
     kept = f" that hold {only!r}" if only else ""
-    remedy = "Name another `LOG`, or give another `--only TEXT`." if only else "Name another `LOG`."
+    remedy = "Name another LOG, or give another --only TEXT." if only else "Name another LOG."
     said = " ".join(filter(None, (f"{where}: no requests{kept}.", log.what_was_skipped(), remedy)))
     return "\n".join((said, *log.unread))
 
@@ -298,7 +298,7 @@ def _columns(path: Path, head: Sequence[str], column: str) -> dict[str, int]:
         wanted = column or " or ".join(NAMES["time"])
         raise LogError(
             f"{path}:1: none of the columns {', '.join(places)} is {wanted}. Give the file a head "
-            "with a column time, or name yours: `--column NAME`."
+            "with a column time, or name yours: --column NAME."
         )
     return columns
 

@@ -3,8 +3,8 @@
 Promise: what stands in README.md between `<!-- inputs -->` and `<!-- /inputs -->`, and between
 `<!-- outputs -->` and `<!-- /outputs -->`, is what the module declares, in the order of its files.
 
-    python tools/terraform_docs.py            writes the tables
-    python tools/terraform_docs.py --check    exits 1 where they differ, and changes nothing
+    python -m tools.terraform_docs            writes the tables
+    python -m tools.terraform_docs --check    exits 1 where they differ, and changes nothing
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from tests.localcloud.client import LocalCloud
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 
-DRIVEN: set[str] = set()  # names of aws_cloudwatch_metric_alarm resources, and keys of people_alarms
+DRIVEN: set[str] = set()  # names of alarm resources, and keys of people_alarms
 SLOW_PULL = {"pull_seconds": 70}  # beyond cold_start_target_seconds
 
 Test = Callable[[Estate, LocalCloud], None]

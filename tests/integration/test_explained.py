@@ -1,4 +1,4 @@
-"""`make explain` and `make report` on a living estate: what they name is what then comes.
+"""`python -m tools.explain` and `report` on a living estate: what they name is what then comes.
 
 `RECORD=1` keeps what they print as the examples of docs/operating.md.
 """

@@ -5,7 +5,7 @@ tests/module/mocks. What comes of an example is held against its inventory under
 tests/module/inventories: addresses, and of some types the attributes that tell most. So a change of
 resources is seen in review.
 
-    make inventory    writes the inventories anew
+    python -m tests.module.plans --record    writes the inventories anew
 """
 
 from __future__ import annotations

@@ -39,8 +39,8 @@ def test_the_estimate_takes_off_no_less_than_the_module_costs(bill: cost.Bill) -
 def test_the_documents_tell_the_cost_of_this_plan(bill: cost.Bill) -> None:
     readme = (ROOT / "README.md").read_text()
     block = readme.split("<!-- cost -->\n")[1].split("\n<!-- /cost -->")[0]
-    assert block == cost.readme_block(bill), "run `make cost`"
+    assert block == cost.readme_block(bill), "run `python -m tools.cost`"
     section = estimate.example_section(draw_it=False)
     assert (ROOT / "docs" / "cost.md").read_text() == cost.document(bill, section), (
-        "run `make cost`"
+        "run `python -m tools.cost`"
     )

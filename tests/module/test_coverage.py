@@ -6,7 +6,7 @@ import re
 
 import hcl2
 
-from tests.module import mutate_validations
+from tests.module import mutate_validations as mutated
 from tests.module.plans import HERE, ROOT
 
 SUITES = "\n".join(path.read_text() for path in sorted(HERE.glob("*.tftest.hcl")))
@@ -29,14 +29,15 @@ def test_every_output_is_asserted() -> None:
 
 
 def test_every_condition_is_on_a_line_of_its_own() -> None:
-    texts = [(ROOT / file).read_text() for file in mutate_validations.FILES]
+    texts = [(ROOT / file).read_text() for file in mutated.FILES]
     block = r"(?m)^ +(?:validation|assert|precondition|postcondition) {"
     blocks = sum(len(re.findall(block, text)) for text in texts)
-    assert len(mutate_validations.conditions()) == blocks
+    assert len(mutated.conditions()) == blocks
 
 
 def test_each_validation_check_and_precondition_was_taken_out_and_a_run_went_red() -> None:
-    seen = mutate_validations.recorded()
-    assert [c.key for c in mutate_validations.conditions() if c.key not in seen] == [], "make mutate-validations"
-    names = {name for name, _ in mutate_validations.runs()} | set(mutate_validations.BY_HAND.values())
-    assert {run for runs in seen.values() for run in runs.split(", ")} <= names, "make mutate-validations"
+    seen = mutated.recorded()
+    unseen = [each.key for each in mutated.conditions() if each.key not in seen]
+    assert unseen == [], "make mutate-validations"
+    names = {name for name, _ in mutated.runs()} | set(mutated.BY_HAND.values())
+    assert {run for runs in seen.values() for run in runs.split(", ")} <= names

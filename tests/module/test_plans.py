@@ -50,7 +50,9 @@ def test_an_example_makes_what_its_inventory_says(
     states: dict[str, dict[str, Any]], example: str
 ) -> None:
     recorded = (plans.INVENTORIES / f"{example}.txt").read_text()
-    assert plans.inventory(states[example]) == recorded, "make inventory, and look at the changes"
+    assert plans.inventory(states[example]) == recorded, (
+        "python -m tests.module.plans --record, and look at the changes"
+    )
 
 
 @pytest.mark.parametrize("block", plans.blocks())

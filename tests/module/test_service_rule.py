@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.module import plans, mutate_validations
+from tests.module import mutate_validations, plans
 
 pytestmark = pytest.mark.terraform
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import itertools
 import re
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -193,55 +192,42 @@ def test_it_says_what_it_skipped_and_what_the_policy_ignores(
     written(tmp_path, "\n".join([*monitor, health_check, other]), "a.log")
     (tmp_path / "b.parquet").write_bytes(b"PAR1")
     plot = tmp_path / "plot.svg"
-    assert estimate.main(["--make", str(tmp_path), "--idle", "5", "--plot", str(plot)]) == 0
+    assert estimate.main([str(tmp_path), "--idle", "5", "--plot", str(plot)]) == 0
     out = capsys.readouterr().out
     assert "12 requests are of clients or for paths that the default wake_policy ignores" in out
-    assert "for 2 target groups. Keep those of one: ARGS='--only targetgroup/NAME/'" in out
+    assert "for 2 target groups. Keep those of one: --only targetgroup/NAME/" in out
     assert "Skipped lines of health check logs: 1." in out
     assert f"Not read: {tmp_path / 'b.parquet'}: Parquet is not read." in out
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says", "by_make"),
+    ("arguments", "says"),
     [
-        ([], "Name one: LOG. Or look at a made-up one: --example.", "ARGS='--example'."),
-        (["nowhere"], "Name another in LOG.", "Name another in LOG=PATH."),
-        (["x.csv", "--cpu", "0"], "--cpu 0: give 1 or more.", "ARGS='--cpu 0': give"),
-        (["x.csv", "--cold-start", "0.5"], "--cold-start 0.5: give 1", "ARGS='--cold-start 0.5'"),
-        (["x.csv", "--idle", "5", "0"], "--idle 5 0: give", "ARGS='--idle 5 0': give"),
-        (["x.csv", "--plot", "x.pdf"], "--plot x.pdf: its name must end", "ARGS='--plot x.pdf': "),
-        (["LOG"], "or name yours: --column NAME.", "or name yours: ARGS='--column NAME'."),
-        (["LOG", "--column", "at"], "is at. Give", "ARGS='--column NAME'."),
+        ([], "Name one: LOG. Or look at a made-up one: --example."),
+        (["nowhere"], "Name another in LOG."),
+        (["x.csv", "--cpu", "0"], "--cpu 0: give 1 or more."),
+        (["x.csv", "--cold-start", "0.5"], "--cold-start 0.5: give 1"),
+        (["x.csv", "--idle", "5", "0"], "--idle 5 0: give"),
+        (["x.csv", "--plot", "x.pdf"], "--plot x.pdf: its name must end"),
+        (["LOG"], "or name yours: --column NAME."),
+        (["LOG", "--column", "at"], "is at. Give"),
     ],
 )
-def test_the_command_says_what_is_wrong_in_the_words_of_the_caller_and_ends_with_1(
-    tmp_path: Path,
-    arguments: list[str],
-    says: str,
-    by_make: str,
-    capsys: pytest.CaptureFixture[str],
+def test_the_command_says_what_is_wrong_and_ends_with_1(
+    tmp_path: Path, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = str(written(tmp_path, "when,who\n1,2\n"))
-    arguments = [log if each == "LOG" else each for each in arguments]
-    assert estimate.main(arguments) == 1
+    assert estimate.main([log if each == "LOG" else each for each in arguments]) == 1
     assert says in capsys.readouterr().err
-    assert estimate.main(["--make", *arguments]) == 1
-    assert by_make in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--make", "x.csv", "--nonsense"], ["--make", "--cp", "1"]])
-def test_what_the_parser_refuses_shows_the_call_by_make(
+@pytest.mark.parametrize("arguments", [["x.csv", "--nonsense"], ["--cp", "1"]])
+def test_what_the_parser_refuses_shows_the_call(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
         estimate.main(arguments)
-    assert "usage: make estimate LOG=PATH [ARGS='OPTIONS']" in capsys.readouterr().err
-
-
-def test_make_says_that_it_is_make() -> None:
-    command = ["make", "--dry-run", "--directory", str(ROOT), "estimate", "LOG=a b.csv"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert 'tools/estimate.py --make "a b.csv"' in shown
+    assert "usage: python -m tools.estimate" in capsys.readouterr().err
 
 
 def test_help_names_every_column_that_is_read(capsys: pytest.CaptureFixture[str]) -> None:

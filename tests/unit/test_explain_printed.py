@@ -1,4 +1,4 @@
-"""What `make explain` makes of the warmkeeper's answer, of CloudWatch's counts and of the log."""
+"""What tools.explain makes of the warmkeeper's answer, of CloudWatch's counts and of the log."""
 
 from __future__ import annotations
 

@@ -325,7 +325,7 @@ def test_where_there_is_nothing_to_gain_that_is_said() -> None:
 def test_without_a_name_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         report.main([""])
-    assert "name the module: NAME=..." in capsys.readouterr().err
+    assert "give its input name" in capsys.readouterr().err
 
 
 def test_a_function_is_named_by_the_module_s_name() -> None:

@@ -35,9 +35,9 @@ def test_up_prints_what_points_other_tools_at_the_cloud_and_what_to_try() -> Non
     )
     assert exported == ENVIRONMENT
     for line in (
-        "make explain NAME=preview",
-        "make report NAME=preview",
-        "make dashboard NAME=preview-warmkeeper",
+        ".venv/bin/python -m tools.explain preview",
+        ".venv/bin/python -m tools.report preview",
+        ".venv/bin/python -m tools.dashboard preview-warmkeeper dashboard.png",
         "curl -i http://127.0.0.1:40124/api/time",
         "aws lambda invoke --function-name preview-warmkeeper \\",
         "aws ecs describe-services --cluster preview --services preview-app",
