@@ -68,8 +68,7 @@ locals {
 }
 
 # ---------------------------------------------------------------------------------------------
-# A request comes to the listener. Of the module's rules only the wake rule ever moves, and only the
-# warmkeeper moves it.
+# A request comes to the listener's rules. Only the wake rule ever moves, and only the warmkeeper moves it.
 # ---------------------------------------------------------------------------------------------
 
 locals {
@@ -208,11 +207,12 @@ resource "aws_lb_listener_rule" "wake" {
 }
 
 # ---------------------------------------------------------------------------------------------
-# The rule hands it to the Lambda. Two target groups, because what comes to the control group is no
-# activity. No health_check block: for a Lambda they are off by default, and each would be an invocation.
-# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
+# The rule hands it to the Lambda
 # ---------------------------------------------------------------------------------------------
 
+# Two groups, because a request to the control group is no activity. No health_check block: health checks
+# of a Lambda are off by default, and each would be an invocation.
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
 resource "aws_lb_target_group" "warmkeeper" {
   for_each = toset(local.listener_path ? ["control", "wake"] : [])
 
@@ -542,8 +542,11 @@ locals {
       name => { principal = "events.amazonaws.com", source_arn = rule.arn }
     },
     {
-      for name, alarm in { idle-alarm = aws_cloudwatch_metric_alarm.idle, wake-alarm = one(aws_cloudwatch_metric_alarm.wake) } :
-      name => { principal = "lambda.alarms.cloudwatch.amazonaws.com", source_arn = alarm.arn } if alarm != null
+      idle-alarm = { principal = "lambda.alarms.cloudwatch.amazonaws.com", source_arn = aws_cloudwatch_metric_alarm.idle.arn }
+    },
+    {
+      for alarm in aws_cloudwatch_metric_alarm.wake :
+      "wake-alarm" => { principal = "lambda.alarms.cloudwatch.amazonaws.com", source_arn = alarm.arn }
     },
   )
 }
