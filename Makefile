@@ -1,5 +1,5 @@
 # What a person or CI does here, by name. `make` alone lists it. Tools that take arguments are no
-# targets: `.venv/bin/python -m tools.explain NAME`, and so on (README.md, docs/operating.md).
+# targets: `.venv/bin/python -m tools.explain NAME`, and so on (README.md, docs/guide/operating.md).
 # The first use of a target that needs Python makes .venv; nothing is installed outside this folder
 # but by `make tools`.
 
@@ -127,7 +127,7 @@ package: setup ## Build lambda/warmkeeper.zip from its sources
 	@$(BIN)/python -m tools.package
 
 .PHONY: docs
-docs: setup ## Write the README's tables of inputs and outputs, and those of docs/clients.md
+docs: setup ## Write the tables of inputs, outputs, wake policy and clients into README and docs
 	@$(BIN)/python -m tools.terraform_docs
 	@$(BIN)/python -m tools.clients
 
@@ -145,7 +145,7 @@ test: lint ## Check everything: static checks, then every test (CI=1: a skip is 
 	@$(BIN)/python -m pytest
 
 .PHONY: lint
-lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, terraform, the README's tables, checkov
+lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, terraform, the tables of inputs and outputs, checkov
 	@echo "==> ruff"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -163,7 +163,7 @@ lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, t
 	  }; \
 	  terraform -chdir="$$folder" validate -no-color; \
 	done
-	@echo "==> README's tables"
+	@echo "==> tables of inputs and outputs"
 	@$(BIN)/python -m tools.terraform_docs --check
 	@echo "==> checkov"
 	@$(CHECKOV_VENV)/bin/checkov --directory . --framework terraform --skip-download --quiet --compact \
@@ -211,11 +211,11 @@ fuzz: setup ## Give the warmkeeper 200,000 mutated events, make test has 10,000 
 	@FUZZ=$(or $(FUZZ),200000) $(BIN)/python -m pytest tests/unit/test_events_mutated.py --numprocesses=0
 
 .PHONY: fidelity
-fidelity: setup ## Break the local cloud where it imitates AWS, see who notices: docs/fidelity.md (ARGS=--stale)
+fidelity: setup ## Test the local cloud against its mutants: docs/evidence/fidelity.md (ARGS=--stale)
 	@$(BIN)/python -m tests.fidelity $(ARGS)
 
 .PHONY: reliability
-reliability: setup terraform ## Try to break it with wide bounds: docs/reliability.md
+reliability: setup terraform ## Try to break it with wide bounds: docs/evidence/reliability.md
 	@rm -rf .cache/figures
 	@RELIABILITY=1 MODEL=1 $(BIN)/python -m pytest $$($(BIN)/python -m tools.reliability --tests)
 	@RELIABILITY=1 MODEL=1 $(BIN)/python -m tools.reliability
@@ -230,5 +230,5 @@ mutate-validations: setup terraform ## Take out each validation and check, and r
 	@$(BIN)/python -m tests.module.mutate_validations
 
 .PHONY: bench
-bench: setup terraform ## Measure how long things take (RECORD=1: docs/performance.md; ARGS='drowsy ticks')
+bench: setup terraform ## Measure how long things take (RECORD=1: docs/evidence/performance.md; ARGS='drowsy ticks')
 	@$(BIN)/python -m tests.bench $(if $(RECORD),--record) $(ARGS)

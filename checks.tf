@@ -197,6 +197,6 @@ check "unseen_traffic" {
 check "wiring" {
   assert {
     condition     = length(local.wiring_found) == 0
-    error_message = "the warmkeeper has found: ${join("; ", [for finding, particulars in local.wiring_found : "${finding} (${particulars})"])}. This is of the last apply that changed the module; what holds now is told by the command doctor, with the remedy: docs/operating.md."
+    error_message = "the warmkeeper has found: ${join("; ", [for finding, particulars in local.wiring_found : "${finding} (${particulars})"])}. This is of the last apply that changed the module; what holds now is told by the command doctor, with the remedy: docs/guide/operating.md."
   }
 }

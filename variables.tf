@@ -3,10 +3,7 @@
 # ---------------------------------------------------------------------------------------------
 
 variable "name" {
-  description = <<-EOT
-    Prefix of everything that the module makes, unique within the account (an IAM role has no region).
-    At most 24 characters, so that the longest derived name, a target group's, keeps to its 32.
-  EOT
+  description = "Prefix of the names of all resources, at most 24 characters and unique within the account, because an IAM role has no region."
   type        = string
   nullable    = false
 
@@ -17,7 +14,7 @@ variable "name" {
 }
 
 variable "cluster_name" {
-  description = "Name (not ARN) of the ECS cluster. A name can be given before the cluster exists."
+  description = "Name (not ARN) of the ECS cluster, which may be created later."
   type        = string
   nullable    = false
 
@@ -28,7 +25,7 @@ variable "cluster_name" {
 }
 
 variable "service_name" {
-  description = "Name (not ARN) of the ECS service. The service may be created before or after the module."
+  description = "Name (not ARN) of the ECS service, which may be created before or after the module."
   type        = string
   nullable    = false
 
@@ -39,7 +36,7 @@ variable "service_name" {
 }
 
 variable "target_group_arns" {
-  description = "ARN of the service's own target group: a list of one. The module reads its health and its RequestCount, and changes nothing on it."
+  description = "ARN of the service's own target group, as a list of one; the module reads its health and RequestCount and does not change it."
   type        = list(string)
   nullable    = false
 
@@ -59,12 +56,7 @@ variable "target_group_arns" {
 # ---------------------------------------------------------------------------------------------
 
 variable "wake_path" {
-  description = <<-EOT
-    "listener": a listener rule hands the first request to the Lambda, which wakes the service and
-    sees the client through. "alarm": CloudWatch notices 503s and wakes the service after one to
-    three minutes; the client is on its own. A value of its own because `count` has to be known at
-    plan time, which an ARN need not be.
-  EOT
+  description = "\"listener\": a listener rule hands the first request to the Lambda, which wakes the service and holds the client; \"alarm\": CloudWatch notices 503s and wakes it after one to three minutes, without a rule."
   type        = string
   default     = "listener"
   nullable    = false
@@ -76,7 +68,7 @@ variable "wake_path" {
 }
 
 variable "service_rule_arn" {
-  description = "ARN of your own listener rule that forwards to the group of `target_group_arns`. Needed on the listener path. The module never changes it."
+  description = "ARN of your own listener rule that forwards to the service, required on the listener path; the module never changes it."
   type        = string
   default     = null
 
@@ -92,7 +84,7 @@ variable "service_rule_arn" {
 }
 
 variable "load_balancer_arn" {
-  description = "ARN of the Application Load Balancer. Needed on the alarm path only; on the listener path it follows from `service_rule_arn`."
+  description = "ARN of the Application Load Balancer, required on the alarm path only."
   type        = string
   default     = null
 
@@ -108,11 +100,7 @@ variable "load_balancer_arn" {
 }
 
 variable "conditions" {
-  description = <<-EOT
-    The conditions of your service rule, exactly as they stand there: the wake rule has to match what
-    the service rule matches. Inputs rather than a data source, which would lag one apply behind a
-    change. `host_header` empty: any host.
-  EOT
+  description = "The host and path conditions of your service rule, exactly as they stand there; no host header means any host."
   type = object({
     host_header  = optional(list(string), [])
     path_pattern = optional(list(string), ["/*"])
@@ -154,12 +142,7 @@ variable "conditions" {
 }
 
 variable "rule_priority" {
-  description = <<-EOT
-    The first of three free priorities before your service rule's: control rule, heartbeat rule, and
-    the wake rule when it is up (`rule_priority`, + 1, + 2). With `websocket_rule` they are four. Needed
-    on the listener path. The wake rule also has a number of its own while it is down:
-    `parked_rule_priority`.
-  EOT
+  description = "The first of three free priorities (four with `websocket_rule`) before your service rule's, required on the listener path."
   type        = number
   default     = null
 
@@ -175,13 +158,7 @@ variable "rule_priority" {
 }
 
 variable "parked_rule_priority" {
-  description = <<-EOT
-    The wake rule's priority while it is down: a free number behind your service rule's, at which the
-    rule takes no request. Null: 30000 + `rule_priority`, for which `rule_priority` must be at most
-    20000. Needed on the listener path where `checks_enabled` is false: the module does not know your
-    service rule's priority then. Leave 50000 free: a rule that is made without a priority gets the
-    highest and one more, and there is none after 50000.
-  EOT
+  description = "The wake rule's priority while the service is awake, free and behind your service rule's; null means 30000 + `rule_priority`."
   type        = number
   default     = null
 
@@ -209,17 +186,7 @@ variable "parked_rule_priority" {
 }
 
 variable "websocket_rule" {
-  description = <<-EOT
-    Add a listener rule that passes WebSocket upgrades to the group of `target_group_arns` in every phase. Without it
-    the load balancer answers an upgrade with 400 while the service is not awake, also while it is
-    drowsy and its tasks still run; with it a drowsy service takes the upgrade, and a sleeping one
-    answers 503. Takes a fourth number (`rule_priority` + 2; the wake rule, when it is up, + 3), so that
-    it has to be switched on while the service is awake. Refused where your service rule authenticates,
-    transforms requests, matches by regular expressions or has conditions besides hosts and paths, as
-    far as `checks_enabled` lets the module see it. Of a socket the warmkeeper sees nothing, and
-    CloudWatch only that it was opened, minutes later: send heartbeats, or it sleeps under the socket.
-    Nothing on the alarm path, where no rule of the module is in the way.
-  EOT
+  description = "Add a listener rule that passes WebSocket upgrades to the service in every phase, so that a drowsy service accepts them."
   type        = bool
   default     = false
   nullable    = false
@@ -232,7 +199,7 @@ variable "websocket_rule" {
 }
 
 variable "control_path" {
-  description = "Path below which the load balancer always asks the Lambda: status, health, wake and heartbeat. Choose one that your application does not use, and one of its own for each module where several share a host."
+  description = "Path below which the load balancer always asks the Lambda (status, health, wake, heartbeat); several modules on one host need different ones."
   type        = string
   default     = "/.warmkeeper"
   nullable    = false
@@ -256,7 +223,7 @@ variable "awake_count" {
 }
 
 variable "hold_seconds" {
-  description = "How long one API request is held, in seconds, before it is sent round again by a 307."
+  description = "How long one API request is held, in seconds, before a 307 sends it to the same URL again."
   type        = number
   default     = 25
   nullable    = false
@@ -268,7 +235,7 @@ variable "hold_seconds" {
 }
 
 variable "hold_limit" {
-  description = "How many API requests may begin to be held within `hold_seconds`. Each holds a Lambda; one more gets its 503 with `Retry-After` at once. In an account whose Lambda concurrency is still 10, write 5."
+  description = "How many API requests may begin to be held within `hold_seconds`; each occupies a Lambda, and further ones get 503 with `Retry-After`."
   type        = number
   default     = 50
   nullable    = false
@@ -280,11 +247,7 @@ variable "hold_limit" {
 }
 
 variable "waiting_status_code" {
-  description = <<-EOT
-    Status of the waiting page: 503, or 202 or 200 where a proxy in front does not let a 503 through as
-    it is. CloudFront keeps a 503 for ten seconds for everybody, Cloudflare may show its own page
-    instead. An API answer is 503 in any case: a program must not take it for the application's.
-  EOT
+  description = "Status of the waiting page: 503, or 202 or 200 behind a proxy that replaces or caches a 503."
   type        = number
   default     = 503
   nullable    = false
@@ -296,11 +259,7 @@ variable "waiting_status_code" {
 }
 
 variable "wake_confirmation" {
-  description = <<-EOT
-    "request": any request that `wake_policy` does not ignore wakes the service. "browser": only the
-    waiting page does, by its script, or `POST` to the control path's `wake`. What runs no script then
-    wakes nothing: no scanner, but no API client either.
-  EOT
+  description = "\"request\": any request that `wake_policy` does not ignore wakes the service; \"browser\": only the script of the waiting page does, or `POST` to the control path's `wake`."
   type        = string
   default     = "request"
   nullable    = false
@@ -317,7 +276,7 @@ variable "wake_confirmation" {
 }
 
 variable "cors_allowed_origins" {
-  description = "Origins whose pages may read the warmkeeper's own answers (307, 503, status) across origins: `https://app.example.com`, or `*` for any. An origin that is named, and not only covered by `*`, may send credentials. What the application allows is its own."
+  description = "Origins whose pages may read the warmkeeper's own answers, such as `https://app.example.com`, or `*` for any, without credentials."
   type        = list(string)
   default     = ["*"]
   nullable    = false
@@ -336,7 +295,7 @@ variable "cors_allowed_origins" {
 }
 
 variable "wake_deadline_seconds" {
-  description = "How long a wake may take, in seconds, before it is given up and the topic is told why."
+  description = "How long a wake may take, in seconds, before it is given up with a notice."
   type        = number
   default     = 300
   nullable    = false
@@ -348,7 +307,7 @@ variable "wake_deadline_seconds" {
 }
 
 variable "cold_start_target_seconds" {
-  description = "The cold start you want, in seconds from the first request to the first live target. A slower one raises an alarm."
+  description = "The cold start that you want, in seconds from the first request to the first live target; a slower one raises an alarm."
   type        = number
   default     = 60
   nullable    = false
@@ -364,16 +323,7 @@ variable "cold_start_target_seconds" {
 # ---------------------------------------------------------------------------------------------
 
 variable "wake_policy" {
-  description = <<-EOT
-    Requests that match these rules do not wake the service: they get `answer` instead, in every phase
-    but awake. `ignore_also` holds your own rules and stands before `ignore`, which replaces the list of
-    wake-policy.yaml (null). The first rule that matches decides. In a rule all kinds of conditions must
-    match, one value of each; a kind left out matches anything. `paths` are patterns with * and ?,
-    `user_agents` parts of the header, both without regard to case; `source_ranges` is compared with
-    the last address of `X-Forwarded-For`. `answer`: `asleep` (200 and the phase), `not-found` (404),
-    `unavailable` (503 and `Retry-After`), or `wake`, an exception from the rules after it. The health
-    checkers of load balancers and of Route 53 never wake it, whatever these rules say.
-  EOT
+  description = "Requests that match these rules do not wake the service and get `answer` instead: `ignore_also` adds rules before the default list `ignore`."
   type = object({
     ignore_also = optional(list(object({
       class         = string
@@ -442,12 +392,7 @@ variable "wake_policy" {
 # ---------------------------------------------------------------------------------------------
 
 variable "page" {
-  description = <<-EOT
-    The waiting page. `title`: what it is called, null for `name`. `accent` and `accent_dark`: your
-    colour in the light and in the dark scheme, as #rrggbb. `logo_data_uri`: a picture, as a data URI.
-    `texts`: by language and key, changed ones and more languages. `html`: a whole page of your own.
-    What can stand where: docs/page.md.
-  EOT
+  description = "The waiting page: title, colours, logo, texts by language, or `html` for a whole page of your own (docs/guide/page.md)."
   type = object({
     title         = optional(string)
     accent        = optional(string)
@@ -503,7 +448,7 @@ variable "page" {
 
   validation {
     condition     = var.page.html == null ? true : can(regex("\\{\\{(status_url|look_again)\\}\\}", var.page.html))
-    error_message = "page.html must hold {{status_url}}, for a script that asks how far it is, or {{look_again}}, for a page that loads itself again: without either, nobody gets from it to the application. See docs/page.md."
+    error_message = "page.html must hold {{status_url}}, for a script that asks how far it is, or {{look_again}}, for a page that loads itself again: without either, nobody gets from it to the application. See docs/guide/page.md."
   }
 
   # An item of DynamoDB holds 400 KB, and the wake policy is in the same one.
@@ -518,7 +463,7 @@ variable "page" {
 # ---------------------------------------------------------------------------------------------
 
 variable "idle_minutes" {
-  description = "Minutes without a request after which the service is drowsy."
+  description = "Minutes without a request after which the service becomes drowsy."
   type        = number
   default     = 5
   nullable    = false
@@ -530,11 +475,7 @@ variable "idle_minutes" {
 }
 
 variable "idle_request_threshold" {
-  description = <<-EOT
-    A minute with fewer requests than this counts as idle. 1: any request keeps the service awake. Write
-    more where probes that you cannot send elsewhere come by the minute: with 3, two a minute keep nothing
-    awake, and neither does a person who asks for no more than that.
-  EOT
+  description = "A minute with fewer requests than this counts as idle."
   type        = number
   default     = 1
   nullable    = false
@@ -546,7 +487,7 @@ variable "idle_request_threshold" {
 }
 
 variable "linger_seconds" {
-  description = "How long a drowsy service keeps its tasks, in seconds: a request in that time is served without a cold start."
+  description = "How long a drowsy service keeps its tasks, in seconds; a request in that time costs no cold start."
   type        = number
   default     = 60
   nullable    = false
@@ -558,7 +499,7 @@ variable "linger_seconds" {
 }
 
 variable "min_awake_minutes" {
-  description = "Minutes that a service stays awake after a wake, whatever the alarm says. Null: `idle_minutes` and three more, which is how late CloudWatch is."
+  description = "Minutes that a service stays awake after a wake or a deployment; null means `idle_minutes` and three more, which is how late CloudWatch is."
   type        = number
   default     = null
 
@@ -569,7 +510,7 @@ variable "min_awake_minutes" {
 }
 
 variable "wake_budget_per_hour" {
-  description = "How often the service may be woken within an hour. With the last of them it stays awake until the first is an hour ago, and the topic is told: falling asleep again and again costs more than it saves, and makes people wait."
+  description = "How often the service may be woken within an hour before it stays awake, with a notice, until the first of those wakes is an hour old."
   type        = number
   default     = 4
   nullable    = false
@@ -581,12 +522,7 @@ variable "wake_budget_per_hour" {
 }
 
 variable "heartbeat" {
-  description = <<-EOT
-    Activity that the load balancer does not count, told by `POST` to `path` on the service's own
-    hosts. `token_parameter_arn` is an SSM SecureString with the bearer token: the secret itself is
-    neither in the state nor in the environment. It is encrypted with the account's key for SSM or
-    with `kms_key_arn`. On the alarm path no listener rule leads to the Lambda, and there is none.
-  EOT
+  description = "Activity that the load balancer does not count, reported by `POST` to `path`; `token_parameter_arn` names an SSM SecureString with a bearer token."
   type = object({
     enabled             = optional(bool, true)
     path                = optional(string, "/health")
@@ -607,13 +543,7 @@ variable "heartbeat" {
 }
 
 variable "unseen_traffic" {
-  description = <<-EOT
-    What follows from traffic that the module does not see: a second target group, Cloud Map, Service
-    Connect as a server, VPC Lattice, another listener rule that forwards to the target group, healthy
-    targets that are no tasks of the service. "stay_awake": the service does not sleep while there is
-    any, and the topic is told once. "ignore": it sleeps all the same, for who knows that nobody comes
-    that way.
-  EOT
+  description = "What to do about traffic that the module does not see, such as a second target group or Service Connect: \"stay_awake\", or \"ignore\" to let the service sleep."
   type        = string
   default     = "stay_awake"
   nullable    = false
@@ -625,7 +555,7 @@ variable "unseen_traffic" {
 }
 
 variable "restore_on_destroy" {
-  description = "Wake the service and leave it up when the module is destroyed. False: leave it as it is, asleep if need be."
+  description = "Wake the service and leave it up when the module is destroyed; false leaves it as it is."
   type        = bool
   default     = true
   nullable    = false
@@ -636,14 +566,14 @@ variable "restore_on_destroy" {
 # ---------------------------------------------------------------------------------------------
 
 variable "transition_notices" {
-  description = "Tell the topic of every sleep and every wake. False: only of what needs somebody, so that a mailbox stays quiet while all is well."
+  description = "Notify the topic of every sleep and every wake; false sends only what needs attention."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "notification_emails" {
-  description = "E-mail addresses that are subscribed to the topic. Each gets a mail with a link to confirm."
+  description = "E-mail addresses to subscribe to the topic; each gets a mail with a link to confirm."
   type        = set(string)
   default     = []
   nullable    = false
@@ -655,14 +585,14 @@ variable "notification_emails" {
 }
 
 variable "dashboard_enabled" {
-  description = "Make a CloudWatch dashboard. Off because a fourth dashboard in an account costs 3 USD a month, three times the rest."
+  description = "Create a CloudWatch dashboard, which costs 3 USD a month from the fourth in an account."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "task_price_per_hour" {
-  description = "What one task of the service costs in an hour, in USD: the dashboard says with it what sleeping saves (times `awake_count`). The default is the list price of 0.25 vCPU and 0.5 GB on Fargate in us-east-1 of 2026-11-23."
+  description = "Price of one task for an hour in USD, from which the dashboard computes savings; the default is 0.25 vCPU and 0.5 GB on Fargate in us-east-1 on 2026-11-23."
   type        = number
   default     = 0.01234
   nullable    = false
@@ -686,7 +616,7 @@ variable "log_retention_days" {
 }
 
 variable "memory_size" {
-  description = "Memory of the Lambda in MB. Its share of a CPU grows with it: below 512, importing boto3 delays the first request."
+  description = "Memory of the Lambda in MB; below 512, its share of a CPU delays the first request."
   type        = number
   default     = 512
   nullable    = false
@@ -698,7 +628,7 @@ variable "memory_size" {
 }
 
 variable "lambda_architecture" {
-  description = "Instruction set of the Lambda: \"arm64\", or \"x86_64\" in a region that has no arm64, at a quarter more for its time."
+  description = "Instruction set of the Lambda: \"arm64\", or \"x86_64\" in a region without arm64."
   type        = string
   default     = "arm64"
   nullable    = false
@@ -710,7 +640,7 @@ variable "lambda_architecture" {
 }
 
 variable "role_path" {
-  description = "Path of the Lambda's role, in an account that demands one."
+  description = "Path of the Lambda's role, for an account that requires one."
   type        = string
   default     = "/"
   nullable    = false
@@ -723,7 +653,7 @@ variable "role_path" {
 }
 
 variable "role_permissions_boundary" {
-  description = "ARN of a policy that bounds what the Lambda's role may do, in an account that demands one. It must allow what the role needs: docs/threats.md."
+  description = "ARN of a permissions boundary for the Lambda's role, which must allow what the role needs (docs/technical/threats.md)."
   type        = string
   default     = null
 
@@ -734,10 +664,7 @@ variable "role_permissions_boundary" {
 }
 
 variable "kms_key_arn" {
-  description = <<-EOT
-    A key of yours for the topic, the table and the log. Null: AWS's own, at no cost. Its policy has to
-    let `cloudwatch.amazonaws.com` and `logs.REGION.amazonaws.com` use it, or alarms and log lines get lost.
-  EOT
+  description = "KMS key for the topic, the table and the log; null means AWS's own keys, at no cost."
   type        = string
   default     = null
 
@@ -748,14 +675,14 @@ variable "kms_key_arn" {
 }
 
 variable "checks_enabled" {
-  description = "Look at the service rule, its listener and load balancer, and the target group while planning, and warn of what would cost requests or money. False: for a caller that may not `elasticloadbalancing:Describe*`, or an ARN of what is gone; `parked_rule_priority` must be given then."
+  description = "Look at the service rule, its load balancer and the target group while planning, and warn about mismatches; false needs `parked_rule_priority`."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "tags" {
-  description = "Tags of everything that the module makes."
+  description = "Tags of all resources."
   type        = map(string)
   default     = {}
   nullable    = false

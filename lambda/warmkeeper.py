@@ -125,7 +125,7 @@ TROUBLES = {  # what begins so is a notice of this kind
 }
 LASTING = (UNSEEN, STRANGERS, OTHER_RULES, COVERED)  # of the wiring: told once, whatever the phase
 # Every kind of notice: its severity (info is a transition, which can be muted), and what to do.
-# docs/operating.md has a row for each.
+# docs/guide/operating.md has a row for each.
 NOTICES = {
     "asleep": ("info", "Nothing to do: the next request wakes it."),
     "awake": ("info", "Nothing to do."),
@@ -323,7 +323,7 @@ class Kind(StrEnum):
 Service = dict[str, Any]  # an ACTIVE one, as DescribeServices shows it
 Task = dict[str, Any]  # as DescribeTasks shows it
 ListenerRule = dict[str, Any]  # as DescribeRules shows it, its Priority a number
-UNITS = {  # of every metric; docs/metrics.md has a row for each
+UNITS = {  # of every metric; docs/guide/metrics.md has a row for each
     "Wakes": "Count",
     "ColdStartSeconds": "Seconds",
     "FailedWakes": "Count",
@@ -1468,9 +1468,9 @@ class Request:
     def location(self) -> str:
         """A reference to the URL of this request, which cannot lead a client off the site.
 
-        It is path-absolute, because some clients follow nothing else (docs/waiting.md). With the
-        header X-Forwarded-Prefix a proxy says that the client asked for another path: then it is
-        relative to that URL, which the client alone knows (RFC 3986, section 5).
+        It is path-absolute, because some clients follow nothing else (docs/guide/waiting.md). With
+        the header X-Forwarded-Prefix a proxy says that the client asked for another path: then it
+        is relative to that URL, which the client alone knows (RFC 3986, section 5).
         """
         safe = "/%:@!$&'()*+,;=~-._?"
         query = "?" + quote(self.query, safe) if self.query else ""
@@ -1841,7 +1841,7 @@ def worded(text: str, remedy: str, facts: Mapping[str, str]) -> dict[str, str]:
     """
     # https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
     title = f"{facts['name']}: {text}".splitlines()[0]
-    where = f"docs/operating.md, section Notices, row {facts['kind']}"
+    where = f"docs/guide/operating.md, section Notices, row {facts['kind']}"
     content = {"textType": "client-markdown", "title": title[:250], "description": text}
     content |= {"nextSteps": [remedy, f"Runbook: {where}"]}  # type: ignore[dict-item]
     about = {"threadId": facts["name"], "eventType": facts["kind"], "summary": title[:250]}

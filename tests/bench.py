@@ -2,8 +2,8 @@
 
 A local cloud, the module applied once, and each group of figures in turn, at the clock's 1x.
 `python -m tests.bench GROUP ...` runs some of them; `--record` keeps what was measured in
-tests/performance.json and writes docs/performance.md of it, and the cost of a tick's inputs to
-tools/measured.json. A new figure is a `Row` of a function in GROUPS.
+tests/performance.json and writes docs/evidence/performance.md of it, and the cost of a tick's
+inputs to tools/measured.json. A new figure is a `Row` of a function in GROUPS.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ from tools.cost import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "tests" / "performance.json"
-DOCUMENT = ROOT / "docs" / "performance.md"
+DOCUMENT = ROOT / "docs" / "evidence" / "performance.md"
 HEAD = """\
 # How long it takes
 
-Written by `make bench RECORD=1` ([tests/bench.py](../tests/bench.py)): do not edit. The figures are of the module on the [local cloud](../tests/localcloud/README.md), which is not AWS: its API answers from the same machine, its functions share the machine's CPU, and its connections have no TLS. They show what the module's own steps take, and which change made one slower. No test asserts any of them.
+Written by `make bench RECORD=1` ([tests/bench.py](../../tests/bench.py)): do not edit. The figures were measured on the [local cloud](../../tests/localcloud/README.md), which is not AWS: its API runs on the same machine, its functions share the machine's CPU, and its connections have no TLS. They show how long the module's own steps take, and which change made one slower. No test asserts any of them.
 """  # noqa: E501
 FOOT = """\
-What to know when you compare them with AWS:
+When you compare them with AWS:
 
-- A Lambda of 512 MB has 0.29 of a vCPU while it runs ([1,769 MB are one](https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html)), so an invocation's CPU seconds take three to four times as long there. Init is said to have a whole one, which AWS does not document.
-- The tick keeps one container warm. The cold function is what the second of two simultaneous requests meets, or the first after AWS has replaced the container.
+- A Lambda of 512 MB has 0.29 of a vCPU while it runs ([1,769 MB are one](https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html)), so an invocation's CPU seconds take three to four times as long there. People report that init has a whole one; AWS does not document it.
+- The tick keeps one container warm. The second of two simultaneous requests gets a cold function, or the first one after AWS has replaced the container.
 - Each new connection to an AWS API needs a TLS handshake, for which botocore reads its CA bundle (a row of the table). The connection to DynamoDB is opened in init, the one to ECS by the first request.
-- A task's start is set to be short here: it is Fargate's and the image's, and `python -m tools.report NAME` measures yours.
+- The start of a task is set to be short here. It depends on Fargate and the image; `python -m tools.report NAME` measures yours.
 """  # noqa: E501
 
 QUICK_START = {"provisioning_seconds": 0.5, "pull_seconds": 0.5, "start_seconds": 0.2}
@@ -446,7 +446,7 @@ def shown(value: float) -> str:
 
 
 def document(kept: dict[str, Any]) -> str:
-    """docs/performance.md."""
+    """docs/evidence/performance.md."""
     measured: dict[str, list[str]] = {}
     for name, group in kept.items():
         measured.setdefault(f"{group['date']}, {group['machine']}", []).append(name)

@@ -1,4 +1,4 @@
-"""What a test run found out, in figures: `make reliability` makes docs/reliability.md of them."""
+"""Figures of a test run: `make reliability` makes docs/evidence/reliability.md of them."""
 
 from __future__ import annotations
 

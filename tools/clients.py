@@ -1,7 +1,11 @@
-"""docs/clients.md: who asks, what each gets, and whom the default policy keeps from waking it.
+"""The tables about clients: what each gets, which wake nothing, which follow no redirect.
 
-Promise: what stands between the markers in docs/clients.md is made from tests/unit/clients.toml,
-the table that the tests run, and from wake-policy.yaml.
+Promise: the text between the markers of these documents is made from tests/unit/clients.toml, the
+table that the tests run, and from wake-policy.yaml:
+
+    docs/evidence/clients.md      every request of the table, and its answer
+    docs/guide/wake-policy.md     the rules of the default policy
+    docs/guide/waiting.md         the clients that do not follow a redirect, or not far enough
 
     python -m tools.clients            writes the tables
     python -m tools.clients --check    exits 1 where they differ, and changes nothing
@@ -22,7 +26,9 @@ from tools.terraform_docs import table, with_table
 from tools.wake_policy import KINDS, default_policy
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENT = ROOT / "docs" / "clients.md"
+CLIENTS = ROOT / "docs" / "evidence" / "clients.md"
+POLICY = ROOT / "docs" / "guide" / "wake-policy.md"
+WAITING = ROOT / "docs" / "guide" / "waiting.md"
 TABLE = ROOT / "tests" / "unit" / "clients.toml"
 ANSWERS = {
     "page": "The page",
@@ -64,7 +70,7 @@ def policy_table(rules: Iterable[Mapping[str, Any]]) -> str:
             for kind in KINDS
             if rule[kind]
         )
-        answer = CANNED.get(rule["answer"], "may wake, in spite of what follows")
+        answer = CANNED.get(rule["answer"], "wakes: an exception from the rules after it")
         rows.append((rule["class"], "; ".join(conditions), answer))
     return table(("Class", "Matches", "Gets"), rows)
 
@@ -86,13 +92,19 @@ def left_table(rows: Iterable[Mapping[str, Any]]) -> str:
     return table(("Client", "Is left with"), lines)
 
 
-def document(text: str) -> str:
-    """The text of docs/clients.md with its tables made anew."""
+def documents() -> dict[Path, str]:
+    """The documents with their tables written again, by path."""
     rows = clients()
-    text = with_table(text, "policy", policy_table(default_policy()))
-    text = with_table(text, "left", left_table(rows))
-    counted = f"{len(rows)} requests, each of another client and for another reason."
-    return with_table(text, "clients", f"{counted}\n\n{clients_tables(rows)}")
+    counted = f"{len(rows)} requests, each of another client or for another reason."
+    tables = {
+        CLIENTS: ("clients", f"{counted}\n\n{clients_tables(rows)}"),
+        POLICY: ("policy", policy_table(default_policy())),
+        WAITING: ("left", left_table(rows)),
+    }
+    return {
+        path: with_table(path.read_text(encoding="utf-8"), name, made)
+        for path, (name, made) in tables.items()
+    }
 
 
 def _client(row: Mapping[str, Any]) -> str:
@@ -137,20 +149,21 @@ def _code(text: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Make the tables of docs/clients.md.")
+    parser = argparse.ArgumentParser(description="Write the tables about clients.")
     parser.add_argument("--check", action="store_true", help="compare only; exit 1 on a difference")
     check = parser.parse_args().check
-    before = DOCUMENT.read_text(encoding="utf-8")
-    after = document(before)
-    if after == before:
-        print("docs/clients.md is up to date.")
-        return 0
-    if check:
-        print("docs/clients.md differs from the table or the policy: make docs", file=sys.stderr)
-        return 1
-    DOCUMENT.write_text(after, encoding="utf-8")
-    print("docs/clients.md is written.")
-    return 0
+    status = 0
+    for path, text in documents().items():
+        name = path.relative_to(ROOT)
+        if text == path.read_text(encoding="utf-8"):
+            print(f"{name} is up to date.")
+        elif check:
+            print(f"{name} differs from the table or the policy: make docs", file=sys.stderr)
+            status = 1
+        else:
+            path.write_text(text, encoding="utf-8")
+            print(f"{name} is written.")
+    return status
 
 
 if __name__ == "__main__":

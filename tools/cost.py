@@ -5,7 +5,7 @@ a type that costs nothing by itself and is listed here with the reason; any othe
 Nothing is taken off for a free tier. Durations and sizes that no plan knows are the bounds of
 tools/measured.json.
 
-    python -m tools.cost            writes docs/cost.md and the README's table
+    python -m tools.cost            writes docs/evidence/cost.md and the README's table
     python -m tools.cost --print    prints the parts, and changes nothing
     python -m tools.cost --plan F   takes `terraform show -json`'s output from a file
 
@@ -542,25 +542,17 @@ def savings_table(bill: Bill) -> str:
 
 def readme_block(bill: Bill) -> str:
     """The README's part between its cost markers."""
-    book = bill.book
-    anyway = bill.estate()
-    balancer = sum(row.asleep for row in anyway)
+    balancer = sum(row.asleep for row in bill.estate())
     return f"""\
-USD a month in us-east-1, computed from the plan of `examples/staging` with the dated list prices of [tools/prices.json](tools/prices.json) ({book.date}), no free tier taken off. It is arithmetic and not a bill: [docs/cost.md](docs/cost.md) has its inputs.
-
-{parts_table(bill.module(), "The module")}
-
-Not in it: the dashboard ({bill.dashboards:.2f}; the first three of an account are free), a key of your own (1.00), heartbeats (a Lambda request each, and one metric while they come).
-
-What a service of one task saves that is awake 50 of a week's 168 hours. *Pays from*: the hours of sleep a month that the module costs.
+The module costs **{bill.asleep:.2f} USD a month asleep and {bill.awake:.2f} awake**. This is computed from the plan of `examples/staging` with list prices of us-east-1 of {bill.book.date}, without free tier; nobody has seen a bill yet. One task that is awake 50 of the 168 hours of a week:
 
 {savings_table(bill)}
 
-The load balancer is not saved, because it has to hear the first request: {balancer:.2f} a month with its public addresses, and its traffic. What your own log of requests says about hours asleep, wakes, and who would have waited: `python -m tools.estimate LOG`."""  # noqa: E501
+*Pays from* is the number of hours of sleep a month that pay for the module. The load balancer stays, because it receives the first request: {balancer:.2f} a month with its public addresses."""  # noqa: E501
 
 
 def document(bill: Bill, estimate: str) -> str:
-    """docs/cost.md."""
+    """docs/evidence/cost.md."""
     book = bill.book
     measured = json.loads((ROOT / "tools" / "measured.json").read_text())
     table = json.loads((ROOT / "tools" / "prices.json").read_text())
@@ -579,32 +571,32 @@ def document(bill: Bill, estimate: str) -> str:
     free = [[f"`{name}`", why] for name, why in FREE.items()]
     gone = bill.saved_hour
     return f"""\
-# What it costs, and what it saves
+# The cost, computed
 
-Written by `python -m tools.cost` from a plan of [examples/staging](../examples/staging/main.tf): do not edit. USD a month of {book.hours:g} hours in us-east-1, list prices of {book.date}, without free tier and taxes. Nobody has seen a bill of it yet.
+Written by `python -m tools.cost` from a plan of [examples/staging](../../examples/staging/main.tf): do not edit. USD a month of {book.hours:g} hours in us-east-1, list prices of {book.date}, without free tier and taxes. Nobody has seen a bill yet. How to compute it for your own traffic: [the guide](../guide/cost.md).
 
 ## The module
 
-*Asleep* is a month that sleeps but for two wakes a day, *awake* a month that never sleeps. An estate is somewhere between the two columns.
+*Asleep* is a month of sleep with two wakes a day. *Awake* is a month without sleep. A real month lies between the two columns.
 
 {parts_table(bill.module(), "The module")}
 
-- **Asleep it stays under {LIMIT_ASLEEP_USD:.2f}**, the dashboard apart: a test computes it from the plan, and fails for a resource whose price is not known.
-- **A dashboard** is {bill.dashboards:.2f} (an input, off by default; the first three of an account are free). **A key of your own** is 1.00.
-- **Heartbeats** cost what they are sent: one every 30 s, a month long, is 87,600 invocations and one metric (0.30).
-- **Alarms are most of it.** The first ten metrics with an alarm in an account are free, which is not taken off here.
+- **Asleep the module costs less than {LIMIT_ASLEEP_USD:.2f}** without a dashboard. A test computes the sum from the plan, and fails for a resource whose price is not known.
+- **Alarms are the largest part.** The first ten alarm metrics of an account are free; that is not subtracted here.
+- **A dashboard** costs {bill.dashboards:.2f} (off by default; the first three of an account are free). **Your own KMS key** costs 1.00.
+- **Heartbeats** cost an invocation each: one every 30 s for a month is 87,600 invocations and one metric (0.30).
 
-## What is there anyway
+## The estate without the module
 
 {parts_table(bill.estate(), "The estate without the module")}
 
-Traffic, and the application's own log, come on top, with the module and without. A sleeping hour of this estate saves {gone:.5f} USD: the task, and its public address.
+Traffic and the application's own log are extra, with the module and without it. A sleeping hour of this estate saves {gone:.5f} USD: the task and its public address.
 
 ## Break-even
 
 {savings_table(bill)}
 
-One task, awake 50 of a week's 168 hours; *pays from*: hours of sleep a month that make up for the module. In this estate, with the task's public address, that is {bill.asleep / gone:.0f} hours, about {bill.asleep / gone / (book.hours / 24):.1f} a day. A service that is used around the clock gains nothing, and pays {bill.awake:.2f}.
+One task that is awake 50 of the 168 hours of a week. *Pays from* is the number of hours of sleep a month that pay for the module. In this estate, with the task's public address, that is {bill.asleep / gone:.0f} hours, about {bill.asleep / gone / (book.hours / 24):.1f} a day. A service that is used around the clock saves nothing and pays {bill.awake:.2f}.
 
 {estimate}
 
@@ -616,7 +608,7 @@ One task, awake 50 of a week's 168 hours; *pays from*: hours of sleep a month th
 
 {markdown(("Input", "Name", "Measured", "Bound"), inputs)}
 
-Assumed, and not measured: {WAKES_A_MONTH} wakes a month, {WAITERS_A_WAKE} clients waiting in each for {WAKE_SECONDS} s, {WRITES_A_WAKE} writes of {ITEM_KB} KB of the memory around each.
+Assumed, not measured: {WAKES_A_MONTH} wakes a month, {WAITERS_A_WAKE} clients waiting in each for {WAKE_SECONDS} s, {WRITES_A_WAKE} writes of {ITEM_KB} KB of the memory around each.
 
 ### Prices
 
@@ -626,17 +618,17 @@ Assumed, and not measured: {WAKES_A_MONTH} wakes a month, {WAITERS_A_WAKE} clien
 
 ### Free
 
-What else a plan may hold, and why it costs nothing. A type that is neither here nor priced is an error.
+Resource types that cost nothing, with the reason. A type that is neither here nor priced is an error.
 
 {markdown(("Type", "Why"), free)}
 """  # noqa: E501
 
 
 def write(bill: Bill, estimate: str) -> None:
-    """docs/cost.md and the README's block. Raises DocsError where the README has no markers."""
+    """docs/evidence/cost.md and the README's block. Raises DocsError without the markers."""
     readme = ROOT / "README.md"
     readme.write_text(with_table(readme.read_text(), "cost", readme_block(bill)))
-    (ROOT / "docs" / "cost.md").write_text(document(bill, estimate))
+    (ROOT / "docs" / "evidence" / "cost.md").write_text(document(bill, estimate))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

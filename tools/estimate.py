@@ -374,7 +374,7 @@ def write_example(path: Path) -> None:
 
 
 def example_section(*, draw_it: bool = True) -> str:
-    """docs/cost.md's section about the estimate; draws its picture too."""
+    """docs/evidence/cost.md's section about the estimate; draws its picture too."""
     settings, book, requests = Settings(), Book.read(), example()
     outcomes = [play(requests, settings, minutes) for minutes in IDLE_MINUTES]
     if draw_it:
@@ -383,35 +383,17 @@ def example_section(*, draw_it: bool = True) -> str:
         title = "A made-up staging site, four weeks"
         estimate_plot.draw(outcomes, requests, settings, PICTURE, title)
     return f"""\
-## What your log would say
+## The estimate for a made-up log
 
-`python -m tools.estimate LOG` plays a log of requests through the product's own `decide`, for several idle times. It prints a table like this one and draws the picture. Give it seven days or more. `python -m tools.estimate --help` lists its options. The commands below work with any version of the [AWS CLI](operating.md#the-aws-cli).
-
-| LOG, a file or a folder | How to get it |
-| --- | --- |
-| ALB access logs, plain or .gz | `aws s3 sync s3://BUCKET/PREFIX/AWSLogs logs`. The health check logs, connection logs and test files of the same bucket are skipped, and the tool says how many lines it skipped |
-| The same, delivered as JSON | From S3 as above; from a log group by `aws logs filter-log-events --log-group-name NAME --query 'events[].[message]' --output text`. Parquet is not read: the tool names the command that makes CSV of it |
-| `RequestCount`, Sum, with a period of 60 | `aws cloudwatch get-metric-data` or `get-metric-statistics`; several answers, in one file or in many, are joined. CloudWatch keeps single minutes for 15 days |
-| CSV | Any table with a column of times, or bare times, one a line. With a column `user_agent` and `request` (or `path`), `wake_policy` is applied |
-
-It counts what the product counts:
-
-- **Requests without a target group are left out.** The log has `-` for it where a rule redirected, sent a fixed response, or where the request was refused. `RequestCount` does not have them.
-- **The default `wake_policy` is applied**, by the product's own function, to the address, the method, the path and the user agent. Asleep, a monitor wakes nothing. Awake, each of its requests is activity for a minute, as in `RequestCount`. In a day of six visits with a monitor every ten minutes (`tests/unit/test_estimate.py`) the service sleeps for 19.4 hours and wakes twice. With an idle time of 15 minutes that monitor never lets it sleep.
-
-**This log is made up**: nobody's traffic, but a seeded function's idea of a staging site that six people use in office hours and that scanners find three times a day (`python -m tools.estimate --example`). It shows what the tool tells, and not what you will save.
+**This log is made up.** A seeded function writes it: a staging site that six people use in office hours, and that scanners visit three times a day (`python -m tools.estimate --example`). The table shows what the tool prints, and not what you will save.
 
 {estimate_table(outcomes, settings, book, clients=True)}
 
 {assumptions(requests, settings, book)}
 
-![Above: USD saved a month against clients that wait a week, one point for each idle time. Below: a week of the made-up log, and when the service would have been awake for each idle time.](images/estimate.svg)
+![Above: USD saved a month against clients that wait a week, one point for each idle time. Below: a week of the made-up log, and when the service would have been awake for each idle time.](../images/estimate.svg)
 
-How to read it: a longer idle time costs hours awake and saves people from waiting. The bend of the curve is where more idle minutes stop buying much. *Clients that wait* counts each client once a wake; *requests that wait* counts all that a log has from the wake's seconds, of which a browser would have sent few, because the page that asks for the others came later.
-
-The example has no user agents, so its scanners are those that `wake_policy` does not know, and all of them wake the service.
-
-What the model leaves out: heartbeats, deployments, several services, a `wake_policy` of your own, what a browser sends without being asked (a prefetch: no log shows its headers), and that a scanner who is made to wait does not come back. The JSON delivery is read by the field names of AWS's documentation; nobody has tried it on a real one."""  # noqa: E501
+The example has no user agents, so `wake_policy` does not recognize its scanners, and each of them wakes the service."""  # noqa: E501
 
 
 # --- the command -------------------------------------------------------------------------------

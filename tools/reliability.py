@@ -1,4 +1,4 @@
-"""What the tests found out about reliability, as docs/reliability.md.
+"""What the tests found out about reliability, as docs/evidence/reliability.md.
 
 `make reliability` runs the tests that record figures (tests/figures.py) with their wide bounds, and
 this keeps what they found in tools/reliability.json and makes the document of it.
@@ -29,18 +29,17 @@ from tests.faults.matrix import BEREFT, EVERY_SIGNAL
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "tools" / "reliability.json"
-DOCUMENT = ROOT / "docs" / "reliability.md"
+DOCUMENT = ROOT / "docs" / "evidence" / "reliability.md"
 RECORDS = re.compile(r"figures\.record\(\s*\"([\w ]+)\"")
 SUMMED = ("cells", "plays", "requests", "lost", "answers taken")
 NAMED = 6  # signals; more are counted
 HEAD = """\
 # What was tried to break it
 
-Made by `make reliability`; do not edit. Each figure is of the real \
-`lambda/warmkeeper.py`. A test holds this document against its figures, and against the calls \
-that the code makes now. \
-How it works, and so why it should hold, is in [the architecture]\
-(technical/ecs-scale-to-zero.md).
+Made by `make reliability`; do not edit. Each figure was measured with the real \
+`lambda/warmkeeper.py`. A test compares this document with its figures, and with the calls \
+that the code makes now. Why the program should pass: [the architecture]\
+(../technical/ecs-scale-to-zero.md).
 
 """
 
@@ -236,57 +235,57 @@ class Section:
 SECTIONS = {
     "model": Section(
         "Every order of calls",
-        "Two and three warmkeepers, clients and outside events at once, one AWS call at a time, in "
-        "every order within the bounds, with calls that land late, old answers, rules that a node "
-        "of the load balancer has not heard of, and deaths between. Pairs are all pairs, with no "
-        "bound on who goes next; triples are one that gives, one that takes, and whoever else may "
-        "come, to three changes of who goes out of turn.",
+        "Two or three invocations of the warmkeeper run at the same time as clients and outside "
+        "events, one AWS call at a time, in every order within the bounds. Calls may arrive late, "
+        "answers may be old, a node of the load balancer may not know a rule change yet, and an "
+        "invocation may be killed between two calls. Pairs are all pairs of invocations, in every "
+        "order. Triples are one that gives, one that takes, and any third, with at most three "
+        "switches between them out of turn.",
         model,
     ),
     "faults": Section(
         "Every call, going wrong",
-        "One process, a clock that jumps. For every call that the code makes, by every signal that "
-        "makes it, in every phase: the call fails, hangs, is done without an answer, shows the "
-        "past, or the function is killed before or after it; once, or for three minutes on every "
-        "such call of anybody. The signal is heard with nobody else there, and with somebody who "
-        "comes three seconds later, and the play goes on until the service is asleep again. Each "
-        "time the end must be the one that is reached without the fault, the remembered count must "
-        "be there at every step, AWS must be as the phase says within two ticks of the fault's "
-        "end, and whoever follows a 307, honours Retry-After or is a page that polls must have "
-        "been served by the application.",
+        "One process with a simulated clock. Every call that the code makes, for every signal that "
+        "causes it, in every phase, goes wrong in each way: it fails, hangs, is done without an "
+        "answer, returns old data, or the function is killed before or after it; once, or on every "
+        "such call for three minutes. Each cell is played without a client, and with a client that "
+        "arrives three seconds later, until the service is asleep again. Each time these must "
+        "hold: the end is the one without the fault; the remembered count exists at every step; "
+        "AWS matches the phase within two ticks after the fault; and every client that follows a "
+        "307, honours Retry-After or is a polling page was served by the application.",
         faults,
     ),
     "live faults": Section(
         "The same, live",
-        "Ten of them on the local cloud: the deployed package in processes of its own, behind a "
-        "load balancer with real sockets, applied by Terraform, all in virtual time.",
+        "Ten of these faults on the local cloud: Terraform applies the module, and the package "
+        "runs in separate processes behind a load balancer with real sockets, in virtual time.",
         rows,
     ),
     "failed wakes": Section(
         "Services that cannot start",
-        "Somebody asks twice a minute, day and night. A task that stops is replaced after ten "
-        "seconds: ECS itself paces that, so the task hours are an upper bound. A service that is "
-        "healthy for half a minute each time (the crash loop) is awake each time, for people use "
-        "it: it costs what an awake one costs, and the one bound is that of never sleeping.",
+        "A client sends a request twice a minute, day and night. A stopped task is replaced after "
+        "ten seconds; ECS itself replaces it more slowly, so the task hours are an upper bound. In "
+        "the crash loop the service is healthy for half a minute each time and counts as awake, "
+        "because people use it: its cost is bounded only by that of a service that never sleeps.",
         rows,
     ),
     "long run": Section(
         "Days on end",
-        "A staging service with its people (sessions in working hours, some of which leave a "
-        "socket open that sends beats), probes, scanners, deployments, counts set by hand, tasks "
-        "that die, and faults on random calls; CloudWatch one to three minutes late. Drawn from a "
-        "seed. `wrong` counts lost requests, sockets cut, counts forgotten, and times out of step "
-        "of more than two ticks.",
+        "A simulated staging service: sessions in working hours (some leave a socket open that "
+        "sends beats), probes, scanners, deployments, counts set by hand, tasks that die, and "
+        "faults on random calls; CloudWatch is one to three minutes late. A seed determines "
+        "everything. `wrong` counts lost requests, closed sockets, lost counts, and times of more "
+        "than two ticks in which AWS did not match the phase.",
         long_run,
     ),
     "events": Section(
-        "What it is told",
-        "Recorded events of every kind, changed at random: a refusal does nothing, and the HTTP "
-        "path always answers.",
+        "Malformed events",
+        "Recorded events of every kind, mutated at random: a refused event changes nothing, and "
+        "the HTTP path always answers.",
     ),
     "rights": Section(
-        "What it may do",
-        "The calls that were recorded, held against the policy of the function's role.",
+        "Rights",
+        "The recorded calls, compared with the policy of the function's role.",
     ),
 }
 

@@ -1,7 +1,8 @@
-"""The README's tables of inputs and outputs, made from variables.tf and outputs.tf.
+"""The tables of inputs and outputs, made from variables.tf and outputs.tf.
 
-Promise: what stands in README.md between `<!-- inputs -->` and `<!-- /inputs -->`, and between
-`<!-- outputs -->` and `<!-- /outputs -->`, is what the module declares, in the order of its files.
+Promise: docs/guide/reference.md has every input and output that the module declares, in the order
+of its files, between `<!-- inputs -->` and `<!-- /inputs -->` and between the same marks for
+outputs. README.md has the required inputs and those of MOST_USED.
 
     python -m tools.terraform_docs            writes the tables
     python -m tools.terraform_docs --check    exits 1 where they differ, and changes nothing
@@ -19,10 +20,23 @@ from typing import Any
 import hcl2
 
 ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+REFERENCE = ROOT / "docs" / "guide" / "reference.md"
+# Optional inputs that the README shows beside the required ones.
+MOST_USED = (
+    "service_rule_arn",
+    "rule_priority",
+    "conditions",
+    "wake_policy",
+    "idle_minutes",
+    "heartbeat",
+    "notification_emails",
+    "dashboard_enabled",
+)
 
 
 class DocsError(Exception):
-    """A declaration or the README is not as the tables need it. The message says where and what."""
+    """A declaration or a document is not as the tables need it. The message says where and what."""
 
 
 def inputs_table(text: str) -> str:
@@ -31,7 +45,23 @@ def inputs_table(text: str) -> str:
         (_code(name), _description(name, block), _code(_type(block)), _default(block))
         for name, block in _blocks(text, "variable")
     ]
-    return table(("Input", "What it is", "Type", "Default"), rows)
+    return table(("Input", "Description", "Type", "Default"), rows)
+
+
+def short_table(text: str) -> str:
+    """The README's table: required inputs and those of MOST_USED, without their types.
+
+    Raises DocsError for a name of MOST_USED that is no input.
+    """
+    blocks = dict(_blocks(text, "variable"))
+    if unknown := set(MOST_USED) - set(blocks):
+        raise DocsError(f"MOST_USED names what is no input: {', '.join(sorted(unknown))}.")
+    rows = [
+        (_code(name), _description(name, block), _default(block))
+        for name, block in blocks.items()
+        if "default" not in block or name in MOST_USED
+    ]
+    return table(("Input", "Description", "Default"), rows)
 
 
 def outputs_table(text: str) -> str:
@@ -40,22 +70,18 @@ def outputs_table(text: str) -> str:
         (_code(name), _description(name, block) + (" Sensitive." if block.get("sensitive") else ""))
         for name, block in _blocks(text, "output")
     ]
-    return table(("Output", "What it is"), rows)
+    return table(("Output", "Description"), rows)
 
 
-def with_table(readme: str, name: str, made: str) -> str:
-    """The README's text with the table between the markers of that name.
+def with_table(text: str, name: str, made: str) -> str:
+    """The text with the table between the markers of that name.
 
     Raises DocsError unless each of the two markers stands there once, in order.
     """
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    if (
-        readme.count(begin) != 1
-        or readme.count(end) != 1
-        or readme.index(begin) > readme.index(end)
-    ):
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
         raise DocsError(f"The text must have {begin} and after it {end}, each once, on a line.")
-    head, rest = readme.split(begin)
+    head, rest = text.split(begin)
     return f"{head}{begin}\n{made}\n{end}{rest.split(end)[1]}"
 
 
@@ -100,27 +126,38 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def documents() -> dict[Path, str]:
+    """The documents with their tables written again, by path. Raises DocsError."""
+    variables = (ROOT / "variables.tf").read_text()
+    outputs = (ROOT / "outputs.tf").read_text()
+    reference = with_table(REFERENCE.read_text(), "inputs", inputs_table(variables))
+    return {
+        README: with_table(README.read_text(), "inputs", short_table(variables)),
+        REFERENCE: with_table(reference, "outputs", outputs_table(outputs)),
+    }
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Make the README's tables of inputs and outputs.")
+    parser = argparse.ArgumentParser(description="Write the tables of inputs and outputs.")
     parser.add_argument("--check", action="store_true", help="compare only; exit 1 on a difference")
     check = parser.parse_args().check
-    path = ROOT / "README.md"
     try:
-        before = path.read_text()
-        after = with_table(before, "inputs", inputs_table((ROOT / "variables.tf").read_text()))
-        after = with_table(after, "outputs", outputs_table((ROOT / "outputs.tf").read_text()))
+        written = documents()
     except (DocsError, OSError) as error:
         print(f"terraform_docs: {error}", file=sys.stderr)
         return 1
-    if after == before:
-        print("README.md: inputs and outputs are up to date.")
-        return 0
-    if check:
-        print("README.md differs from variables.tf or outputs.tf: make docs", file=sys.stderr)
-        return 1
-    path.write_text(after)
-    print("README.md: inputs and outputs written.")
-    return 0
+    status = 0
+    for path, text in written.items():
+        name = path.relative_to(ROOT)
+        if text == path.read_text():
+            print(f"{name}: inputs and outputs are up to date.")
+        elif check:
+            print(f"{name} differs from variables.tf or outputs.tf: make docs", file=sys.stderr)
+            status = 1
+        else:
+            path.write_text(text)
+            print(f"{name}: inputs and outputs written.")
+    return status
 
 
 if __name__ == "__main__":

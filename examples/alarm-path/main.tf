@@ -1,6 +1,7 @@
 # For a listener that nobody may touch: CloudWatch notices the 503s of the sleeping service, and wakes it
 # after one to three minutes. Every request until then is lost to its client, and other services' 503s
-# on the same load balancer wake this one too. What else it costs: docs/technical, "The alarm path".
+# on the same load balancer wake this one too. What else it costs: docs/guide/configuration.md, "Without
+# touching the listener".
 
 variable "load_balancer_name" {
   description = "Name of the Application Load Balancer."

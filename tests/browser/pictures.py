@@ -1,4 +1,4 @@
-"""Pictures of the page in every state, light beside dark, for docs/page.md and the README.
+"""Pictures of the page in every state, light beside dark, for docs/guide/page.md and the README.
 
 python -m tests.browser.pictures    writes docs/images/page/*.png
 """

@@ -18,7 +18,7 @@ from tests.browser.chromium import NO_JAVASCRIPT, accessibility, prefer, speak, 
 from tests.browser.site import STATES, Site, confirming, serving, settle
 from tests.unit.world import World
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "page.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "guide" / "page.md"
 WAKE = "POST /.warmkeeper/wake"
 
 pytestmark = [

@@ -1,4 +1,4 @@
-"""The beat of a page, as docs/heartbeat.md has it, in a real browser and at the real warmkeeper."""
+"""The beat of a page, as docs/guide/heartbeat.md has it, in a browser, at the real warmkeeper."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.caddy import until
 from tests.unit.recorded import request
 from tests.unit.world import CONTROL_GROUP, World
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "heartbeat.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "guide" / "heartbeat.md"
 BETWEEN_SECONDS = 0.1
 SEVERAL_SECONDS = 8 * BETWEEN_SECONDS
 

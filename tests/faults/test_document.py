@@ -1,4 +1,4 @@
-"""docs/reliability.md is of its figures, and its figures are of the code that is here."""
+"""docs/evidence/reliability.md is of its figures, and its figures are of the code that is here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`python -m tests.fidelity`: break the local cloud in each way that the catalogue has, and see.
 
 Every mutant must be caught by every test of its row; what was seen goes to seen.json, and the table
-to docs/fidelity.md. Unbroken, the same tests must pass.
+to docs/evidence/fidelity.md. Unbroken, the same tests must pass.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The behaviours that the local cloud imitates, and docs/fidelity.md, which is made of them.
+"""The behaviours that the local cloud imitates, and docs/evidence/fidelity.md, made of them.
 
 Each file of behaviours/ has rows that say what AWS does, on which of its pages, which tests check
 it, and how to break the local cloud there: the mutant. What a run of the mutants has seen is kept
@@ -22,13 +22,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 FOLDER = REPOSITORY / "tests" / "fidelity"
 LOCAL_CLOUD = Path("tests/localcloud")
 SEEN = FOLDER / "seen.json"
-TABLE = REPOSITORY / "docs" / "fidelity.md"
-HEAD = """# What the local cloud imitates, and what sees it go wrong
+TABLE = REPOSITORY / "docs" / "evidence" / "fidelity.md"
+HEAD = """# What the local cloud imitates, and how that is tested
 
-Made by `make fidelity` from [tests/fidelity](../tests/fidelity): do not edit. Each row is a \
-behaviour of AWS that the [local cloud](../tests/localcloud/README.md) imitates, the page that it \
-is written down from, the test that holds the local cloud to it, and a *mutant*: a local cloud \
-that has the behaviour wrong, and the line at which the test was seen to fail against it.
+Made by `make fidelity` from [tests/fidelity](../../tests/fidelity): do not edit. Each row is a \
+behaviour of AWS that the [local cloud](../../tests/localcloud/README.md) imitates, the AWS page \
+that describes it, the test that checks it, and a *mutant*: a local cloud with the behaviour \
+wrong, and the line at which the test was seen to fail against it.
 """
 
 
@@ -124,7 +124,7 @@ def stale() -> list[Behaviour]:
 
 
 def table() -> str:
-    """docs/fidelity.md."""
+    """docs/evidence/fidelity.md."""
     known, rows = seen(), behaviours()
     lines = [HEAD, f"{len(rows)} behaviours."]
     for section in dict.fromkeys(row.section for row in rows):
@@ -147,7 +147,7 @@ def _line(row: Behaviour, known: dict[str, Any] | None) -> str:
 def _link(test: str) -> str:
     path, _, name = test.partition("::")
     words = name.removeprefix("test_").replace("_", " ")
-    return f"[{_cell(words)}](../{path})"
+    return f"[{_cell(words)}](../../{path})"
 
 
 def _cell(text: str) -> str:

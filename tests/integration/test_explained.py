@@ -1,6 +1,6 @@
 """`python -m tools.explain` and `report` on a living estate: what they name is what then comes.
 
-`RECORD=1` keeps what they print as the examples of docs/operating.md.
+`RECORD=1` keeps what they print as the examples of docs/guide/operating.md.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tools.terraform_docs import with_table
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 
-OPERATING = Path(__file__).resolve().parents[2] / "docs" / "operating.md"
+OPERATING = Path(__file__).resolve().parents[2] / "docs" / "guide" / "operating.md"
 SLOW_START = {"provisioning_seconds": 8.0, "pull_seconds": 12.0, "start_seconds": 1.0}
 TICK_AND_MORE = 600.0  # a tick, and what a busy machine adds to it while the clock runs fast
 Told = Callable[[str], str]

@@ -4,8 +4,8 @@ All of them ask at once, within one cold start. A function that holds a request 
 the wall clock, whatever the local cloud's clock is told (tests/localcloud), so a cold start of 70 s
 takes as long: a sped-up one would not have these clients wait.
 
-docs/waiting.md has a table of clients. What it says of those that are at hand is tried here: what
-CI has (Python's, curl, Node) always, wget and Java where they are installed.
+docs/guide/waiting.md has a table of clients. What it says of those that are at hand is tried here:
+what CI has (Python's, curl, Node) always, wget and Java where they are installed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from tests.localcloud.client import LocalCloud
 MISSING = [program for program in ("curl", "node") if not shutil.which(program)]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs {MISSING}: make tools")
 
-DOCUMENT = REPOSITORY / "docs" / "waiting.md"
+DOCUMENT = REPOSITORY / "docs" / "guide" / "waiting.md"
 PATIENCE_SECONDS = 300
 BODY = json.dumps({"words": "as it was sent " * 64}).encode()
 JSON = {"Accept": "application/json", "Content-Type": "application/json"}
@@ -213,7 +213,7 @@ def staying(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Client]:
 
 
 def documented() -> dict[str, str]:
-    """How many redirects each client follows, as the section Clients of docs/waiting.md has it."""
+    """How many redirects each client follows, by the section Clients of docs/guide/waiting.md."""
     section = DOCUMENT.read_text().split("\n## Clients\n")[1].split("\n## ")[0]
     rows = re.findall(r"(?m)^\| ([^|]+?) \| ([^|]+?) \|", section)
     return dict(rows)

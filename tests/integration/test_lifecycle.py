@@ -16,7 +16,7 @@ from tests.localcloud.client import LocalCloud
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 
 WIDE = os.environ.get("TEST_UPGRADES", "") not in ("", "0")
-OPERATING = Path(__file__).resolve().parents[2] / "docs" / "operating.md"
+OPERATING = Path(__file__).resolve().parents[2] / "docs" / "guide" / "operating.md"
 FAILS = "`terraform destroy` fails at the function"
 PHASES = ["awake", "drowsy", "asleep", "waking"]
 

@@ -1,7 +1,7 @@
 """The clients of the development environment come back to the URL that they asked for.
 
 `python -m tests.redirects` tries all clients that are installed, with odd paths, too; its table
-stands in docs/waiting.md.
+stands in docs/guide/waiting.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the load balancer answers itself while the service is not awake, and the rule against it.
 
-docs/waiting.md tells whoever is refused what to do.
+docs/guide/waiting.md tells whoever is refused what to do.
 """
 
 from __future__ import annotations

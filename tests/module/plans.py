@@ -96,7 +96,7 @@ def states(scratch: Path) -> dict[str, dict[str, Any]]:
     for name, block in blocks().items():
         (scratch / name).mkdir()
         (scratch / name / "main.tf").write_text(completed(block))
-        (scratch / name / "logo.svg").write_text("<svg/>")  # docs/page.md reads one
+        (scratch / name / "logo.svg").write_text("<svg/>")  # docs/guide/page.md reads one
     inputs = {**{name: {} for name in ("several", *blocks())}, **EXAMPLES}
     calls = [call(name, given) for name, given in inputs.items()]
     (scratch / "main.tf").write_text("\n".join(calls))

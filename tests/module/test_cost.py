@@ -41,6 +41,6 @@ def test_the_documents_tell_the_cost_of_this_plan(bill: cost.Bill) -> None:
     block = readme.split("<!-- cost -->\n")[1].split("\n<!-- /cost -->")[0]
     assert block == cost.readme_block(bill), "run `python -m tools.cost`"
     section = estimate.example_section(draw_it=False)
-    assert (ROOT / "docs" / "cost.md").read_text() == cost.document(bill, section), (
+    assert (ROOT / "docs" / "evidence" / "cost.md").read_text() == cost.document(bill, section), (
         "run `python -m tools.cost`"
     )

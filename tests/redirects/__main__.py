@@ -1,11 +1,11 @@
 """Tries which Location real clients follow back to the URL that they asked for.
 
-Promise: docs/waiting.md has between `<!-- redirects -->` and `<!-- /redirects -->` what the clients
+Promise: docs/guide/waiting.md has between `<!-- redirects -->` and its end mark what the clients
 did that were installed when this was last run with `--write`.
 
     python -m tests.redirects              tries all clients that are here, prints the table
     python -m tests.redirects --only curl  only those with this in their name
-    python -m tests.redirects --write      writes the table into docs/waiting.md
+    python -m tests.redirects --write      writes the table into docs/guide/waiting.md
 
 A client that is not installed is passed over, with what would install it. `make test` runs some of
 it with the clients that the development environment has (test_redirects.py).
@@ -26,7 +26,7 @@ from tests.redirects.programs import OTHERS, OURS, NotHereError, Program  # noqa
 from tests.redirects.trial import FORMS, ODD, PLAIN, Case, Client, Origin, origin, outcome, proxies  # noqa: E402
 from tools.terraform_docs import table, with_table  # noqa: E402
 
-DOCUMENT = ROOT / "docs" / "waiting.md"
+DOCUMENT = ROOT / "docs" / "guide" / "waiting.md"
 
 
 def tried(
@@ -63,7 +63,7 @@ def row(program: Program, server: Origin, prefixed: Mapping[str, str]) -> tuple[
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", default="", help="only clients with this in their name")
-    parser.add_argument("--write", action="store_true", help="write the table into docs/waiting.md")
+    parser.add_argument("--write", action="store_true", help="write the table into the document")
     given = parser.parse_args()
     rows: list[tuple[str, ...]] = []
     with (

@@ -6,6 +6,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,20 @@ from tools import terraform_docs, terraform_env
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
-OPERATING = ROOT / "docs" / "operating.md"
-CI = ROOT / "docs" / "ci.md"
-METRICS = ROOT / "docs" / "metrics.md"
+OPERATING = ROOT / "docs" / "guide" / "operating.md"
+CI = ROOT / "docs" / "guide" / "ci.md"
+METRICS = ROOT / "docs" / "guide" / "metrics.md"
 CHANGELOG = ROOT / "CHANGELOG.md"
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 LOCAL_CLOUD = ROOT / "tests" / "localcloud" / "README.md"
-DOCUMENTS = [README, CHANGELOG, LOCAL_CLOUD, *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    README,
+    CONTRIBUTING,
+    CHANGELOG,
+    LOCAL_CLOUD,
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+README_LINES = 220
 
 SOURCE = "github.com/OWNER/terraform-aws-ecs-scale-to-zero?ref=v"
 META_ARGUMENTS = {"source", "providers", "count", "for_each", "depends_on"}
@@ -73,12 +82,19 @@ def named(text: str, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield name.strip('"'), body
 
 
+@cache
 def module_calls() -> list[dict[str, Any]]:
-    """Every use of the module in the README, without python-hcl2's own keys."""
-    bodies = (body for text in blocks(README, "hcl") for _, body in named(text, "module"))
+    """Every use of the module in the documents, without python-hcl2's own keys."""
+    bodies = (
+        body
+        for document in DOCUMENTS
+        for text in blocks(document, "hcl")
+        for _, body in named(text, "module")
+    )
     return [{key: body[key] for key in body if not key.startswith("__")} for body in bodies]
 
 
+@cache
 def inputs() -> dict[str, dict[str, Any]]:
     return dict(named((ROOT / "variables.tf").read_text(), "variable"))
 
@@ -98,6 +114,40 @@ def test_every_link_leads_somewhere(document: Path) -> None:
         assert path.exists(), f"{link} leads nowhere"
         if anchor:
             assert anchor in anchors(path), f"{link}: {name_of(path)} has no such heading"
+
+
+def test_the_readme_is_short_and_shows_the_commands_and_the_module_at_its_beginning() -> None:
+    lines = README.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= README_LINES
+    assert "make demo" in lines[:24]
+    assert any(line.startswith("module ") for line in lines[:40])
+
+
+def test_every_document_is_linked_from_another_one() -> None:
+    linked = {
+        (document.parent / link.partition("#")[0]).resolve()
+        for document in DOCUMENTS
+        for link in LINK.findall(prose(document))
+        if not link.startswith(("https://", "#"))
+        and (document.parent / link.partition("#")[0]).resolve() != document
+    }
+    assert {
+        name_of(document) for document in DOCUMENTS if document not in {README, *linked}
+    } == set()
+
+
+def test_every_document_that_the_code_names_exists() -> None:
+    """Messages and comments name documents by their path from the root."""
+    code = [
+        file
+        for folder in ("lambda", "tools", "tests", "examples")
+        for file in (ROOT / folder).rglob("*")
+        if file.suffix in {".py", ".tf", ".toml", ".hcl", ".service", ".md"}
+        and ".terraform" not in file.parts
+    ]
+    for file in (*code, *ROOT.glob("*.tf"), ROOT / "Makefile"):
+        for name in re.findall(r"(?<![\w/.-])docs/[\w/-]+\.md", file.read_text("utf-8")):
+            assert (ROOT / name).is_file(), f"{name_of(file)} names {name}"
 
 
 def test_every_picture_is_shown_in_a_document_and_has_words_for_who_cannot_see_it() -> None:
@@ -149,7 +199,7 @@ def test_every_hcl_block_parses() -> None:
 
 
 def test_the_module_is_used_with_inputs_that_exist() -> None:
-    assert len(module_calls()) >= 2
+    assert len(module_calls()) >= 5
     for call in module_calls():
         assert set(call) - META_ARGUMENTS <= set(inputs())
 
@@ -206,7 +256,7 @@ def test_who_is_given_a_command_of_the_aws_cli_is_told_for_which_version_it_is(
 
 def test_a_document_has_commands_of_the_aws_cli() -> None:
     found = [name_of(path) for path in DOCUMENTS if AWS_CLI.search(path.read_text())]
-    assert {"docs/operating.md", "docs/ci.md", "docs/heartbeat.md"} <= set(found)
+    assert {"docs/guide/operating.md", "docs/guide/ci.md", "docs/guide/heartbeat.md"} <= set(found)
 
 
 def test_the_settings_for_a_provider_mirror_are_those_with_which_the_tests_run(

@@ -13,7 +13,7 @@ from warmkeeper import Kind, Phase
 from tests.unit.world import World
 
 TABLE = Path(__file__).parent / "ecs_words.toml"
-OPERATING = Path(__file__).resolve().parents[2] / "docs" / "operating.md"
+OPERATING = Path(__file__).resolve().parents[2] / "docs" / "guide" / "operating.md"
 REASONS: list[dict[str, str]] = tomllib.loads(TABLE.read_text(encoding="utf-8"))["reason"]
 PARTICULAR = [reason for reason in REASONS if "summary" not in reason]
 SUMMARIES = [reason["text"] for reason in REASONS if "summary" in reason]

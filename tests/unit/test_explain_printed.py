@@ -36,7 +36,6 @@ from tools import command, explain
 from tools.explain import Decision, Minute
 from tools.forecast import Forecast
 
-ROOT = Path(__file__).resolve().parents[2]
 NOON = datetime.datetime(2026, 11, 24, 12, tzinfo=datetime.UTC).timestamp()
 IDLE = "the idle alarm is in ALARM"
 
@@ -330,7 +329,7 @@ def test_a_warmkeeper_that_fails_is_an_error_that_says_why(
 
 
 def test_the_example_of_the_document_is_one_of_this_explanation() -> None:
-    text = (ROOT / "docs" / "operating.md").read_text()
+    text = (Path(__file__).resolve().parents[2] / "docs" / "guide" / "operating.md").read_text()
     block = text.partition("<!-- explain -->")[2].partition("<!-- /explain -->")[0]
     begin = {words.split()[0] for words in lines(answer()) if words} | {"held", "or"}
     printed = block.strip().strip("`").splitlines()[1:]

@@ -1,4 +1,4 @@
-"""What a beat says, as docs/heartbeat.md has it in a table; who may beat, and what it costs."""
+"""What a beat says, by the table in docs/guide/heartbeat.md; who may beat, and what it costs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from warmkeeper import Beat, Kind, Phase
 from tests.unit.recorded import log_lines, metrics, request
 from tests.unit.world import CONTROL_GROUP, ENVIRONMENT, World
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "heartbeat.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "guide" / "heartbeat.md"
 ROW = re.compile(r"^\| `(?P<body>[^`]+)` \| (?P<told>[^|]+) \|", re.MULTILINE)
 NOW = 1_800_000_000.0
 MINUTES = 5
@@ -290,4 +290,4 @@ def test_the_document_names_the_seconds_of_the_program() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     assert f"`BEAT_WRITE_SECONDS`, {wk.BEAT_WRITE_SECONDS:g} s" in text
     assert wk.TOKEN_SECONDS == 300
-    assert "believes it for five minutes" in text
+    assert "caches it for five minutes" in text

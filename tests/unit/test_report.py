@@ -17,7 +17,6 @@ from tests.unit.test_phases import asleep, follow
 from tools import command, report
 from tools.report import Facts, Image
 
-ROOT = Path(__file__).resolve().parents[2]
 BEGAN = 1_800_000_000.0
 REPOSITORY = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/app"
 NEAR = f"{REPOSITORY}:1.2"
@@ -343,7 +342,7 @@ def test_a_warmkeeper_that_cannot_be_asked_is_an_error_with_a_remedy(
 
 
 def test_the_example_of_the_document_is_one_of_this_report() -> None:
-    text = (ROOT / "docs" / "operating.md").read_text()
+    text = (Path(__file__).resolve().parents[2] / "docs" / "guide" / "operating.md").read_text()
     block = text.partition("<!-- report -->")[2].partition("<!-- /report -->")[0]
     head, _, row = (line.split() for line in report.wakes_table([wake()]).splitlines())
     assert head in [line.split() for line in block.splitlines()]

@@ -19,7 +19,7 @@ from tests.unit.recorded import log_lines, metrics, request
 from tests.unit.world import CONTROL_GROUP, ENVIRONMENT, World
 from tools import cost
 
-OPERATING = Path(__file__).resolve().parents[2] / "docs" / "operating.md"
+OPERATING = Path(__file__).resolve().parents[2] / "docs" / "guide" / "operating.md"
 DAY = 24 * 3600.0
 TOKEN = {"HEARTBEAT_TOKEN_PARAMETER": "arn:aws:ssm:eu-central-1:123456789012:parameter/token"}
 
