@@ -14,9 +14,10 @@ The phase lives in one DynamoDB item, the *memory*. Every transition is one cond
 it: of any number of concurrent invocations exactly one wins, and only the winner acts.
 
 Calls that *give* (count up, rule up) may be repeated at any time. Calls that *take* (count to 0,
-rule down) do harm when they land late. So each follows a conditional write that stamps the memory,
-starts within TAKE_START_SECONDS of it, and is never retried. A wake waits until the last stamp is
-FENCE_SECONDS old, gives again if its gift was younger, and only then trusts a live target.
+rule down) do harm when they land late. So each follows a conditional write that stores its time in
+the memory, starts within TAKE_START_SECONDS of it, and is never retried. A wake waits until the
+last take is FENCE_SECONDS old, scales up again if its own scale-up is younger than that, and only
+then trusts a live target.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 TAKE_START_SECONDS = 1.0  # a call that takes starts within this time of its stamp, or not at all
 TAKE_TIMEOUT_SECONDS = 1.0  # to connect, and again to answer
 FENCE_SECONDS = 5.0  # start + connect + answer, and two more for AWS's reads to show it
-GIVE_AGAIN_SECONDS = 10.0  # a count that is still not seen so long after it was given
+SCALE_UP_AGAIN_SECONDS = 10.0  # a count that is still not seen so long after it was given
 SETTLE_SECONDS = 1.0  # what a rule change needs at least to reach every node of the balancer
 SLOW_SETTLE_SECONDS = 10.0  # what it has been seen to need, where changes come in batches
 STUCK_SECONDS = 45.0  # a rule that is still up so long after the wake is no matter of redirects
@@ -81,9 +82,11 @@ POLICY_SECONDS = 60.0  # so long a new role's policy may take to be effective
 POLICY_AGAIN_SECONDS = 3.0
 DENIED = ("AccessDeniedException", "AccessDenied", "AuthorizationError", "UnauthorizedOperation")
 TICK_JITTER_SECONDS = 2.0  # the minutes of the tick are not exact
-HELD_SECONDS = 12 * 3600.0  # idle for so long and held awake all the same: somebody is told
-TELL_AGAIN_SECONDS = 24 * 3600.0  # what lasts, and has nothing to do with a phase
-HANDLED_SECONDS = 3600.0  # between two notices of a container that it had errors
+IDLE_BUT_AWAKE_SECONDS = (
+    12 * 3600.0
+)  # idle for so long and held awake all the same: somebody is told
+NOTIFY_AGAIN_SECONDS = 24 * 3600.0  # what lasts, and has nothing to do with a phase
+ERROR_NOTICE_SECONDS = 3600.0  # between two notices of a container that it had errors
 NOTICE_CHARACTERS = 2000  # ECS's reasons can be long
 MOST_HOPS = 8  # so many times a held call is sent round; some clients follow 10 redirects, and
 # three are for the rule's way to every node, after 1 s, 4 s and 14 s
@@ -93,7 +96,7 @@ RULE_MISSING = "the wake rule or the service rule is not on the listener"
 NO_NUMBER = "no rule number is free"
 DIFFER = "the wake rule and the service rule do not match the same requests"
 NO_ALARM = "the idle alarm is not there"
-ASTRAY = "the target group is gone, or the service rule does not forward to it"
+TARGET_GROUP_DETACHED = "the target group is gone, or the service rule does not forward to it"
 UNSEEN = "it has traffic that the module cannot see"
 STRANGERS = "a healthy target is no task of the service"
 OTHER_RULES = "other rules of the listener forward to the target group"
@@ -104,7 +107,7 @@ ROLLOUT_FAILED = "the deployment has failed and starts no task, whatever the cou
 DEPLOYING = "a deployment is in progress"
 PROTECTED = "a task protects itself from scale-in"
 NOT_IDLE = "the idle alarm is not in ALARM"
-HELD = "idle for half a day, and held awake"
+IDLE_BUT_AWAKE = "idle for half a day, and still awake"
 BEATS_REFUSED = "heartbeats are refused, for their token is not the one in SSM"
 HANDLED = "an error of its own was handled"
 
@@ -113,9 +116,9 @@ TROUBLES = {  # what begins so is a notice of this kind
     RULE_MISSING: "rule-missing",
     NO_NUMBER: "no-rule-number",
     NO_ALARM: "idle-alarm-missing",
-    ASTRAY: "target-group-astray",
+    TARGET_GROUP_DETACHED: "target-group-detached",
     NOT_LIVE: "not-live",
-    HELD: "held-awake",
+    IDLE_BUT_AWAKE: "idle-but-awake",
     BEATS_REFUSED: "beats-refused",
     HANDLED: "errors-handled",
     UNSEEN: "unseen-traffic",
@@ -134,11 +137,14 @@ NOTICES = {
     "wake-failed": ("critical", "Mend what ECS names and deploy it, or send the command wake."),
     "service-missing": ("critical", "Create it, or correct cluster_name or service_name."),
     "rule-missing": ("critical", "Check service_rule_arn and apply again."),
-    "target-group-astray": ("warning", "Correct target_group_arns or the service rule, and apply."),
+    "target-group-detached": (
+        "warning",
+        "Correct target_group_arns or the service rule, and apply.",
+    ),
     "idle-alarm-missing": ("warning", "Apply again."),
     "no-rule-number": ("warning", "Free a rule number next to the service rule's."),
     "not-live": ("critical", "Mend what ECS names, or unpin; or set the count to 0."),
-    "held-awake": ("warning", "End what holds it awake: the pin, the deployment, the task."),
+    "idle-but-awake": ("warning", "End what holds it awake: the pin, the deployment, the task."),
     "beats-refused": ("warning", "Give whoever sends the beats the token that is in SSM."),
     "errors-handled": ("warning", "Look for the level ERROR in the log: there is the trace."),
     "unseen-traffic": (
@@ -437,7 +443,7 @@ def stages(times: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-def known(of: type, values: Mapping[str, Any]) -> dict[str, Any]:
+def fields_only(of: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """Those of `values` that are fields of this dataclass."""
     return {item.name: values[item.name] for item in fields(of) if item.name in values}
 
@@ -459,10 +465,12 @@ class Wake:
 
     began: float
     cause: str
-    given: float  # the last time that the count was given
-    ours: bool = True  # we gave the count, and so may take it back; else it is somebody else's
+    scaled_up_at: float  # the last time that the count was given
+    started_by_us: bool = (
+        True  # we gave the count, and so may take it back; else it is somebody else's
+    )
     stage: str = "asked"  # asked, placed, pulled, started
-    looked: float = 0.0  # the last time that somebody looked for all who wait
+    polled_at: float = 0.0  # the last time that somebody looked for all who wait
     asleep_minutes: float = 0.0  # how long it had been asleep
 
 
@@ -474,8 +482,10 @@ class Memory:
     phase: Phase
     since: float
     because: str = ""  # the reason of the decision that led to this phase
-    ready: float = 0.0  # since when it can have traffic that CloudWatch has not told of yet
-    stamp: float = 0.0  # when the last call that takes was announced
+    min_awake_from: float = (
+        0.0  # since when it can have traffic that CloudWatch has not told of yet
+    )
+    last_take_at: float = 0.0  # when the last call that takes was announced
     counts: dict[str, int] = field(default_factory=dict)  # service -> count to wake to, never 0
     beat: float = 0.0
     pinned_until: float = 0.0
@@ -486,9 +496,11 @@ class Memory:
     failure: str = ""
     failed_deployment: str = ""
     retry_at: float = 0.0
-    untaken: bool = False  # the count was to go to 0, and the call was seen to fail
-    trouble: str = ""  # what somebody was told of last, so that it is told once
-    told: dict[str, float] = field(default_factory=dict)  # kind of notice -> when, across phases
+    scale_down_failed: bool = False  # the count was to go to 0, and the call was seen to fail
+    open_problem: str = ""  # what somebody was told of last, so that it is told once
+    notified_at: dict[str, float] = field(
+        default_factory=dict
+    )  # kind of notice -> when, across phases
     form: int = FORM
 
     @classmethod
@@ -501,9 +513,9 @@ class Memory:
         read = json.loads(item["body"]["S"]) if item else {}
         if read.get("form") != FORM:
             return cls(version=version, phase=Phase.AWAKE, since=now, form=0)
-        wake = Wake(**known(Wake, read["wake"])) if read["wake"] else None
+        wake = Wake(**fields_only(Wake, read["wake"])) if read["wake"] else None
         read |= {"version": version, "phase": Phase(read["phase"]), "wake": wake}
-        return cls(**known(cls, read | {"wakes": tuple(read["wakes"])}))
+        return cls(**fields_only(cls, read | {"wakes": tuple(read["wakes"])}))
 
     @property
     def adopted(self) -> bool:
@@ -523,14 +535,14 @@ class Memory:
             return None
         return replace(self, wakes=(*self.wakes[:-1], {**record, "times": {**times, **new}}))
 
-    def anew(self, services: Iterable[Service]) -> bool:
+    def redeployed_since_failure(self, services: Iterable[Service]) -> bool:
         """Whether something else is deployed than what failed, as far as both are known."""
         now = deployment(services)
         return "" not in (now, self.failed_deployment) and now != self.failed_deployment
 
-    def pause(self, services: Iterable[Service], now: float) -> float:
+    def backoff_seconds(self, services: Iterable[Service], now: float) -> float:
         """Seconds until a request may wake it: 0 if at once, infinite after the last try."""
-        if not self.failures or self.anew(services):
+        if not self.failures or self.redeployed_since_failure(services):
             return 0.0
         given_up = self.failures > len(BACKOFF_SECONDS)
         return math.inf if given_up else max(0.0, self.retry_at - now)
@@ -551,10 +563,12 @@ class Observation:
     began: float = 0.0  # when the look began (epoch seconds): what was so then may be over
     idle: bool | None = None
     idle_since: float = 0.0  # when the idle alarm went into its state
-    called: bool = False  # asleep on the alarm path: the wake alarm is in ALARM
+    wake_alarm_firing: bool = False  # asleep on the alarm path: the wake alarm is in ALARM
     protected: bool | None = None
-    lost: str = ""  # what else is not as it was wired: ASTRAY or NO_ALARM
-    crowded: bool = False  # the wake rule is up, and stands before a rule that it must not hide
+    wiring_fault: str = ""  # what else is not as it was wired: TARGET_GROUP_DETACHED or NO_ALARM
+    shadows_other_rules: bool = (
+        False  # the wake rule is up, and stands before a rule that it must not hide
+    )
     stopped_reason: str = ""
     reason: str = ""  # of the decision that followed
     down: float = 0.0  # when this look itself took the rule down
@@ -566,7 +580,7 @@ class Observation:
     @property
     def serves(self) -> bool:
         """Whether people may be served by what the wake rule, up, would stand before."""
-        return bool(self.live) or self.strangers or self.lost == ASTRAY
+        return bool(self.live) or self.strangers or self.wiring_fault == TARGET_GROUP_DETACHED
 
 
 @dataclass(frozen=True)
@@ -578,7 +592,7 @@ class Notice:
     remedy: str = ""  # in the place of the kind's
 
 
-def attention(what: str, particulars: str = "", remedy: str = "") -> Notice:
+def problem_notice(what: str, particulars: str = "", remedy: str = "") -> Notice:
     """The notice of a trouble."""
     kind = next(kind for words, kind in TROUBLES.items() if what.startswith(words))
     text = f"needs attention: {what}{': ' * bool(particulars)}{particulars}"
@@ -591,21 +605,21 @@ class Decision:
 
     reason: str
     memory: Memory | None = None
-    give: tuple[tuple[str, int], ...] = ()  # (service, count)
-    take: tuple[str, ...] = ()  # services whose count goes to 0
+    scale_up: tuple[tuple[str, int], ...] = ()  # (service, count)
+    scale_to_zero: tuple[str, ...] = ()  # services whose count goes to 0
     rule: Rule | None = None
     notice: Notice | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     wake: Mapping[str, Any] | None = None  # the record of the wake that ends
-    again: bool = False  # the phase followed AWS: decide once more, with the same signal
+    requeue: bool = False  # the phase followed AWS: decide once more, with the same signal
 
 
-def tell_once(memory: Memory, what: str, particulars: str = "", remedy: str = "") -> Decision:
+def notify_once(memory: Memory, what: str, particulars: str = "", remedy: str = "") -> Decision:
     """Stay as it is and tell somebody, unless `what` was the last thing told."""
-    if memory.trouble == what:
+    if memory.open_problem == what:
         return Decision(what)
-    notice = attention(what, particulars, remedy)
-    return Decision(what, replace(memory, trouble=what), notice=notice)
+    notice = problem_notice(what, particulars, remedy)
+    return Decision(what, replace(memory, open_problem=what), notice=notice)
 
 
 @dataclass(frozen=True)
@@ -630,7 +644,7 @@ class Case:
             "asked_to_sleep": False,
             "wake": None,
         }
-        fresh |= {"trouble": "", "untaken": False}
+        fresh |= {"open_problem": "", "scale_down_failed": False}
         return replace(self.memory, phase=phase, **{**fresh, **changes})
 
     def counts(self) -> tuple[tuple[str, int], ...]:
@@ -649,9 +663,9 @@ class Case:
 
     def settled(self) -> bool:
         """Whether the phase is old enough for AWS's reads to contradict it."""
-        return self.now - max(self.memory.since, self.memory.stamp) >= FENCE_SECONDS
+        return self.now - max(self.memory.since, self.memory.last_take_at) >= FENCE_SECONDS
 
-    def lately(self) -> list[dict[str, Any]]:
+    def wakes_last_hour(self) -> list[dict[str, Any]]:
         """The wakes within the last hour."""
         return [wake for wake in self.memory.wakes if self.now - wake["times"]["live"] < 3600]
 
@@ -661,7 +675,7 @@ class Case:
         With each the epoch second at which it ends by itself, infinite where it does not.
         """
         memory, config, seen, services = self.memory, self.config, self.seen, self.seen.services
-        awake, beat = self.now - memory.ready, self.now - memory.beat
+        awake, beat = self.now - memory.min_awake_from, self.now - memory.beat
         stay = config.min_awake_minutes * 60
         fresh = config.idle_minutes * 60 + BEAT_WRITE_SECONDS  # the last beat may be unwritten
         early = memory.phase is Phase.AWAKE and awake < stay
@@ -672,14 +686,14 @@ class Case:
         found = [
             (f"pinned until {utc(memory.pinned_until)}", memory.pinned_until),
             (RULE_MISSING, math.inf if seen.rule is Rule.MISSING else 0.0),
-            (seen.lost, math.inf if seen.lost else 0.0),
+            (seen.wiring_fault, math.inf if seen.wiring_fault else 0.0),
             (UNSEEN, math.inf if UNSEEN in seen.wiring else 0.0),
             (STRANGERS, math.inf if STRANGERS in seen.wiring else 0.0),
             (DEPLOYING, math.inf if any(map(is_deploying, services)) else 0.0),
             (f"deployed {new:.0f} s ago", 0.0 if asked else at + stay),
             (
                 f"up for {awake:.0f} s of {stay} s",
-                memory.ready + stay if early and not asked else 0.0,
+                memory.min_awake_from + stay if early and not asked else 0.0,
             ),
             (f"the {budget} wakes of an hour are spent", 0.0 if asked else rested),
             (f"active beat {beat:.0f} s ago", 0.0 if asked else memory.beat + fresh),
@@ -694,7 +708,7 @@ class Case:
 
     def to_awake(self, reason: str, **changes: Any) -> Decision:
         """The wake rule goes down: the load balancer serves the service alone."""
-        fresh = {"stamp": self.now, "ready": self.now}
+        fresh = {"last_take_at": self.now, "min_awake_from": self.now}
         awake = self.enter(Phase.AWAKE, reason, **{**fresh, **changes})
         return Decision(reason, awake, rule=Rule.DOWN, metrics=self.slept())
 
@@ -703,56 +717,58 @@ class Case:
         asleep = self.memory.phase is Phase.ASLEEP
         return {"MinutesAsleep": round((self.now - self.memory.since) / 60, 1)} if asleep else {}
 
-    def to_waking(self, cause: str, give: tuple[tuple[str, int], ...] = ()) -> Decision:
-        """Tasks are to start (`give`) or are starting already; clients wait with us."""
+    def to_waking(self, cause: str, scale_up: tuple[tuple[str, int], ...] = ()) -> Decision:
+        """Tasks are to start (`scale_up`) or are starting already; clients wait with us."""
         began = self.signal.arrived or self.now
         slept = self.slept()
-        wake = Wake(began=began, cause=cause, given=self.now, ours=bool(give))
+        wake = Wake(began=began, cause=cause, scaled_up_at=self.now, started_by_us=bool(scale_up))
         wake = replace(wake, asleep_minutes=slept.get("MinutesAsleep", 0.0))
         reason, metrics = f"woken: {cause}", {"Wakes": 1, **slept}
         waking = self.enter(Phase.WAKING, reason, wake=wake)
-        return Decision(reason, waking, give, rule=self.raised(), metrics=metrics)
+        return Decision(reason, waking, scale_up, rule=self.raised(), metrics=metrics)
 
     def to_asleep(self, reason: str, **changes: Any) -> Decision:
         """The count goes to 0, remembered in the same write that announces it."""
-        asleep = self.enter(Phase.ASLEEP, reason, stamp=self.now, **changes)
+        asleep = self.enter(Phase.ASLEEP, reason, last_take_at=self.now, **changes)
         notice = Notice("asleep", f"goes to sleep: {reason}")
-        return Decision(reason, asleep, take=self.up(), notice=notice)
+        return Decision(reason, asleep, scale_to_zero=self.up(), notice=notice)
 
     def follow(self, phase: Phase, why: str) -> Decision:
         """AWS contradicts the memory: the phase follows, and the same signal is heard in it."""
         # a service that is adopted is no news
         told = Notice("count-set-outside", why) if self.seen.memory.adopted else None
         up = self.raised() if phase is Phase.ASLEEP else None
-        entered = self.enter(phase, why, ready=self.now)
-        return Decision(why, entered, rule=up, notice=told, again=True)
+        entered = self.enter(phase, why, min_awake_from=self.now)
+        return Decision(why, entered, rule=up, notice=told, requeue=True)
 
     def awake(self) -> Decision:
         seen, memory, asked = self.seen, self.memory, self.signal.kind is Kind.SLEEP
         if not seen.serves:
             return self.to_waking("no live target") if self.settled() else Decision("too early")
         stands = seen.rule is Rule.UP and seen.desired > 0
-        if stands and self.now - memory.stamp >= FENCE_SECONDS:
-            return Decision("awake, rule up", replace(memory, stamp=self.now), rule=Rule.DOWN)
+        if stands and self.now - memory.last_take_at >= FENCE_SECONDS:
+            return Decision(
+                "awake, rule up", replace(memory, last_take_at=self.now), rule=Rule.DOWN
+            )
         if seen.rule is Rule.MISSING:
-            return tell_once(memory, RULE_MISSING)
-        if seen.lost:
-            return tell_once(memory, seen.lost)
+            return notify_once(memory, RULE_MISSING)
+        if seen.wiring_fault:
+            return notify_once(memory, seen.wiring_fault)
         if self.signal.kind not in SLEEPING_KINDS:
             return Decision("awake")
         if against := self.objection(asked=asked):
-            return self.held(against)
+            return self.stays_awake(against)
         reason = "asked to sleep" if asked else "idle"
         drowsy = self.enter(Phase.DROWSY, reason, asked_to_sleep=asked)
         return Decision(reason, drowsy, rule=Rule.UP)
 
-    def held(self, against: str) -> Decision:
+    def stays_awake(self, against: str) -> Decision:
         """It stays awake. Where nobody has used it for half a day, that is told."""
         memory, seen = self.memory, self.seen
         idle = self.now - max(memory.since, memory.beat, seen.idle_since)
         stays = Decision(f"stays awake: {against}")
-        if seen.idle and idle >= HELD_SECONDS:
-            return replace(tell_once(memory, HELD, against), reason=stays.reason)
+        if seen.idle and idle >= IDLE_BUT_AWAKE_SECONDS:
+            return replace(notify_once(memory, IDLE_BUT_AWAKE, against), reason=stays.reason)
         return stays
 
     def drowsy(self) -> Decision:
@@ -763,7 +779,7 @@ class Case:
         against = kind if wakes else self.objection(asked=memory.asked_to_sleep)
         if against and self.seen.serves and self.seen.desired:
             # what CloudWatch tells of is no news: the time that it is given does not begin again
-            news = {} if wakes else {"ready": memory.ready}
+            news = {} if wakes else {"min_awake_from": memory.min_awake_from}
             return self.to_awake(f"stays awake: {against}", **news)
         if against:
             return self.to_waking(f"no live target, {against}", self.counts() if wakes else ())
@@ -776,9 +792,9 @@ class Case:
     def asleep(self) -> Decision:
         memory, kind, rule = self.memory, self.signal.kind, self.seen.rule
         # one that stays in ALARM calls no more: the tick hears it, once its data is of this sleep
-        if self.seen.called and self.now - memory.since >= ALARM_LATE_SECONDS:
+        if self.seen.wake_alarm_firing and self.now - memory.since >= ALARM_LATE_SECONDS:
             kind = Kind.WAKE_ALARM
-        pause = memory.pause(self.seen.services, self.now)
+        pause = memory.backoff_seconds(self.seen.services, self.now)
         up = self.seen.desired > 0 and self.settled()
         if up and self.seen.live and kind in WAKING_KINDS:
             return self.to_awake(kind)
@@ -787,31 +803,43 @@ class Case:
         if kind is Kind.REQUEST and self.config.wake_confirmation == "browser":
             return Decision("asleep, and a request alone does not wake it")
         if kind in WAKING_KINDS:
-            others = up and not self.ours()  # what somebody else has started we do not stop
+            others = (
+                up and not self.count_is_ours()
+            )  # what somebody else has started we do not stop
             return self.to_waking(kind, () if others else self.counts())
         if up:
             return self.asleep_but_up()
         # Where nobody would hear a request, and only there, a look wakes.
-        out_of_place = rule is Rule.DOWN or self.seen.crowded
-        stuck = out_of_place and memory.trouble.startswith(NO_NUMBER)
-        deaf = memory.trouble if stuck else RULE_MISSING if rule is Rule.MISSING else ""
-        if deaf and self.settled() and pause <= 0:
-            woken = self.to_waking(deaf, self.counts())
-            return replace(woken, rule=None, notice=attention(deaf, "woken for good"))
-        if rule is Rule.DOWN and self.seen.lost and memory.trouble != self.seen.lost:
-            return tell_once(memory, self.seen.lost)  # no request wakes it, for its rule stays down
+        out_of_place = rule is Rule.DOWN or self.seen.shadows_other_rules
+        stuck = out_of_place and memory.open_problem.startswith(NO_NUMBER)
+        wake_path_broken = (
+            memory.open_problem if stuck else RULE_MISSING if rule is Rule.MISSING else ""
+        )
+        if wake_path_broken and self.settled() and pause <= 0:
+            woken = self.to_waking(wake_path_broken, self.counts())
+            return replace(
+                woken, rule=None, notice=problem_notice(wake_path_broken, "woken for good")
+            )
+        if (
+            rule is Rule.DOWN
+            and self.seen.wiring_fault
+            and memory.open_problem != self.seen.wiring_fault
+        ):
+            return notify_once(
+                memory, self.seen.wiring_fault
+            )  # no request wakes it, for its rule stays down
         return Decision("asleep", rule=self.raised() if rule is Rule.DOWN else None)
 
-    def ours(self) -> bool:
+    def count_is_ours(self) -> bool:
         """Whether a count above 0 is the one that could not be taken, and nobody else's."""
         remembered, services = self.memory.counts, self.seen.services
         same = all(remembered.get(s["serviceName"]) == s["desiredCount"] for s in services)
-        return self.memory.untaken and same
+        return self.memory.scale_down_failed and same
 
     def asleep_but_up(self) -> Decision:
         """The count is above 0: it could not be taken, or it was raised from outside."""
         memory, seen = self.memory, self.seen
-        if not self.ours():
+        if not self.count_is_ours():
             cause = "the count was raised from outside"
             return self.to_awake(cause) if seen.live else self.to_waking(cause)
         if self.signal.kind not in SLEEPING_KINDS:
@@ -819,15 +847,20 @@ class Case:
         if against := self.objection(asked=not seen.live):
             up = f"stays awake: {against}"
             return self.to_awake(up) if seen.live else self.to_waking(up)
-        again = replace(memory, stamp=self.now, untaken=False)
-        return Decision("the count could not be taken: once more", again, take=self.up())
+        again = replace(memory, last_take_at=self.now, scale_down_failed=False)
+        return Decision("the count could not be taken: once more", again, scale_to_zero=self.up())
 
     def woken(self, wake: Wake, live: Task) -> Decision:
         """A live target, and nothing taken can be on its way: the rule goes down."""
         config, seconds = self.config, round(self.now - wake.began, 3)
         target = config.cold_start_target_seconds
         reached = {key: round(at.timestamp(), 3) for key, at in live.items() if key.endswith("At")}
-        times = {"began": wake.began, "given": wake.given, **reached, "live": self.now}
+        times = {
+            "began": wake.began,
+            "scaled_up_at": wake.scaled_up_at,
+            **reached,
+            "live": self.now,
+        }
         record = {"cause": wake.cause, "seconds": seconds, "asleep_minutes": wake.asleep_minutes}
         record |= {"times": times}
         wakes = (*self.memory.wakes, record)
@@ -840,7 +873,7 @@ class Case:
         awake = self.to_awake("live", wakes=wakes[-KEPT_WAKES:], **mended)
         over = f", over the target of {target} s" if seconds > target else ""
         notice = Notice("awake", f"awake after {seconds:.1f} s{over} ({wake.cause})")
-        spent = len(self.lately()) + 1
+        spent = len(self.wakes_last_hour()) + 1
         budget = config.wake_budget_per_hour
         if spent == budget:
             more = f". Woken {spent} times within an hour: it stays awake until that is past."
@@ -851,7 +884,7 @@ class Case:
     def give_up(self, why: str) -> Decision:
         """A wake of ours is past its deadline: asleep, and the next try waits for longer."""
         memory, services, now = self.memory, self.seen.services, self.now
-        tries = 1 if memory.anew(services) else memory.failures + 1
+        tries = 1 if memory.redeployed_since_failure(services) else memory.failures + 1
         pause = BACKOFF_SECONDS[min(tries, len(BACKOFF_SECONDS)) - 1]
         failed = {"failure": why, "failed_deployment": deployment(services)}
         reason = f"no live target in {self.config.wake_deadline_seconds} s: {why}"
@@ -870,18 +903,18 @@ class Case:
         seen, why = self.seen, self.seen.stopped_reason or "no task stopped"
         if stop := halted(seen.services):
             remedy = redeploy(seen.services, self.config.cluster_name)
-            return tell_once(self.memory, f"{NOT_LIVE}, and {stop}", why, remedy)
-        return tell_once(self.memory, NOT_LIVE, why)
+            return notify_once(self.memory, f"{NOT_LIVE}, and {stop}", why, remedy)
+        return notify_once(self.memory, NOT_LIVE, why)
 
     def waking(self) -> Decision:
         seen, memory, now = self.seen, self.memory, self.now
-        fence = memory.stamp + FENCE_SECONDS
-        wake = memory.wake or Wake(began=memory.since, cause="unknown", given=0.0)
-        given_again = replace(memory, wake=replace(wake, given=now))
+        fence = memory.last_take_at + FENCE_SECONDS
+        wake = memory.wake or Wake(began=memory.since, cause="unknown", scaled_up_at=0.0)
+        given_again = replace(memory, wake=replace(wake, scaled_up_at=now))
         # what was looked at past the fence shows whether the count was taken after it was given
-        if seen.live and (seen.began >= fence or wake.given >= fence):
+        if seen.live and (seen.began >= fence or wake.scaled_up_at >= fence):
             return self.woken(wake, seen.live[0])
-        if now >= fence > wake.given:
+        if now >= fence > wake.scaled_up_at:
             again, up = "past the fence: given again", self.raised()
             return Decision(again, given_again, self.counts(), rule=up)
         if seen.live:
@@ -889,9 +922,9 @@ class Case:
         late = now - wake.began > self.config.wake_deadline_seconds
         stage = next((STAGES[k] for k in STAGES if any(k in t for t in seen.tasks)), "asked")
         why = seen.stopped_reason or halted(seen.services) or NOT_STARTED[stage]
-        if late and wake.ours and memory.pinned_until <= now:
+        if late and wake.started_by_us and memory.pinned_until <= now:
             return self.give_up(why)
-        if seen.desired == 0 and now - wake.given >= GIVE_AGAIN_SECONDS:
+        if seen.desired == 0 and now - wake.scaled_up_at >= SCALE_UP_AGAIN_SECONDS:
             return Decision("still 0: given again", given_again, self.counts(), rule=self.raised())
         if late and seen.rule is not Rule.DOWN:
             return self.not_live()
@@ -905,22 +938,28 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
     memory = seen.memory
     if seen.missing:
         what = f"{NO_SERVICE} {', '.join(seen.missing)} in cluster {config.cluster_name}"
-        return tell_once(memory, what) if memory.adopted else Decision(what)
+        return notify_once(memory, what) if memory.adopted else Decision(what)
     if not memory.adopted:
         # a call that takes, announced by a memory that is lost or not read, may be on its way
-        memory = replace(memory, form=FORM, stamp=now)
+        memory = replace(memory, form=FORM, last_take_at=now)
         case = Case(seen, memory, signal, config, now)
         if seen.desired and not seen.serves:
-            return replace(case.to_waking("adopted while it starts"), again=True)
+            return replace(case.to_waking("adopted while it starts"), requeue=True)
         return case.follow(Phase.AWAKE if seen.desired else Phase.ASLEEP, "adopted")
     if seen.desired == 0:
         seen = replace(seen, live=())  # whatever is still healthy is on its way out
-    looked = seen.rule is not Rule.UNSEEN and (seen.idle is not None or memory.trouble != NO_ALARM)
-    wrong = RULE_MISSING if seen.rule is Rule.MISSING else seen.lost
-    mended = memory.trouble in (RULE_MISSING, ASTRAY, NO_ALARM) and looked
-    used = memory.trouble == HELD and seen.idle is False
-    if (mended and memory.trouble != wrong) or memory.trouble.startswith(NO_SERVICE) or used:
-        memory = replace(memory, trouble="")  # should it come back, it is told again
+    looked = seen.rule is not Rule.UNSEEN and (
+        seen.idle is not None or memory.open_problem != NO_ALARM
+    )
+    wrong = RULE_MISSING if seen.rule is Rule.MISSING else seen.wiring_fault
+    mended = memory.open_problem in (RULE_MISSING, TARGET_GROUP_DETACHED, NO_ALARM) and looked
+    used = memory.open_problem == IDLE_BUT_AWAKE and seen.idle is False
+    if (
+        (mended and memory.open_problem != wrong)
+        or memory.open_problem.startswith(NO_SERVICE)
+        or used
+    ):
+        memory = replace(memory, open_problem="")  # should it come back, it is told again
     match signal.kind:
         case Kind.BEAT if signal.active and (signal.at or now) - memory.beat >= BEAT_WRITE_SECONDS:
             memory = replace(memory, beat=signal.at or now)
@@ -931,17 +970,17 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
         case Kind.RESTORE if memory.pinned_until < now + RESTORE_PIN_SECONDS / 2:
             memory = replace(memory, pinned_until=now + RESTORE_PIN_SECONDS)
     case = Case(seen, memory, signal, config, now)
-    if memory.untaken and seen.desired == 0 and case.settled():
-        memory = replace(memory, untaken=False)  # it was taken after all
+    if memory.scale_down_failed and seen.desired == 0 and case.settled():
+        memory = replace(memory, scale_down_failed=False)  # it was taken after all
         case = replace(case, memory=memory)
     if memory.phase in UP_PHASES and seen.desired == 0 and case.settled():
         return case.follow(Phase.ASLEEP, "asleep: the count was set to 0 from outside")
     decision: Decision = getattr(case, memory.phase)()  # each phase has its method
     changed = decision.memory or (memory if memory != seen.memory else None)
-    return tell_of_wiring(replace(decision, memory=changed), seen, now)
+    return notify_wiring(replace(decision, memory=changed), seen, now)
 
 
-def tell_of_wiring(decision: Decision, seen: Observation, now: float) -> Decision:
+def notify_wiring(decision: Decision, seen: Observation, now: float) -> Decision:
     """The same, telling what of LASTING is new; what is seen no more is told should it return.
 
     One notice at a time: what else is new waits for the next look.
@@ -950,15 +989,17 @@ def tell_of_wiring(decision: Decision, seen: Observation, now: float) -> Decisio
     if seen.rule is Rule.UNSEEN:  # nothing was looked at
         return decision
     kinds = {kind: what for what, kind in TROUBLES.items() if what in LASTING}
-    told = {k: at for k, at in before.told.items() if k not in kinds or kinds[k] in seen.wiring}
+    told = {
+        k: at for k, at in before.notified_at.items() if k not in kinds or kinds[k] in seen.wiring
+    }
     new = [what for kind, what in kinds.items() if what in seen.wiring and kind not in told]
     notice = decision.notice
     if new and notice is None:
-        notice = attention(new[0], seen.wiring[new[0]])
+        notice = problem_notice(new[0], seen.wiring[new[0]])
         told[notice.kind] = now
-    if told == before.told:
+    if told == before.notified_at:
         return decision
-    return replace(decision, memory=replace(before, told=told), notice=notice)
+    return replace(decision, memory=replace(before, notified_at=told), notice=notice)
 
 
 def is_no_news(signal: Signal, memory: Memory, now: float) -> bool:
@@ -1207,11 +1248,11 @@ class Aws:
             self._clients[service, taking] = build(service, config=sdk)
         return self._clients[service, taking]
 
-    def caller(self, service: str, stamp: float | None) -> Any:
-        """The client of a call that gives or, with a `stamp`, takes. TimeoutError if it is late."""
-        client = self.client(service, taking=stamp is not None)
-        if stamp is not None and self.now() - stamp > TAKE_START_SECONDS:
-            raise TimeoutError(f"{self.now() - stamp:.1f} s after its stamp")
+    def caller(self, service: str, last_take_at: float | None) -> Any:
+        """The client of a call that gives or, with `last_take_at`, takes. Late: TimeoutError."""
+        client = self.client(service, taking=last_take_at is not None)
+        if last_take_at is not None and self.now() - last_take_at > TAKE_START_SECONDS:
+            raise TimeoutError(f"{self.now() - last_take_at:.1f} s after its stamp")
         return client
 
     def item(self, name: str) -> dict[str, Any]:
@@ -1318,9 +1359,9 @@ class Aws:
             return ()
         return tuple(service for service in answer["services"] if service["status"] == "ACTIVE")
 
-    def set_count(self, service: str, count: int, stamp: float | None = None) -> None:
-        """UpdateService. With a `stamp` it takes: not retried. Raises TimeoutError."""
-        cluster, client = self.config.cluster_name, self.caller("ecs", stamp)
+    def set_count(self, service: str, count: int, last_take_at: float | None = None) -> None:
+        """UpdateService. With a `last_take_at` it takes: not retried. Raises TimeoutError."""
+        cluster, client = self.config.cluster_name, self.caller("ecs", last_take_at)
         client.update_service(cluster=cluster, service=service, desiredCount=count)
 
     def tasks(self, status: str) -> tuple[Task, ...]:
@@ -1402,17 +1443,17 @@ class Aws:
         wake, service = rules[config.wake_rule_arn], rules[config.service_rule_arn]
         return Rule.UP if wake["Priority"] < service["Priority"] else Rule.DOWN, rules
 
-    def move_rule(self, to: Rule, stamp: float) -> bool:
+    def move_rule(self, to: Rule, last_take_at: float) -> bool:
         """Put the wake rule up (gives) or down (takes); False if it need not be moved."""
         stands, rules = self.rules()
         if stands is Rule.MISSING:
             raise RuleStuckError(RULE_MISSING)
         if stands in (to, Rule.NONE):
             return False
-        return self.put_rule(rules, to, stamp if to is Rule.DOWN else None)
+        return self.put_rule(rules, to, last_take_at if to is Rule.DOWN else None)
 
     def put_rule(
-        self, rules: dict[str, ListenerRule], to: Rule, stamp: float | None = None
+        self, rules: dict[str, ListenerRule], to: Rule, last_take_at: float | None = None
     ) -> bool:
         """SetRulePriorities, of the wake rule alone; False if it has its number already."""
         wake, numbers = self.config.wake_rule_arn, {a: r["Priority"] for a, r in rules.items()}
@@ -1420,7 +1461,7 @@ class Aws:
         if number == numbers[wake]:
             return False
         moved = [{"RuleArn": wake, "Priority": number}]
-        self.caller("elbv2", stamp).set_rule_priorities(RulePriorities=moved)
+        self.caller("elbv2", last_take_at).set_rule_priorities(RulePriorities=moved)
         return True
 
     def alarm(self, arn: str) -> tuple[str, float]:
@@ -1491,8 +1532,8 @@ class Request:
         return last.partition(":")[0] if last.count(":") == 1 else last  # IPv4:port
 
     @property
-    def wants(self) -> Wants:
-        return wanted(self.method, self.path, self.headers)
+    def client_kind(self) -> ClientKind:
+        return client_kind(self.method, self.path, self.headers)
 
     def preflight(self) -> dict[str, Any]:
         """The answer to a CORS preflight: whatever was asked for may be sent."""
@@ -1529,12 +1570,12 @@ class Request:
         return self.answer(status, told | {**(facts or {})}, **headers)
 
 
-class Wants(StrEnum):
+class ClientKind(StrEnum):
     """What a client can use while it waits."""
 
     PAGE = "page"  # a person looks at it
-    CALL = "call"  # it can be held and sent on
-    PART = "part"  # of a page: neither HTML nor waiting is of use to it
+    API_CALL = "api call"  # it can be held and sent on
+    SUBRESOURCE = "subresource"  # of a page: neither HTML nor waiting is of use to it
     PREFLIGHT = "preflight"
     GRPC = "grpc"  # of a 503 it makes UNAVAILABLE, which may be tried again; of a 307 UNKNOWN
 
@@ -1547,15 +1588,15 @@ PART_TYPES = ("image/", "text/css", "font/", "audio/", "video/")
 PART_NAMES = re.compile(r"\.(m?js|css|map|woff2?|[to]tf|mp[34]|web[mp]|wasm|webmanifest)$")
 
 
-def wanted(method: str, path: str, headers: Mapping[str, str]) -> Wants:
+def client_kind(method: str, path: str, headers: Mapping[str, str]) -> ClientKind:
     """What this client can use while it waits. Pure; header names are in lower case."""
     # https://developer.mozilla.org/docs/Glossary/Fetch_metadata_request_header
     mode, dest = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
     if method == "OPTIONS" and "access-control-request-method" in headers:
-        return Wants.PREFLIGHT
+        return ClientKind.PREFLIGHT
     if re.match(r"application/grpc(\+|;|$)", headers.get("content-type", "")):
         # https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
-        return Wants.GRPC
+        return ClientKind.GRPC
     if mode is None:
         navigates, part = without_fetch_metadata(path, headers)
     else:
@@ -1563,8 +1604,8 @@ def wanted(method: str, path: str, headers: Mapping[str, str]) -> Wants:
         navigates, part = mode == "navigate" and dest != "empty", dest not in (None, "empty")
     reads = method in ("GET", "HEAD")
     if navigates:
-        return Wants.PAGE if reads else Wants.CALL
-    return Wants.PART if part and (reads or mode) else Wants.CALL
+        return ClientKind.PAGE if reads else ClientKind.API_CALL
+    return ClientKind.SUBRESOURCE if part and (reads or mode) else ClientKind.API_CALL
 
 
 def without_fetch_metadata(path: str, headers: Mapping[str, str]) -> tuple[bool, bool]:
@@ -1578,7 +1619,7 @@ def without_fetch_metadata(path: str, headers: Mapping[str, str]) -> tuple[bool,
     return navigates, not navigates and bool(accept.startswith(PART_TYPES) or named)
 
 
-def unattended(headers: Mapping[str, str]) -> str | None:
+def browser_initiated(headers: Mapping[str, str]) -> str | None:
     """What a browser sends of its own accord, with nobody asking for it yet or any more."""
     # https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Purpose
     purposes = [headers.get(name, "") for name in ("sec-purpose", "purpose", "x-moz", "x-purpose")]
@@ -1606,7 +1647,9 @@ def cors(headers: Mapping[str, str], allowed: Iterable[str]) -> dict[str, list[s
     return {name: [value] for name, value in named.items()}
 
 
-def ignored_as(request: Request, rules: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def matching_ignore_rule(
+    request: Request, rules: Iterable[Mapping[str, Any]]
+) -> Mapping[str, Any] | None:
     """The rule of the wake policy by which a request wakes nothing; None if it may wake.
 
     A rule matches as a listener's does: by each of its kinds, of which any value will do. The first
@@ -1792,7 +1835,7 @@ def parse_beat(body: bytes) -> Beat:
     number = isinstance(idle, int | float) and not isinstance(idle, bool)
     if not number or not 0 <= idle <= LONGEST_IDLE_SECONDS:
         raise RefusedError(f"idle_seconds must be a number from 0 to {LONGEST_IDLE_SECONDS:.0f}")
-    return Beat(**known(Beat, told))
+    return Beat(**fields_only(Beat, told))
 
 
 def activity(beat: Beat, now: float, idle_minutes: int) -> float | None:
@@ -1826,15 +1869,15 @@ def parse_signal(event: Any, config: Config, now: float) -> Signal:
         case {"source": "aws.ecs", "detail": dict(detail), "resources": list(resources)}:
             # the event of a task names its cluster and, as its group, its service
             cluster, names = config.cluster_name, config.service_names
-            ours = str(detail.get("clusterArn")).endswith(f":cluster/{cluster}")
-            grouped = ours and detail.get("group") in [f"service:{name}" for name in names]
+            own_cluster = str(detail.get("clusterArn")).endswith(f":cluster/{cluster}")
+            grouped = own_cluster and detail.get("group") in [f"service:{name}" for name in names]
             services = tuple(f":service/{cluster}/{name}" for name in names)
             if grouped or any(str(arn).endswith(services) for arn in resources):
                 return Signal(Kind.ECS_EVENT, active=detail.get("lastStatus") == "RUNNING")
     raise RefusedError("not a command, nor a tick, an alarm or an ECS event of ours")
 
 
-def worded(text: str, remedy: str, facts: Mapping[str, str]) -> dict[str, str]:
+def sns_messages(text: str, remedy: str, facts: Mapping[str, str]) -> dict[str, str]:
     """A notice as SNS wants it with MessageStructure "json": one wording for each protocol.
 
     `https` is a custom notification of Amazon Q Developer in chat applications (AWS Chatbot).
@@ -1861,7 +1904,7 @@ class Warmkeeper:
 
     def __init__(self, aws: Aws) -> None:
         self.aws, self.config = aws, aws.config
-        self._told_of_error = 0.0  # by this container
+        self._error_notified_at = 0.0  # by this container
 
     def metrics(self, **values: float) -> None:
         """Metrics in a log line (embedded metric format): no call while somebody waits."""
@@ -1871,7 +1914,7 @@ class Warmkeeper:
         stamped = {"Timestamp": int(self.aws.now() * 1000), "CloudWatchMetrics": described}
         log(_aws=stamped, Name=self.config.name, **values)
 
-    def tell(self, notice: Notice, phase: str, *, in_haste: bool = False) -> bool:
+    def publish(self, notice: Notice, phase: str, *, in_haste: bool = False) -> bool:
         """A notice for people and their tools; False if it could not be sent, which is logged.
 
         `in_haste`, somebody waits, and it is tried once and for a moment.
@@ -1885,7 +1928,9 @@ class Warmkeeper:
         facts = {"name": self.config.name, "kind": notice.kind, "phase": phase}
         facts |= {"severity": severity}
         message = {"TopicArn": self.config.topic_arn, "Subject": subject}
-        message |= {"Message": json.dumps(worded(notice.text[:NOTICE_CHARACTERS], remedy, facts))}
+        message |= {
+            "Message": json.dumps(sns_messages(notice.text[:NOTICE_CHARACTERS], remedy, facts))
+        }
         kinds = {k: {"DataType": "String", "StringValue": value} for k, value in facts.items()}
         try:
             topic = self.aws.client("sns", taking=in_haste)
@@ -1896,16 +1941,16 @@ class Warmkeeper:
             return False
         return True
 
-    def tell_of_error(self, what: str) -> None:
+    def notify_error(self, what: str) -> None:
         """An error that a client was spared. Once an hour and container: the memory may be what
         fails, and so cannot say whether somebody was told already.
         """
         now = self.aws.now()
-        if now - self._told_of_error >= HANDLED_SECONDS:
-            self._told_of_error = now
-            self.tell(attention(HANDLED, what), "unknown", in_haste=True)
+        if now - self._error_notified_at >= ERROR_NOTICE_SECONDS:
+            self._error_notified_at = now
+            self.publish(problem_notice(HANDLED, what), "unknown", in_haste=True)
 
-    def look(self, memory: Memory, signal: Signal) -> Observation:
+    def observe(self, memory: Memory, signal: Signal) -> Observation:
         """As much of AWS as this signal needs in this phase, and no more."""
         aws, began = self.aws, self.aws.now()
         services = aws.services()
@@ -1915,22 +1960,24 @@ class Warmkeeper:
         came = signal.kind in (Kind.REQUEST, Kind.WAKE_ALARM)
         if missing or (came and memory.phase is Phase.ASLEEP and not seen.desired):
             return seen
-        seen = self.look_closely(seen)
-        untaken = memory.untaken and seen.desired > 0
-        if signal.kind in SLEEPING_KINDS and (memory.phase in UP_PHASES or untaken):
+        seen = self.observe_closely(seen)
+        scale_down_failed = memory.scale_down_failed and seen.desired > 0
+        if signal.kind in SLEEPING_KINDS and (memory.phase in UP_PHASES or scale_down_failed):
             state, since = aws.alarm(self.config.idle_alarm_arn)
-            lost = seen.lost or (NO_ALARM if state == "MISSING" else "")
+            lost = seen.wiring_fault or (NO_ALARM if state == "MISSING" else "")
             protected, idle = aws.protected(seen.tasks), state == "ALARM"
-            return replace(seen, idle=idle, idle_since=since, lost=lost, protected=protected)
+            return replace(
+                seen, idle=idle, idle_since=since, wiring_fault=lost, protected=protected
+            )
         wake_alarm, asleep = self.config.wake_alarm_arn, memory.phase is Phase.ASLEEP
         if wake_alarm and asleep and signal.kind is Kind.TICK:
-            return replace(seen, called=aws.alarm(wake_alarm)[0] == "ALARM")
+            return replace(seen, wake_alarm_firing=aws.alarm(wake_alarm)[0] == "ALARM")
         late = aws.now() - self.config.wake_deadline_seconds
         if memory.wake and not seen.live and memory.wake.began < late:
             return replace(seen, stopped_reason=self.why_not(seen))
         return seen
 
-    def look_closely(self, seen: Observation) -> Observation:
+    def observe_closely(self, seen: Observation) -> Observation:
         """With rules, tasks and targets. Without the right target group a task that runs is live:
         it is the service rule that serves it, and nobody must be kept from it."""
         aws, tasks = self.aws, self.aws.tasks("RUNNING")
@@ -1939,13 +1986,13 @@ class Warmkeeper:
         wired = set(self.config.target_group_arns)
         settled = stands in (Rule.UP, Rule.DOWN)
         astray = settled and not wired & forwards_to(rules[self.config.service_rule_arn])
-        crowded = stands is Rule.UP and hides_others(rules, self.config)
+        shadows_other_rules = stands is Rule.UP and hides_others(rules, self.config)
         wiring = self.wiring(seen.services, rules, strangers=strangers)
-        seen = replace(seen, rule=stands, tasks=tasks, crowded=crowded)
+        seen = replace(seen, rule=stands, tasks=tasks, shadows_other_rules=shadows_other_rules)
         seen = replace(seen, strangers=strangers, wiring=wiring)
         if astray or live is None:
             running = tuple(task for task in tasks if task["lastStatus"] == "RUNNING")
-            return replace(seen, live=running, lost=ASTRAY)
+            return replace(seen, live=running, wiring_fault=TARGET_GROUP_DETACHED)
         return replace(seen, live=live)
 
     def wiring(
@@ -1989,26 +2036,28 @@ class Warmkeeper:
         if told and vagueness(told) < 2:
             return told
         # ECS does not repeat an event for six hours: what it said of the last wake still stands
-        stands = not seen.tasks and memory.failures and not memory.anew(services)
+        stands = (
+            not seen.tasks and memory.failures and not memory.redeployed_since_failure(services)
+        )
         kept = memory.failure if stands and memory.failure not in NOT_STARTED.values() else ""
         return kept or told
 
-    def perform(self, decision: Decision, stamp: float) -> tuple[list[str], bool]:
+    def apply(self, decision: Decision, last_take_at: float) -> tuple[list[str], bool]:
         """Do what was decided, gifts first. Raises RuleStuckError.
 
         Returns what was done, and whether a call that takes is known to have failed.
         """
         done: list[str] = []
-        for service, count in decision.give:
+        for service, count in decision.scale_up:
             self.aws.set_count(service, count)
             done.append(f"{service}: count {count}")
-        if decision.rule is Rule.UP and self.aws.move_rule(Rule.UP, stamp):
+        if decision.rule is Rule.UP and self.aws.move_rule(Rule.UP, last_take_at):
             done.append("rule up")
         try:
-            for service in decision.take:
-                self.aws.set_count(service, 0, stamp)
+            for service in decision.scale_to_zero:
+                self.aws.set_count(service, 0, last_take_at)
                 done.append(f"{service}: count 0")
-            if decision.rule is Rule.DOWN and self.aws.move_rule(Rule.DOWN, stamp):
+            if decision.rule is Rule.DOWN and self.aws.move_rule(Rule.DOWN, last_take_at):
                 done.append("rule down")
         except ERRORS as error:  # the next look repeats it, newly stamped
             log(level="ERROR", message="not taken", error=str(error))
@@ -2018,11 +2067,11 @@ class Warmkeeper:
     def claim(self, memory: Memory) -> Memory | None:
         """Of all who wait, one looks every POLL_SECONDS: the memory if it is us, else None."""
         wake, now = memory.wake, self.aws.now()
-        if wake is None or now - wake.looked < POLL_SECONDS:
+        if wake is None or now - wake.polled_at < POLL_SECONDS:
             return None
-        return self.aws.write_memory(replace(memory, wake=replace(wake, looked=now)))
+        return self.aws.write_memory(replace(memory, wake=replace(wake, polled_at=now)))
 
-    def act(self, signal: Signal) -> Observation:
+    def reconcile(self, signal: Signal) -> Observation:
         """Look, decide, write, do; again where somebody else wrote first. Raises after ten."""
         aws, polls = self.aws, signal.kind is Kind.POLL
         for attempt in range(10):
@@ -2031,26 +2080,26 @@ class Warmkeeper:
             try:
                 before = aws.read_memory()
             except TableGoneError as error:
-                return self.rescue(signal, error)
+                return self.reconcile_without_table(signal, error)
             joins = signal.kind is Kind.REQUEST and before.phase is Phase.WAKING
             claimed = self.claim(before) if polls or joins else before
             if claimed is None or is_no_news(signal, before, started):
                 return Observation(before, (), reason="nothing to look for")
-            seen = self.look(claimed, signal)
+            seen = self.observe(claimed, signal)
             decision = decide(seen, signal, self.config, aws.now())
             after = aws.write_memory(decision.memory) if decision.memory else claimed
             if after is None:
                 continue
             stuck, failed = "", False
             try:
-                done, failed = self.perform(decision, after.stamp)
+                done, failed = self.apply(decision, after.last_take_at)
             except RuleStuckError as error:
                 stuck = str(error)
                 done = [stuck]
             if "rule down" in done:
-                seen = replace(seen, rule=Rule.DOWN, crowded=False, down=aws.now())
-            if failed and decision.take:
-                after = aws.write_memory(replace(after, untaken=True)) or after
+                seen = replace(seen, rule=Rule.DOWN, shadows_other_rules=False, down=aws.now())
+            if failed and decision.scale_to_zero:
+                after = aws.write_memory(replace(after, scale_down_failed=True)) or after
             if done or decision.memory or not polls:
                 took = round((aws.now() - started) * 1000)
                 phases = {"before": before.phase, "after": after.phase, "reason": decision.reason}
@@ -2064,22 +2113,22 @@ class Warmkeeper:
                     signal.kind in (Kind.REQUEST, Kind.POLL, Kind.BEAT),
                     decision.notice.kind,
                 )
-                sent = self.tell(decision.notice, after.phase, in_haste=waits)
-                if not sent and kind in after.told:  # the next look tells it again
-                    told = {k: at for k, at in after.told.items() if k != kind}
-                    after = aws.write_memory(replace(after, told=told)) or after
+                sent = self.publish(decision.notice, after.phase, in_haste=waits)
+                if not sent and kind in after.notified_at:  # the next look tells it again
+                    told = {k: at for k, at in after.notified_at.items() if k != kind}
+                    after = aws.write_memory(replace(after, notified_at=told)) or after
             if stuck:
-                after = self.warn(after, stuck)
-            if not decision.again:
+                after = self.notify_problem(after, stuck)
+            if not decision.requeue:
                 return replace(seen, memory=after, reason=decision.reason)
         raise RuntimeError("somebody else wrote the memory first, ten times in a row")
 
-    def warn(self, memory: Memory, what: str) -> Memory:
+    def notify_problem(self, memory: Memory, what: str) -> Memory:
         """Tell of a trouble, once: it is remembered first. Returns the memory as it then is."""
-        told = tell_once(memory, what)
+        told = notify_once(memory, what)
         written = self.aws.write_memory(told.memory) if told.memory else None
         if written and told.notice:
-            self.tell(told.notice, memory.phase)
+            self.publish(told.notice, memory.phase)
         return written or memory
 
     def log_wake(self, record: Mapping[str, Any], down: float) -> None:
@@ -2112,29 +2161,29 @@ class Warmkeeper:
             if stands is Rule.UP and self.aws.put_rule(rules, Rule.UP):
                 log(level="INFO", message="the wake rule made room for others")
         except RuleStuckError as error:
-            self.warn(memory, str(error))
+            self.notify_problem(memory, str(error))
 
-    def rescue(self, signal: Signal, error: TableGoneError) -> Observation:
+    def reconcile_without_table(self, signal: Signal, error: TableGoneError) -> Observation:
         """Where nothing can be remembered nothing can fall asleep: give, and let through."""
         now = self.aws.now()
         waking = Memory(0, Phase.WAKING, now, wake=Wake(now, signal.kind, now))
-        seen = self.look(waking, signal)
+        seen = self.observe(waking, signal)
         log(level="ERROR", message="cannot remember", error=str(error), signal=signal.kind)
         if signal.kind in WAKING_KINDS and not seen.desired:
             for service in seen.services:
                 self.aws.set_count(service["serviceName"], self.config.awake_count)
         self.metrics(HandledErrors=1)
-        self.tell_of_error(str(error))
+        self.notify_error(str(error))
         if not (seen.desired and seen.live):
             return replace(seen, reason=str(error))
         if seen.rule is Rule.UP:
             self.aws.move_rule(Rule.DOWN, now)
-        return replace(seen, memory=replace(waking, phase=Phase.AWAKE, wake=None, stamp=now))
+        return replace(seen, memory=replace(waking, phase=Phase.AWAKE, wake=None, last_take_at=now))
 
     def wait(self, until: float, kind: Kind = Kind.POLL) -> Observation:
         """Look every POLL_SECONDS until the wake is over or `until` (epoch seconds) is reached."""
         while True:
-            seen = self.act(Signal(kind))
+            seen = self.reconcile(Signal(kind))
             phase, restored = seen.memory.phase, seen.live and seen.rule is not Rule.UP
             waits = phase is Phase.WAKING or (kind is Kind.RESTORE and not restored)
             if not waits or seen.missing or self.aws.now() >= until:
@@ -2147,7 +2196,7 @@ class Warmkeeper:
         awake, since = memory.phase is Phase.AWAKE, wake.began if wake else memory.since
         stage = wake.stage if wake else "healthy" if awake else None
         phase, seconds = memory.phase if memory.adopted else "unknown", self.aws.now() - since
-        given_up = memory.pause(seen.services, self.aws.now()) == math.inf
+        given_up = memory.backoff_seconds(seen.services, self.aws.now()) == math.inf
         failed = {"failed": failure_class(memory.failure), "given_up": given_up}
         told: dict[str, Any] = {"name": self.config.name, "phase": phase, "live": awake}
         told |= {"seconds": round(seconds, 1), "stage": stage}
@@ -2177,42 +2226,44 @@ class Warmkeeper:
 
     def request(self, request: Request, arrived: float) -> dict[str, Any]:
         """A request for a service that is not awake, or just was not: wake it and wait well."""
-        config, wants = self.config, request.wants
-        if nobody := unattended(request.headers):
+        config, client = self.config, request.client_kind
+        if nobody := browser_initiated(request.headers):
             return self.ignore(request, {"class": nobody, "answer": "unavailable"})
-        if rule := ignored_as(request, self.aws.settings().get("wake_policy", ())):
+        if rule := matching_ignore_rule(request, self.aws.settings().get("wake_policy", ())):
             return self.ignore(request, rule)
-        seen = self.act(Signal(Kind.REQUEST, arrived=arrived))
+        seen = self.reconcile(Signal(Kind.REQUEST, arrived=arrived))
         if seen.memory.phase is Phase.WAKING:
             self.metrics(WaitingAnswers=1)
-        if wants is Wants.PREFLIGHT:
+        if client is ClientKind.PREFLIGHT:
             return request.preflight()
-        waits, full = wants is Wants.CALL and seen.memory.phase is Phase.WAKING, False
+        waits, full = client is ClientKind.API_CALL and seen.memory.phase is Phase.WAKING, False
         if waits and not (full := not self.aws.may_hold()):
             seen = self.wait(arrived + config.hold_seconds)
         memory, wake, now = seen.memory, seen.memory.wake, self.aws.now()
         told = {"X_Warmkeeper_Phase": str(memory.phase)}
         stuck = seen.rule is Rule.UP and arrived - memory.since > STUCK_SECONDS
         there = not seen.missing  # of a service that is gone nobody waits for anything
-        served = there and memory.phase is Phase.AWAKE and not stuck and wants is not Wants.GRPC
+        served = (
+            there and memory.phase is Phase.AWAKE and not stuck and client is not ClientKind.GRPC
+        )
         if served:
             # a 307 that comes back waits three times as long as the rule has been on its way
             pace = min(max(SETTLE_SECONDS, 3 * (arrived - memory.since)), SLOW_SETTLE_SECONDS)
-            sent = max(memory.stamp, arrived) + pace
+            sent = max(memory.last_take_at, arrived) + pace
             self.remember(seen, sent)  # while it waits for the rule to settle
             self.aws.sleep(sent - self.aws.now())
             if memory.wakes and now - memory.wakes[-1]["times"]["live"] < FIRST_ANSWERS_SECONDS:
                 told["X_Warmkeeper_Cold_Start_Seconds"] = f"{memory.wakes[-1]['seconds']:.1f}"
         patient = there and wake is not None and now - wake.began < MOST_HOPS * config.hold_seconds
-        if served or (wants is Wants.CALL and patient and not full):
+        if served or (client is ClientKind.API_CALL and patient and not full):
             return request.answer(307, {"phase": memory.phase}, Location=request.location, **told)
         expected = memory.estimate() or config.cold_start_target_seconds
-        back_off = min(max(5, memory.pause(seen.services, now)), BACKOFF_SECONDS[-1])
+        back_off = min(max(5, memory.backoff_seconds(seen.services, now)), BACKOFF_SECONDS[-1])
         pause = max(1, wake.began + expected - now) if wake else back_off
         if full:
             pause += secrets.randbelow(config.hold_seconds)  # or the crowd comes back at once
         told["Retry_After"] = str(math.ceil(pause))
-        if wants is Wants.PAGE:
+        if client is ClientKind.PAGE:
             return self.page(request, seen, told)
         detail = f"The service is {memory.phase}. Try again in {told['Retry_After']} s."
         if memory.phase is Phase.ASLEEP and config.wake_confirmation == "browser":
@@ -2245,7 +2296,7 @@ class Warmkeeper:
         minutes = self.config.idle_minutes
         at = activity(parse_beat(request.body), self.aws.now(), minutes)
         counted = at is not None
-        seen = self.act(Signal(Kind.BEAT, active=counted, at=at or 0.0))
+        seen = self.reconcile(Signal(Kind.BEAT, active=counted, at=at or 0.0))
         if counted and seen.memory.phase is not Phase.ASLEEP:
             self.metrics(Beats=1)
         told = {"name": self.config.name, "phase": seen.memory.phase, "counted": counted}
@@ -2255,14 +2306,16 @@ class Warmkeeper:
         """The control path: GET status, GET health, POST wake, POST heartbeat."""
         control, beats = self.config.control_path, self.config.heartbeat_path
         post = request.method == "POST"
-        if request.wants is Wants.PREFLIGHT:
+        if request.client_kind is ClientKind.PREFLIGHT:
             return request.preflight()
         if post and beats and request.path in (beats, f"{control}/heartbeat"):
             return self.beat(request)
         if post and request.path == f"{control}/wake":
-            return request.answer(202, self.status(self.act(Signal(Kind.WAKE, arrived=arrived))))
+            return request.answer(
+                202, self.status(self.reconcile(Signal(Kind.WAKE, arrived=arrived)))
+            )
         if not post and request.path == f"{control}/status":
-            seen = self.act(Signal(Kind.POLL))
+            seen = self.reconcile(Signal(Kind.POLL))
             if seen.memory.phase is Phase.AWAKE:
                 self.remember(seen, self.aws.now())
             return request.answer(200, self.status(seen))
@@ -2273,7 +2326,7 @@ class Warmkeeper:
 
     def health(self, request: Request) -> dict[str, Any]:
         """For monitors: 200 also while it sleeps, which is no outage; 503 after a failed wake."""
-        status = self.status(self.act(Signal(Kind.POLL)))
+        status = self.status(self.reconcile(Signal(Kind.POLL)))
         phase, failed = status["phase"], status["failed"]
         if phase == Phase.ASLEEP and failed:
             return request.problem(
@@ -2298,18 +2351,18 @@ class Warmkeeper:
             frames = "".join(traceback.format_tb(error.__traceback__))
             log(level="ERROR", message="unforeseen", error=what, trace=frames)
             self.metrics(HandledErrors=1)
-            self.tell_of_error(what)
-            answer = self.apology(request)
+            self.notify_error(what)
+            answer = self.internal_error_answer(request)
         vary = {"Vary": ["Accept, Accept-Language, Origin, Sec-Fetch-Mode"]}
         answer["multiValueHeaders"] |= vary | cors(
             request.headers, self.config.cors_allowed_origins
         )
         return answer
 
-    def apology(self, request: Request) -> dict[str, Any]:
+    def internal_error_answer(self, request: Request) -> dict[str, Any]:
         """503 for an error of our own; to a browser by the page, which asks again by itself."""
         told, waking = {"Retry_After": "5"}, Memory(0, Phase.WAKING, self.aws.now())
-        if request.wants is Wants.PAGE:
+        if request.client_kind is ClientKind.PAGE:
             with contextlib.suppress(Exception):  # it may be the page that fails
                 return self.page(request, Observation(waking, ()), told)
         return request.problem(503, "Try again.", Retry_After="5")
@@ -2326,14 +2379,20 @@ class Warmkeeper:
         """Log and count what was refused; a wrong token, which comes again, is told once a day."""
         log(level="WARNING", message="refused", status=error.status, reason=str(error))
         try:
-            memory, now, notice = self.aws.read_memory(), self.aws.now(), attention(BEATS_REFUSED)
+            memory, now, notice = (
+                self.aws.read_memory(),
+                self.aws.now(),
+                problem_notice(BEATS_REFUSED),
+            )
             if memory.phase is not Phase.ASLEEP:  # asleep no metric is written: it would cost
                 self.metrics(Refused=1)
             told = isinstance(error, WrongTokenError) and memory.adopted
-            if not told or now - memory.told.get(notice.kind, 0.0) < TELL_AGAIN_SECONDS:
+            if not told or now - memory.notified_at.get(notice.kind, 0.0) < NOTIFY_AGAIN_SECONDS:
                 return
-            if self.aws.write_memory(replace(memory, told={**memory.told, notice.kind: now})):
-                self.tell(notice, memory.phase, in_haste=True)
+            if self.aws.write_memory(
+                replace(memory, notified_at={**memory.notified_at, notice.kind: now})
+            ):
+                self.publish(notice, memory.phase, in_haste=True)
         except Exception as unseen:  # the refusal stands, and its client is answered
             log(level="ERROR", message="the refusal is not counted", error=type(unseen).__name__)
 
@@ -2343,11 +2402,11 @@ class Warmkeeper:
             memory = self.aws.read_memory()
         except TableGoneError as error:
             return [{"finding": str(error), "remedy": "apply again; until then it stays awake"}]
-        seen = self.look(memory, Signal(Kind.DOCTOR))
+        seen = self.observe(memory, Signal(Kind.DOCTOR))
         gone, failure = seen.missing, seen.memory.failure
         again = redeploy(seen.services, self.config.cluster_name)
         idle, _ = self.aws.alarm(self.config.idle_alarm_arn)
-        hasty = [s["serviceName"] for s in seen.services if not s.get(GRACE)]
+        without_grace_period = [s["serviceName"] for s in seen.services if not s.get(GRACE)]
         stands, rules = self.aws.rules()
         own = (self.config.wake_rule_arn, self.config.service_rule_arn)
         compared = [matches_by(rules[arn]) for arn in own] if stands in (Rule.UP, Rule.DOWN) else []
@@ -2360,10 +2419,14 @@ class Warmkeeper:
         symptoms = [
             (gone, f"no ACTIVE service {gone}", "create it, or correct service_name"),
             (stands is Rule.MISSING, RULE_MISSING, "check service_rule_arn and apply again"),
-            (seen.lost == ASTRAY, ASTRAY, "correct target_group_arns or the service rule"),
             (
-                hasty,
-                f"no health check grace period: {hasty}",
+                seen.wiring_fault == TARGET_GROUP_DETACHED,
+                TARGET_GROUP_DETACHED,
+                "correct target_group_arns or the service rule",
+            ),
+            (
+                without_grace_period,
+                f"no health check grace period: {without_grace_period}",
                 "set it to what the app takes to boot",
             ),
             (compared[:1] != compared[1:], DIFFER, "give conditions as the service rule has them"),
@@ -2411,7 +2474,7 @@ class Warmkeeper:
 
     def explain(self) -> dict[str, Any]:
         """Why it is in its phase, and all that a forecast needs. Looks as the tick does; reads."""
-        seen = self.look(self.aws.read_memory(), Signal(Kind.TICK))
+        seen = self.observe(self.aws.read_memory(), Signal(Kind.TICK))
         now = self.aws.now()
         held = blockers(seen, self.config, now)
         return {
@@ -2446,12 +2509,12 @@ class Warmkeeper:
             case Kind.ADOPT | Kind.RECONCILE:
                 seen = self.act_once_allowed(signal)
             case _:
-                seen = self.act(signal)
+                seen = self.reconcile(signal)
         reason = seen.reason
-        if seen.crowded and kind in (Kind.TICK, Kind.RECONCILE):
+        if seen.shadows_other_rules and kind in (Kind.TICK, Kind.RECONCILE):
             self.make_room(seen.memory)
         if kind is Kind.RESTORE and not seen.missing:  # Terraform takes the function away next
-            self.aws.sleep(seen.memory.stamp + SLOW_SETTLE_SECONDS - self.aws.now())
+            self.aws.sleep(seen.memory.last_take_at + SLOW_SETTLE_SECONDS - self.aws.now())
         if seen.missing and kind in (Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN):
             raise RefusedError(f"{kind}: {reason}")
         if kind is Kind.ECS_EVENT and signal.active and seen.memory.phase is Phase.WAKING:
@@ -2466,7 +2529,7 @@ class Warmkeeper:
         return {**self.status(seen), **facts}
 
     def act_once_allowed(self, signal: Signal) -> Observation:
-        """The same as act(), of a function whose role may be new: refusals are borne for a minute.
+        """Call reconcile() for a function whose role may be new: retry refusals for a minute.
 
         A new policy takes seconds to be effective, for each service of AWS by itself.
         """
@@ -2474,7 +2537,7 @@ class Warmkeeper:
         until = self.aws.now() + POLICY_SECONDS
         while True:
             try:
-                return self.act(signal)
+                return self.reconcile(signal)
             except ClientError as error:
                 code = error.response["Error"]["Code"]
                 if code not in DENIED or self.aws.now() >= until:
@@ -2494,7 +2557,7 @@ class Warmkeeper:
                 log(level="ERROR", message="not restored yet", error=str(error))
                 if self.aws.now() >= until:
                     what = f"not restored, and maybe still asleep: {error}"
-                    self.tell(attention(HANDLED, what), "unknown", in_haste=True)
+                    self.publish(problem_notice(HANDLED, what), "unknown", in_haste=True)
                     unknown = Memory(0, Phase.AWAKE, self.aws.now())
                     return Observation(unknown, (), reason=what)
                 self.aws.sleep(BLIND_POLL_SECONDS)
@@ -2544,7 +2607,9 @@ def prepare() -> None:
         for service, taking in WAKE_CLIENTS:
             aws.client(service, taking=taking)
         aws.client("elbv2").get_paginator("describe_rules")  # looks through botocore's folders
-        ignored_as(Request(), aws.settings().get("wake_policy", ()))  # compiles its patterns
+        matching_ignore_rule(
+            Request(), aws.settings().get("wake_policy", ())
+        )  # compiles its patterns
     except Exception as error:
         log(level="WARNING", message="not prepared", error=f"{type(error).__name__}: {error}")
 

@@ -133,8 +133,8 @@ class Simulation:
         self.counted: list[float] = [began]  # minutes that RequestCount has, ascending
         self.slept: float | None = None
         self.waiting: set[str] = set()
-        ready = began - self.config.min_awake_minutes * 60
-        self.memory = wk.Memory(version=1, phase=wk.Phase.AWAKE, since=ready, ready=ready)
+        start = began - self.config.min_awake_minutes * 60
+        self.memory = wk.Memory(version=1, phase=wk.Phase.AWAKE, since=start, min_awake_from=start)
         long_ago = datetime.datetime.fromtimestamp(0, datetime.UTC)
         deployed = {"id": "app", "status": "PRIMARY", "createdAt": long_ago}
         self.service = {"serviceName": "app", "status": "ACTIVE", "deployments": [deployed]}
@@ -167,7 +167,7 @@ class Simulation:
             )
             decision = wk.decide(seen, wk.Signal(kind, arrived=arrived), self.config, self.now)
             self.follow(decision)
-            if not decision.again:
+            if not decision.requeue:
                 return
         raise RuntimeError(f"no end of decisions at {self.now:.0f}")
 
@@ -175,11 +175,11 @@ class Simulation:
         if decision.memory:
             version = self.memory.version + 1
             self.memory = dataclasses.replace(decision.memory, version=version)
-        for _, count in decision.give:
+        for _, count in decision.scale_up:
             if not self.desired:
                 self.live_from = self.now + self.settings.cold_start_seconds
             self.desired = count
-        if decision.take:
+        if decision.scale_to_zero:
             self.desired, self.slept = 0, self.now
         self.rule = decision.rule or self.rule
 

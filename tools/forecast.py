@@ -27,8 +27,11 @@ NEEDS: dict[str, tuple[str, dict[str, Any]]] = {
         "the wake rule and the service rule are on the listener",
         {"rule": Rule.DOWN},
     ),
-    wk.ASTRAY: ("the service rule forwards to the target group", {"lost": ""}),
-    wk.NO_ALARM: ("the idle alarm is there", {"lost": ""}),
+    wk.TARGET_GROUP_DETACHED: (
+        "the service rule forwards to the target group",
+        {"wiring_fault": ""},
+    ),
+    wk.NO_ALARM: ("the idle alarm is there", {"wiring_fault": ""}),
     wk.UNSEEN: ("no traffic is unseen", {"wiring": {}}),
     wk.STRANGERS: ("every healthy target is a task of the service", {"wiring": {}}),
     wk.DEPLOYING: ("the deployment is over", {}),  # `fulfilled` ends it in the services
@@ -108,7 +111,7 @@ def read(answer: Mapping[str, Any]) -> tuple[Observation, Config, float]:
 # --- playing forward -----------------------------------------------------------------------------
 def afterwards(seen: Observation, decision: Decision) -> Observation:
     """What the next look shows once this is done, if nothing else happens."""
-    counts = dict(decision.give) | dict.fromkeys(decision.take, 0)
+    counts = dict(decision.scale_up) | dict.fromkeys(decision.scale_to_zero, 0)
     services = tuple(
         {**s, "desiredCount": counts.get(s["serviceName"], s["desiredCount"])}
         for s in seen.services

@@ -47,13 +47,13 @@ def test_nothing_is_lost_and_nothing_stuck(seed: int) -> None:
 # --- what the long run would show --------------------------------------------------------------
 def deaf_to_beats(patch: pytest.MonkeyPatch) -> None:
     """An open socket is nobody's activity."""
-    act = wk.Warmkeeper.act
+    reconcile = wk.Warmkeeper.reconcile
 
     def deaf(keeper: wk.Warmkeeper, signal: wk.Signal) -> wk.Observation:
         beats = signal.kind is wk.Kind.BEAT
-        return act(keeper, replace(signal, active=False) if beats else signal)
+        return reconcile(keeper, replace(signal, active=False) if beats else signal)
 
-    patch.setattr(wk.Warmkeeper, "act", deaf)
+    patch.setattr(wk.Warmkeeper, "reconcile", deaf)
 
 
 def running_taken_for_live(patch: pytest.MonkeyPatch) -> None:

@@ -172,16 +172,16 @@ def unconditional_write(patch: Patch) -> None:
 
 def remembered_afterwards(patch: Patch) -> None:
     """The count is remembered when it is taken already."""
-    enter, perform = Case.enter, Warmkeeper.perform
+    enter, apply = Case.enter, Warmkeeper.apply
 
     def forgetful(case: Case, phase: Phase, because: str, **changes: Any) -> Memory:
         memory = enter(case, phase, because, **changes)
         known = case.memory.counts if phase is Phase.ASLEEP else memory.counts
         return dataclasses.replace(memory, counts=known)
 
-    def late(keeper: Warmkeeper, decision: Decision, stamp: float) -> tuple[list[str], bool]:
-        before = keeper.aws.services() if decision.take else ()
-        done = perform(keeper, decision, stamp)
+    def late(keeper: Warmkeeper, decision: Decision, last_take_at: float) -> tuple[list[str], bool]:
+        before = keeper.aws.services() if decision.scale_to_zero else ()
+        done = apply(keeper, decision, last_take_at)
         if before:
             counts = {s["serviceName"]: s["desiredCount"] for s in before}
             memory = keeper.aws.read_memory()
@@ -189,7 +189,7 @@ def remembered_afterwards(patch: Patch) -> None:
         return done
 
     patch.setattr(Case, "enter", forgetful)
-    patch.setattr(Warmkeeper, "perform", late)
+    patch.setattr(Warmkeeper, "apply", late)
 
 
 def taken_however_late(patch: Patch) -> None:

@@ -350,7 +350,7 @@ SITUATIONS: dict[Callable[[], World], Said] = {
         (wk.RULE_MISSING,),
     ),
     alarm_gone: Said(Phase.DROWSY, 0, ("the idle alarm is there", IDLE), (wk.NO_ALARM, BUSY)),
-    astray: Said(Phase.DROWSY, 0, (WIRED,), (wk.ASTRAY,)),
+    astray: Said(Phase.DROWSY, 0, (WIRED,), (wk.TARGET_GROUP_DETACHED,)),
     several_reasons: Said(
         Phase.DROWSY,
         20 * 60,
@@ -520,7 +520,7 @@ def test_the_tool_reads_the_very_observation_that_the_function_made(
 ) -> None:
     world = build()
     warmkeeper = wk.Warmkeeper(world.aws())
-    seen = warmkeeper.look(warmkeeper.aws.read_memory(), wk.Signal(Kind.TICK))
+    seen = warmkeeper.observe(warmkeeper.aws.read_memory(), wk.Signal(Kind.TICK))
     read, config, now = forecast.read(told(world))
     assert (read, config, now) == (seen, warmkeeper.config, world.time)
 

@@ -467,7 +467,7 @@ def test_a_notice_that_could_not_be_sent_is_sent_later() -> None:
 def test_a_restore_that_failed_is_told_whatever_was_told_before() -> None:
     world = asleep()
     keeper = wk.Warmkeeper(world.aws())
-    keeper.tell_of_error("something else")
+    keeper.notify_error("something else")
     world.failing.add("describe_services")
     keeper.dispatch(DELETE)
     assert any("not restored" in notice for notice in world.notices)
@@ -477,4 +477,4 @@ def test_at_0_a_service_rule_that_forwards_elsewhere_is_told_for_no_request_wake
     world = World(desired=0, forwards_to=ANOTHER_GROUP)
     world.invoke(ADOPT)
     world.minutes(5)
-    assert sum(wk.ASTRAY in notice for notice in world.notices) == 1
+    assert sum(wk.TARGET_GROUP_DETACHED in notice for notice in world.notices) == 1

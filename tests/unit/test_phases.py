@@ -249,8 +249,8 @@ def was_woken_often(world: World) -> None:
 
 
 RULES_GONE = [has_no_wake_rule, has_no_service_rule]
-ASTRAY = [is_served_by_another_group, has_no_target_group]
-UNWIRED = [has_no_alarm, *ASTRAY]
+DETACHED = [is_served_by_another_group, has_no_target_group]
+UNWIRED = [has_no_alarm, *DETACHED]
 GUARDS = [is_pinned, is_deploying, is_protected, has_beaten, *UNWIRED, *RULES_GONE]
 GUARDS += [was_deployed, was_woken_often]
 
@@ -363,7 +363,7 @@ GUARDED = [was_called_back_as_the_alarm_left_alarm, was_called_back_by_another_g
 def test_min_awake_minutes_begin_again_with_somebody_who_came(call_back: Break) -> None:
     world = drowsy()
     call_back(world)
-    assert world.memory.ready == world.time
+    assert world.memory.min_awake_from == world.time
     world.minutes(7)
     assert world.phase() is Phase.AWAKE
     world.minutes(1)
@@ -373,10 +373,10 @@ def test_min_awake_minutes_begin_again_with_somebody_who_came(call_back: Break) 
 @pytest.mark.parametrize("call_back", GUARDED)
 def test_min_awake_minutes_do_not_begin_again_where_a_guard_called_back(call_back: Break) -> None:
     world = drowsy()
-    ready = world.memory.ready
+    ready = world.memory.min_awake_from
     world.time += 10
     call_back(world)
-    assert (world.phase(), world.memory.ready) == (Phase.AWAKE, ready)
+    assert (world.phase(), world.memory.min_awake_from) == (Phase.AWAKE, ready)
     world.alarm, world.protected = "ALARM", False
     world.minutes(1)
     assert world.phase() is Phase.DROWSY
@@ -573,7 +573,7 @@ def test_a_live_target_ends_a_wake_and_the_cold_start_is_recorded(
     assert memory.wake is None
     (past,) = memory.wakes
     assert past["seconds"] == pytest.approx(10, abs=0.6)
-    assert {"began", "given", "createdAt", "connectivityAt", "live"} <= past["times"].keys()
+    assert {"began", "scaled_up_at", "createdAt", "connectivityAt", "live"} <= past["times"].keys()
     assert past["times"]["began"] == began
     assert metrics(capsys.readouterr().out) == {"ColdStartSeconds": past["seconds"]}
     (notice,) = world.notices
@@ -722,7 +722,7 @@ def test_a_live_target_is_not_trusted_before_the_last_take_is_fence_seconds_old(
     world.time += 60
     world.lands_after = 2.9
     world.signal(Kind.TICK)
-    stamp = world.memory.stamp
+    stamp = world.memory.last_take_at
     world.lands_after = None
     world.signal(Kind.REQUEST)
     while world.phase() is Phase.WAKING:
@@ -759,7 +759,7 @@ def test_a_rule_is_not_taken_down_late() -> None:
     world.time += 5
     world.signal(Kind.REQUEST)
     assert not world.rule_up
-    assert world.memory.stamp == world.time
+    assert world.memory.last_take_at == world.time
 
 
 def test_a_rule_that_could_not_be_taken_down_goes_down_later_newly_stamped() -> None:
@@ -768,11 +768,11 @@ def test_a_rule_that_could_not_be_taken_down_goes_down_later_newly_stamped() -> 
     follow(world, 11)
     assert world.phase() is Phase.AWAKE
     assert world.rules[WAKE_RULE] == 12
-    first = world.memory.stamp
+    first = world.memory.last_take_at
     world.failing.clear()
     world.minutes(1)
     assert not world.rule_up
-    assert world.memory.stamp == world.time > first
+    assert world.memory.last_take_at == world.time > first
 
 
 def test_a_rule_on_its_way_down_is_not_taken_down_once_more() -> None:
@@ -787,7 +787,7 @@ def test_every_take_starts_within_a_second_of_the_stamp_that_stands_in_the_memor
     world = drowsy()
     seen: list[float] = []
     for operation in ("update_service", "set_rule_priorities"):
-        world.between(operation, lambda: seen.append(world.time - world.memory.stamp))
+        world.between(operation, lambda: seen.append(world.time - world.memory.last_take_at))
     world.minutes(1)
     world.signal(Kind.POLL)
     assert seen
@@ -802,7 +802,7 @@ def test_a_count_that_could_not_be_taken_leaves_the_service_up() -> None:
     world.minutes(1)
     assert world.desired == 0
     assert world.memory.counts == {"app": 1}
-    assert not world.memory.untaken
+    assert not world.memory.scale_down_failed
 
 
 def untaken_but_at_0(**environment: str) -> World:
@@ -818,7 +818,7 @@ def untaken_but_at_0(**environment: str) -> World:
 
 def test_a_count_that_was_taken_without_an_answer_is_no_longer_ours_to_take() -> None:
     world = untaken_but_at_0()
-    assert not world.memory.untaken
+    assert not world.memory.scale_down_failed
     world.minutes(10)
     world.calls.clear()
     world.set_desired(1)
@@ -1024,7 +1024,7 @@ def test_a_wake_rule_that_somebody_put_up_while_awake_goes_down_again() -> None:
     world.signal(Kind.TICK)
     assert world.phase() is Phase.AWAKE
     assert not world.rule_up
-    assert world.memory.stamp == world.time
+    assert world.memory.last_take_at == world.time
 
 
 def test_a_wake_rule_that_somebody_put_down_while_asleep_goes_up_again() -> None:
@@ -1665,7 +1665,7 @@ def test_a_rule_that_is_missing_again_is_told_again() -> None:
     world.alarm = "OK"
     world.rules[WAKE_RULE] = 30_010
     world.minutes(2)
-    assert world.memory.trouble == ""
+    assert world.memory.open_problem == ""
     del world.rules[WAKE_RULE]
     world.minutes(2)
     assert len(world.notices) == 2
@@ -1744,13 +1744,13 @@ def test_what_is_not_wired_any_more_is_told_once_and_again_when_it_comes_back(
     world.forwards_to, world.alarm = SERVICE_GROUP, "OK"
     world.gone.clear()
     world.minutes(2)
-    assert world.memory.trouble == ""
+    assert world.memory.open_problem == ""
     unwired(world)
     world.minutes(2)
     assert len(world.notices) == 2
 
 
-@pytest.mark.parametrize("astray", ASTRAY)
+@pytest.mark.parametrize("astray", DETACHED)
 @pytest.mark.parametrize("phase", [asleep, waking, drowsy])
 def test_nobody_is_kept_from_a_service_whose_target_group_is_another(
     phase: Callable[[], World], astray: Break
@@ -1764,7 +1764,7 @@ def test_nobody_is_kept_from_a_service_whose_target_group_is_another(
     assert world.desired == 1
 
 
-@pytest.mark.parametrize("astray", ASTRAY)
+@pytest.mark.parametrize("astray", DETACHED)
 def test_a_service_whose_target_group_is_another_is_not_hidden_when_its_task_dies(
     astray: Break,
 ) -> None:
@@ -1845,7 +1845,10 @@ def test_the_doctor_names_what_is_gone_or_renamed_with_the_remedy() -> None:
         return str(finding["finding"])
 
     assert "no table" in found(without_table(awake))
-    for unwired, expected in [*((astray, wk.ASTRAY) for astray in ASTRAY), (has_no_alarm, "alarm")]:
+    for unwired, expected in [
+        *((astray, wk.TARGET_GROUP_DETACHED) for astray in DETACHED),
+        (has_no_alarm, "alarm"),
+    ]:
         world = awake()
         unwired(world)
         assert expected in found(world)

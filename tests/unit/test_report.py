@@ -36,7 +36,7 @@ def wake(
     names = ("began", "createdAt", "pullStartedAt", "pullStoppedAt", "startedAt", "live", "down")
     times = dict(zip(names, ends, strict=True))
     seconds = times["live"] - BEGAN
-    return {"cause": "request", "seconds": seconds, "times": {**times, "given": BEGAN + 0.1}}
+    return {"cause": "request", "seconds": seconds, "times": {**times, "scaled_up_at": BEGAN + 0.1}}
 
 
 GOOD = Facts(

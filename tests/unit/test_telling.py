@@ -105,7 +105,7 @@ def test_the_record_in_the_memory_goes_from_the_first_request_to_the_first_who_w
     began = world.time
     world.invoke(request())
     times = world.memory.wakes[-1]["times"]
-    assert {"given", "createdAt", "connectivityAt"} <= times.keys()
+    assert {"scaled_up_at", "createdAt", "connectivityAt"} <= times.keys()
     assert times["began"] == began < times["live"] <= times["down"] <= times["sent"] == world.time
 
 
@@ -278,7 +278,7 @@ def test_every_request_that_waits_is_counted_and_none_that_does_not(
 
 def publish(kind: str, text: str = "text", **environment: str) -> World:
     world = World(environment={**ENVIRONMENT, **environment})
-    wk.Warmkeeper(world.aws()).tell(wk.Notice(kind, text), "awake")
+    wk.Warmkeeper(world.aws()).publish(wk.Notice(kind, text), "awake")
     return world
 
 
@@ -343,7 +343,7 @@ def test_every_kind_of_notice_is_given_somewhere_and_has_its_row_in_the_runbook(
 
 def test_what_begins_with_the_words_of_a_trouble_is_a_notice_of_its_kind() -> None:
     for words, kind in wk.TROUBLES.items():
-        assert wk.attention(f"{words} and more").kind == kind
+        assert wk.problem_notice(f"{words} and more").kind == kind
 
 
 # --- what holds it awake -----------------------------------------------------------------------
@@ -363,10 +363,10 @@ def test_who_pinned_it_and_forgot_is_told_once_after_half_a_day() -> None:
     world.minutes(12 * 60 - 1)
     assert kinds(world) == []
     world.minutes(2)
-    assert kinds(world) == ["held-awake"]
+    assert kinds(world) == ["idle-but-awake"]
     assert re.search(r": pinned until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$", world.notices[-1])
     world.minutes(300)
-    assert kinds(world) == ["held-awake"]
+    assert kinds(world) == ["idle-but-awake"]
 
 
 def test_who_uses_it_meanwhile_is_no_news_and_the_next_half_day_is() -> None:
@@ -376,9 +376,9 @@ def test_who_uses_it_meanwhile_is_no_news_and_the_next_half_day_is() -> None:
     world.minutes(30)
     world.alarm, world.alarm_since = "ALARM", world.time
     world.minutes(12 * 60 - 1)
-    assert kinds(world) == ["held-awake"]
+    assert kinds(world) == ["idle-but-awake"]
     world.minutes(2)
-    assert kinds(world) == ["held-awake", "held-awake"]
+    assert kinds(world) == ["idle-but-awake", "idle-but-awake"]
 
 
 def test_beats_are_use() -> None:
@@ -442,7 +442,7 @@ def test_handled_errors_are_told_once_an_hour_however_many_there_are() -> None:
         world.time += 60
     assert kinds(world) == ["errors-handled"]
     assert "ThrottlingException" in world.notices[-1]
-    world.time += wk.HANDLED_SECONDS
+    world.time += wk.ERROR_NOTICE_SECONDS
     keeper.dispatch(request())
     assert kinds(world) == ["errors-handled"] * 2
 

@@ -162,7 +162,7 @@ class World:
         return SimulatedAws(self)
 
     def signal(self, kind: wk.Kind, **more: Any) -> wk.Observation:
-        return wk.Warmkeeper(self.aws()).act(wk.Signal(kind, **more))
+        return wk.Warmkeeper(self.aws()).reconcile(wk.Signal(kind, **more))
 
     def invoke(self, event: Any) -> dict[str, Any]:
         return wk.Warmkeeper(self.aws()).dispatch(event)
