@@ -135,9 +135,8 @@ class Simulation:
         self.waiting: set[str] = set()
         start = began - self.config.min_awake_minutes * 60
         self.memory = wk.Memory(version=1, phase=wk.Phase.AWAKE, since=start, min_awake_from=start)
-        long_ago = datetime.datetime.fromtimestamp(0, datetime.UTC)
-        deployed = {"id": "app", "status": "PRIMARY", "createdAt": long_ago}
-        self.service = {"serviceName": "app", "status": "ACTIVE", "deployments": [deployed]}
+        deployed = wk.Deployment("app", primary=True, created=0.0)
+        self.service = wk.Service("app", settings.tasks, deployments=(deployed,))
 
     @property
     def phase(self) -> wk.Phase:
@@ -154,11 +153,10 @@ class Simulation:
         """One signal, decided and done."""
         for _ in range(10):
             healthy = bool(self.desired) and self.now >= self.live_from
-            task = {"taskArn": "task", "desiredStatus": "RUNNING"}
-            tasks = (task,) if self.desired else ()
+            tasks = (wk.Task("task"),) if self.desired else ()
             seen = wk.Observation(
                 memory=self.memory,
-                services=({**self.service, "desiredCount": self.desired},),
+                services=(dataclasses.replace(self.service, desired=self.desired),),
                 rule=self.rule,
                 tasks=tasks,
                 live=tasks if healthy else (),

@@ -190,7 +190,9 @@ class Program:
 
 def heard(name: str, signal: Signal) -> Program:
     """One invocation by this signal."""
-    return Program(name, lambda aws: str(wk.Warmkeeper(aws).reconcile(signal).memory.phase))
+    return Program(
+        name, lambda aws: str(wk.Warmkeeper(aws).reconciler.reconcile(signal).memory.phase)
+    )
 
 
 def adopts(name: str) -> Program:

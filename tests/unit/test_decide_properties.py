@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 import warmkeeper as wk
@@ -17,7 +16,7 @@ from tools import forecast
 
 NOW = 1_800_000_000.0
 CONFIG = wk.Config.from_environment(ENVIRONMENT)
-LIVE: wk.Task = {"taskArn": "t1", "desiredStatus": "RUNNING"}
+LIVE = wk.Task("t1", running=True)
 QUIET = [kind for kind in Kind if kind not in wk.WAKING_KINDS]
 
 settings.register_profile("decide", max_examples=100)
@@ -46,20 +45,24 @@ PAST_WAKES = st.lists(
     max_size=5,
 ).map(tuple)
 OFTEN = tuple({"cause": "request", "seconds": 20.0, "times": {"live": NOW}} for _ in range(4))
-TROUBLES = [
-    wk.RULE_MISSING,
-    wk.TARGET_GROUP_DETACHED,
-    wk.NO_ALARM,
-    f"{wk.NO_SERVICE} app in cluster estate",
-    f"{wk.NO_NUMBER} to go up",
-    f"{wk.NO_NUMBER} to go down",
-    f"{wk.NOT_LIVE}: no image",
+OPEN_PROBLEMS = [
+    wk.RULE_MISSING.code,
+    wk.TARGET_GROUP_DETACHED.code,
+    wk.IDLE_ALARM_MISSING.code,
+    wk.SERVICE_MISSING.code,
+    wk.NO_RULE_NUMBER.code,
+    wk.NOT_LIVE.code,
+    wk.IDLE_BUT_AWAKE.code,
 ]
-MOMENTS = PAST.map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
+FAULTS = (wk.TARGET_GROUP_DETACHED.code, wk.IDLE_ALARM_MISSING.code)
 TASKS = st.lists(
-    st.fixed_dictionaries(
-        {"taskArn": st.sampled_from(["t1", "t2"]), "createdAt": MOMENTS},
-        optional={"connectivityAt": MOMENTS, "pullStoppedAt": MOMENTS, "startedAt": MOMENTS},
+    st.builds(
+        wk.Task,
+        arn=st.sampled_from(["t1", "t2"]),
+        times=st.fixed_dictionaries(
+            {"createdAt": PAST},
+            optional={"connectivityAt": PAST, "pullStoppedAt": PAST, "startedAt": PAST},
+        ),
     ),
     max_size=2,
 ).map(tuple)
@@ -68,16 +71,12 @@ TASKS = st.lists(
 def service(
     name: str, desired: int, *, deploying: bool = False, since: float = NOW - 9000
 ) -> wk.Service:
-    """As DescribeServices shows it."""
-    state = "IN_PROGRESS" if deploying else "COMPLETED"
-    deployed = datetime.fromtimestamp(since, UTC)
-    primary = {"id": "ecs-svc/1", "status": "PRIMARY", "createdAt": deployed}
-    deployments = [{**primary, "rolloutState": state}]
-    return {"serviceName": name, "desiredCount": desired, "deployments": deployments}
+    primary = wk.Deployment("ecs-svc/1", primary=True, created=since, in_progress=deploying)
+    return wk.Service(name, desired, deployments=(primary,))
 
 
 def counts_of(seen: Observation) -> dict[str, int]:
-    return {s["serviceName"]: s["desiredCount"] for s in seen.services}
+    return {service.name: service.desired for service in seen.services}
 
 
 @st.composite
@@ -100,7 +99,7 @@ def memories(draw: st.DrawFn) -> Memory:
         failed_deployment=draw(st.sampled_from(["", "ecs-svc/1", "ecs-svc/0"])),
         retry_at=draw(AROUND),
         scale_down_failed=draw(st.booleans()),
-        open_problem=draw(st.sampled_from(["", *TROUBLES])),
+        open_problem=draw(st.sampled_from(["", *OPEN_PROBLEMS])),
     )
 
 
@@ -117,10 +116,14 @@ def observations(draw: st.DrawFn) -> Observation:
         tasks=tasks,
         live=draw(st.sampled_from([None, (), tasks[:1]])),
         strangers=draw(st.sampled_from([False, False, True])),
-        wiring=draw(st.sampled_from([{}, {}, {wk.UNSEEN: "Cloud Map"}, {wk.OTHER_RULES: "r"}])),
+        wiring=draw(
+            st.sampled_from(
+                [{}, {}, {wk.UNSEEN_TRAFFIC.code: "Cloud Map"}, {wk.OTHER_RULES.code: "r"}]
+            )
+        ),
         idle=draw(st.sampled_from([None, False, True, True, True])),
         protected=draw(st.sampled_from([None, False, False, True])),
-        wiring_fault=draw(st.sampled_from(["", "", "", wk.TARGET_GROUP_DETACHED, wk.NO_ALARM])),
+        wiring_fault=draw(st.sampled_from(["", "", "", *FAULTS])),
         stopped_reason=draw(st.sampled_from(["", "no image"])),
     )
 
@@ -141,7 +144,7 @@ def after(seen: Observation, decision: Decision) -> Observation:
     """What would be seen next, were everything done at once and the tasks' health to last."""
     given_counts = dict(decision.scale_up) | dict.fromkeys(decision.scale_to_zero, 0)
     counts = counts_of(seen) | given_counts
-    services = tuple({**s, "desiredCount": counts[s["serviceName"]]} for s in seen.services)
+    services = tuple(replace(s, desired=counts[s.name]) for s in seen.services)
     memory = decision.memory or seen.memory
     if decision.memory:
         memory = replace(memory, version=seen.memory.version + 1)
@@ -177,9 +180,7 @@ def test_the_rule_goes_up_before_what_serves_only_to_fall_asleep(
     """Nothing that runs is put out of service, by whatever is seen or not understood."""
     decision = decide(seen, signal)
     phase = decision.memory.phase if decision.memory else seen.memory.phase
-    dying = seen.desired == 0 and not (
-        seen.strangers or seen.wiring_fault == wk.TARGET_GROUP_DETACHED
-    )
+    dying = seen.desired == 0 and not (seen.strangers or seen.detached)
     if decision.rule is Rule.UP and seen.serves and not dying:
         assert phase is Phase.DROWSY
         assert seen.memory.phase in (Phase.AWAKE, Phase.DROWSY)
@@ -292,7 +293,7 @@ def towards_sleep(seen: Observation, decision: Decision) -> int:
 
 def deployed_now(seen: Observation) -> wk.Service:
     """The service, deployed just now; a deployment that is under way still is."""
-    deploying = any(map(wk.is_deploying, seen.services))
+    deploying = any(s.is_deploying for s in seen.services)
     return service("app", seen.desired, deploying=deploying, since=NOW)
 
 
@@ -305,9 +306,9 @@ REASONS_TO_STAY: dict[str, Callable[[Observation], Observation]] = {
     "deployed just now": lambda s: replace(s, services=(deployed_now(s),)),
     "protected": lambda s: replace(s, protected=True),
     "the alarm is OK": lambda s: replace(s, idle=False),
-    "astray": lambda s: replace(s, wiring_fault=wk.TARGET_GROUP_DETACHED),
-    "unseen traffic": lambda s: replace(s, wiring={wk.UNSEEN: "Cloud Map"}),
-    "strangers": lambda s: replace(s, wiring={wk.STRANGERS: "a group"}, strangers=True),
+    "astray": lambda s: replace(s, wiring_fault=wk.TARGET_GROUP_DETACHED.code),
+    "unseen traffic": lambda s: replace(s, wiring={wk.UNSEEN_TRAFFIC.code: "Cloud Map"}),
+    "strangers": lambda s: replace(s, wiring={wk.STRANGE_TARGETS.code: "a group"}, strangers=True),
     "no rule": lambda s: replace(s, rule=Rule.MISSING),
 }
 
@@ -341,7 +342,7 @@ def test_the_rule_goes_down_only_for_what_serves(seen: Observation, signal: Sign
     if decision.rule is Rule.DOWN:
         assert decision.memory
         assert decision.memory.phase is Phase.AWAKE
-        assert seen.live or seen.strangers or seen.wiring_fault == wk.TARGET_GROUP_DETACHED
+        assert seen.live or seen.strangers or seen.detached
 
 
 @given(observations(), signals())
@@ -402,9 +403,7 @@ def test_whoever_insists_wakes_whatever_sleeps(seen: Observation, signal: Signal
     assert decision.memory
     assert decision.memory.phase is Phase.WAKING
     assert decision.scale_up
-    assert decision.rule is (
-        None if seen.strangers or seen.wiring_fault == wk.TARGET_GROUP_DETACHED else Rule.UP
-    )
+    assert decision.rule is (None if seen.strangers or seen.detached else Rule.UP)
 
 
 @given(observations(), signals())

@@ -535,7 +535,7 @@ def test_what_cannot_be_counted_is_held(capsys: pytest.CaptureFixture[str]) -> N
     world = asleep(HOLD_LIMIT="0")
     world.failing.add("update_item")
     assert ask(world)["statusCode"] == 307
-    assert "what is held is not counted" in capsys.readouterr().out
+    assert "held calls are not counted" in capsys.readouterr().out
 
 
 def test_a_call_that_comes_late_in_a_wake_is_held_all_the_same() -> None:

@@ -22,6 +22,7 @@ from tests.unit.world import (
     WAKE_ALARM,
     WAKE_RULE,
     World,
+    moment,
 )
 
 FOREIGN_RULE = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:listener-rule/app/x/a/l/f"
@@ -1280,7 +1281,7 @@ def test_that_a_task_does_not_start_is_told_once_however_the_reason_varies() -> 
         world.tasks[-1].reason = f"ResourceInitializationError: request id: {number}"
         world.set_desired(1)
         world.minutes(1)
-    assert len([notice for notice in world.notices if wk.NOT_LIVE in notice]) == 1
+    assert len([notice for notice in world.notices if wk.NOT_LIVE.text in notice]) == 1
 
 
 def test_a_service_that_crashes_again_and_again_is_told_a_few_times_and_no_more() -> None:
@@ -1294,20 +1295,23 @@ def test_a_service_that_crashes_again_and_again_is_told_a_few_times_and_no_more(
     assert "Woken 4 times within an hour" in world.notices[-1]
 
 
+TASK_SET = {"id": "ecs-svc/1", "status": "PRIMARY", "createdAt": moment(0)}
+WITHOUT_DEPLOYMENTS = {"serviceName": "app", "desiredCount": 1, "deployments": []}
+
+
 @pytest.mark.parametrize(
     "sets",
     [
-        [{"id": "ecs-svc/1", "status": "PRIMARY", "stabilityStatus": "STABILIZING"}],
-        [{"id": "ecs-svc/1", "status": "PRIMARY"}, {"id": "ecs-svc/2", "status": "ACTIVE"}],
+        [{**TASK_SET, "stabilityStatus": "STABILIZING"}],
+        [TASK_SET, {**TASK_SET, "id": "ecs-svc/2", "status": "ACTIVE"}],
     ],
 )
-def test_task_sets_of_another_controller_are_deployments_too(sets: list[dict[str, str]]) -> None:
-    service = {"serviceName": "app", "deployments": [], "taskSets": sets}
-    assert wk.is_deploying(service)
-    assert wk.deployment([service]) == "ecs-svc/1"
-    assert not wk.is_deploying(
-        {"deployments": [], "taskSets": [{"stabilityStatus": "STEADY_STATE"}]}
-    )
+def test_task_sets_of_another_controller_are_deployments_too(sets: list[dict[str, Any]]) -> None:
+    service = wk.service_view({**WITHOUT_DEPLOYMENTS, "taskSets": sets})
+    assert service.is_deploying
+    assert wk.deployed_ids([service]) == "ecs-svc/1"
+    steady = [{**TASK_SET, "stabilityStatus": "STEADY_STATE"}]
+    assert not wk.service_view({**WITHOUT_DEPLOYMENTS, "taskSets": steady}).is_deploying
 
 
 def test_no_reason_has_no_class() -> None:
@@ -1411,7 +1415,7 @@ def test_a_count_that_we_did_not_give_is_not_taken_at_the_deadline_and_somebody_
     assert world.desired == 1
     assert world.rule_up
     (notice,) = world.notices
-    assert f"needs attention: {wk.NOT_LIVE}" in notice
+    assert f"needs attention: {wk.NOT_LIVE.text}" in notice
     world.boot = 0
     world.minutes(1)
     assert world.phase() is Phase.AWAKE
@@ -1445,7 +1449,7 @@ def test_a_pinned_service_that_does_not_start_is_not_given_up_and_somebody_is_to
     world.minutes(10)
     assert world.phase() is Phase.WAKING
     assert world.desired == 1
-    assert len([notice for notice in world.notices if wk.NOT_LIVE in notice]) == 1
+    assert len([notice for notice in world.notices if wk.NOT_LIVE.text in notice]) == 1
     world.time += 600
     world.signal(Kind.TICK)
     assert world.phase() is Phase.AWAKE
@@ -1585,7 +1589,7 @@ def test_the_wake_rule_never_stands_before_one_of_our_own() -> None:
     world.minutes(3)
     assert world.rules[WAKE_RULE] == 100
     assert world.desired == 1
-    assert any(wk.NO_NUMBER in notice for notice in world.notices)
+    assert any(wk.NO_RULE_NUMBER.text in notice for notice in world.notices)
 
 
 def test_down_is_the_parked_number_or_the_next_free_one_behind_it() -> None:
@@ -1707,7 +1711,7 @@ def test_a_service_that_is_gone_is_told_once_and_nothing_is_done(
     world.signal(Kind.REQUEST)
     assert world.calls == []
     (notice,) = world.notices
-    assert "no ACTIVE ECS service app in cluster estate" in notice
+    assert "no ACTIVE ECS service: app in cluster estate" in notice
 
 
 def test_a_service_that_comes_back_goes_on_where_it_was() -> None:
@@ -1786,7 +1790,9 @@ def test_of_several_groups_of_the_service_rule_those_count_that_get_requests(
         {"TargetGroupArn": SERVICE_GROUP, "Weight": weight},
     ]
     forward = {"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}
-    found = wk.forwards_to({"Actions": [{"Type": "authenticate-oidc"}, forward]})
+    rule = {"RuleArn": SERVICE_RULE, "Priority": "100", "Conditions": []}
+    actions = [{"Type": "authenticate-oidc"}, forward]
+    found = wk.rule_view({**rule, "Actions": actions}).forwards_to
     assert (SERVICE_GROUP in found) is ours
     assert "two" in found
 
@@ -1846,7 +1852,7 @@ def test_the_doctor_names_what_is_gone_or_renamed_with_the_remedy() -> None:
 
     assert "no table" in found(without_table(awake))
     for unwired, expected in [
-        *((astray, wk.TARGET_GROUP_DETACHED) for astray in DETACHED),
+        *((astray, wk.TARGET_GROUP_DETACHED.text) for astray in DETACHED),
         (has_no_alarm, "alarm"),
     ]:
         world = awake()
@@ -1854,7 +1860,7 @@ def test_the_doctor_names_what_is_gone_or_renamed_with_the_remedy() -> None:
         assert expected in found(world)
     world = awake()
     world.hosts[SERVICE_RULE] = ["other.example.com"]
-    assert found(world) == wk.DIFFER
+    assert found(world) == wk.RULES_DIFFER.text
     world.hosts[WAKE_RULE] = ["Other.example.com"]
     world.grace = 0
     assert "grace period" in found(world)
