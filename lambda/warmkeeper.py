@@ -108,7 +108,7 @@ POLICY_AGAIN_SECONDS = 3.0
 
 # Words in ECS's reason for a start that failed, and the class that they come down to: the first
 # that match decide, so a cause stands before the sentence that carries it ("unable to place a
-# task. Reason: Internal error."). The class may be told to anybody. Each documented text and its
+# task. Reason: Internal error."). The class is public. Each documented text and its
 # page is a row of tests/unit/ecs_words.toml.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
@@ -151,7 +151,7 @@ FAILURES = (
     ("is not healthy in", "health-check-failed"),
     ("Essential container", "container-exited"),
 )
-SUMMARIES = ("consistently start tasks", "tasks failed to start")  # what hides the cause
+SUMMARIES = ("consistently start tasks", "tasks failed to start")  # texts that hide the cause
 FAILING = re.compile("unable|failed")  # with one of these an event without a class is a reason
 SCALED_IN = "Scaling activity"
 GRACE = "healthCheckGracePeriodSeconds"
@@ -176,15 +176,15 @@ class RefusedError(ValueError):
 
 
 class WrongTokenError(RefusedError):
-    """A heartbeat with a token, and not with ours: its sender will come again and again."""
+    """A heartbeat with a wrong token: its sender will come again and again."""
 
 
 class TableGoneError(RuntimeError):
-    """There is nowhere to remember anything."""
+    """The table is gone, and with it the memory."""
 
 
 class RuleStuckError(RuntimeError):
-    """The wake rule cannot be moved: it is gone, or no rule number is left that would do."""
+    """The wake rule cannot be moved: it is gone, or no rule number is free."""
 
     def __init__(self, problem: Problem, detail: str = "") -> None:
         super().__init__(described(problem, detail))
@@ -239,7 +239,8 @@ class Config:
         parsers["tuple[str, ...]"] = lambda text: tuple(word for word in text.split(",") if word)
         values: dict[str, Any] = {}
         for item in fields(cls):
-            variable, kind = item.name.upper(), str(item.type)
+            variable = item.name.upper()
+            kind = str(item.type)
             if variable not in environment:
                 raise ValueError(f"{variable} is not set; the Terraform module sets it")
             got = environment[variable]
@@ -250,7 +251,7 @@ class Config:
         return cls(**values)
 
 
-# --- vocabulary -----------------------------------------------------------------------------------
+# --- vocabulary: phases, rule, signals, metrics, stages -------------------------------------------
 class Phase(StrEnum):
     AWAKE = "awake"
     DROWSY = "drowsy"
@@ -287,7 +288,7 @@ class Rule(StrEnum):
 
 
 class Kind(StrEnum):
-    """What was heard. The commands of a direct invoke bear their own names."""
+    """The kinds of signals. The commands of a direct invoke have their own names."""
 
     REQUEST = "request"
     POLL = "poll"
@@ -333,15 +334,16 @@ UNITS = {  # of every metric; docs/metrics.md has a row for each
     "HandledErrors": "Count",
 }
 
-# How long a wake took, stage by stage: each ends at the first of these moments that is known.
+# The stages of a wake, in ECS's words, and the moments that end them: the first that is known.
 ENDS = {
     "asked": ("createdAt",),
     "placed": ("pullStartedAt", "connectivityAt"),
     "pulled": ("pullStoppedAt",),
-    "booted": ("startedAt",),
-    "checked": ("live",),
+    "started": ("startedAt",),
+    "healthy": ("live",),
     "opened": ("down",),
 }
+# The stage that a task has reached, by the moment that shows it; the furthest first.
 STAGES = {"startedAt": "started", "pullStoppedAt": "pulled", "connectivityAt": "placed"}
 
 
@@ -368,7 +370,7 @@ def utc(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
-# --- problems and transitions that people are notified of ----------------------------------------
+# --- vocabulary: problems and transitions ---------------------------------------------------------
 @dataclass(frozen=True)
 class Problem:
     """One row of docs/operating.md, section Notices: what is wrong, how bad, and what to do.
@@ -598,7 +600,7 @@ def problem_notice(problem: Problem, detail: str = "", remedy: str = "") -> Noti
     return Notice(problem, f"needs attention: {described(problem, detail)}", remedy)
 
 
-# --- what is remembered, heard, observed and decided ----------------------------------------------
+# --- state: memory, signal, observation, decision -------------------------------------------------
 def fields_only(of: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """Those of `values` that are fields of this dataclass."""
     return {item.name: values[item.name] for item in fields(of) if item.name in values}
@@ -606,11 +608,11 @@ def fields_only(of: type, values: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Signal:
-    """What was heard, with what belongs to some kinds alone. Times are epoch seconds."""
+    """An event, with fields that some kinds alone have. Times are epoch seconds."""
 
     kind: Kind
-    active: bool = False  # BEAT: somebody is or just was there; ECS_EVENT: a task runs
-    at: float = 0.0  # an active BEAT: when somebody was last there, if not now
+    active: bool = False  # BEAT: the service is used; ECS_EVENT: a task runs
+    at: float = 0.0  # an active BEAT: the time of the last use, if not now
     pinned_until: float = 0.0  # PIN
     arrived: float = 0.0  # a REQUEST by HTTP: from then on its client waits
 
@@ -649,7 +651,7 @@ class Memory:
     failed_deployment: str = ""
     retry_at: float = 0.0
     scale_down_failed: bool = False  # the count was to go to 0, and the call was seen to fail
-    open_problem: str = ""  # code of the last problem that was published, so that it is once
+    open_problem: str = ""  # code of the last published problem: each is published once
     notified_at: dict[str, float] = field(default_factory=dict)  # code -> when, across phases
     form: int = FORM
 
@@ -706,7 +708,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Observation:
-    """What one look at AWS showed. None means not looked at."""
+    """What AWS showed at one look. None means not read."""
 
     memory: Memory
     services: tuple[Service, ...]
@@ -716,7 +718,7 @@ class Observation:
     live: tuple[Task, ...] | None = None  # of these, the ones healthy in a target group
     strangers: bool = False  # a healthy target is no task of ours, running or on its way out
     wiring: Mapping[str, str] = field(default_factory=dict)  # codes of WIRING -> particulars
-    began: float = 0.0  # when the look began (epoch seconds): what was so then may be over
+    began: float = 0.0  # when the look began (epoch seconds): AWS may have changed since
     idle: bool | None = None
     idle_since: float = 0.0  # when the idle alarm went into its state
     wake_alarm_firing: bool = False  # asleep on the alarm path: the wake alarm is in ALARM
@@ -744,7 +746,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to write and, once that is written, what to do. What is not set stays as it is."""
+    """The memory to write and, once it is written, the calls. A field not set changes nothing."""
 
     reason: str
     memory: Memory | None = None
@@ -780,7 +782,7 @@ def rule_missing(case: Case) -> Blocker | None:
 
 
 def wrongly_wired(case: Case) -> Blocker | None:
-    """Without its target group or its idle alarm nothing is known of the service's traffic."""
+    """Without its target group or its idle alarm the service's traffic is unknown."""
     code = case.seen.wiring_fault
     return Blocker(code, NOTICES[code].text) if code else None
 
@@ -804,7 +806,7 @@ def deploying(case: Case) -> Blocker | None:
 
 
 def just_deployed(case: Case) -> Blocker | None:
-    """Whoever has deployed wants to look at it."""
+    """After a deployment somebody wants to see the service run."""
     at = max((each.created for each in primaries(case.seen.services)), default=0.0)
     text = f"deployed {case.now - at:.0f} s ago"
     return Blocker("just-deployed", text, at + case.min_awake_seconds)
@@ -828,7 +830,7 @@ def woken_often(case: Case) -> Blocker | None:
 
 
 def beats(case: Case) -> Blocker | None:
-    """The app says that somebody uses it; the last beat may not be written yet."""
+    """The app reports use; the last beat may not be written yet."""
     beat = case.memory.beat
     fresh = case.config.idle_minutes * 60 + BEAT_WRITE_SECONDS
     return Blocker("beat", f"active beat {case.now - beat:.0f} s ago", beat + fresh)
@@ -853,7 +855,7 @@ class Guard:
     waived_by_sleep: bool = False
 
 
-GUARDS = (  # the first that blocks is the reason that is told
+GUARDS = (  # in this order: the first that blocks is the reason in log and notice
     Guard(pinned),
     Guard(rule_missing),
     Guard(wrongly_wired),
@@ -881,10 +883,10 @@ def notify_once(memory: Memory, problem: Problem, detail: str = "", remedy: str 
 
 @dataclass(frozen=True)
 class Case:
-    """What is decided upon. Pure: no clock, no client, no log; `now` is an epoch second."""
+    """The input of a decision. Pure: no clock, no client, no log; `now` is an epoch second."""
 
     seen: Observation
-    memory: Memory  # with what the signal itself leaves in it
+    memory: Memory  # after absorb(): it may differ from the one that was read
     signal: Signal
     config: Config
     now: float
@@ -919,7 +921,7 @@ class Case:
         )
 
     def up(self) -> tuple[str, ...]:
-        """The services with a count above 0, which is what there is to take."""
+        """The services with a count above 0, which can be taken."""
         return tuple(service.name for service in self.seen.services if service.desired)
 
     def raised(self) -> Rule | None:
@@ -984,7 +986,7 @@ class Case:
         return Decision(reason, asleep, scale_to_zero=self.up(), notice=notice)
 
     def follow(self, phase: Phase, why: str, notice: Notice | None = None) -> Decision:
-        """AWS contradicts the memory: the phase follows, and the same signal is heard in it."""
+        """AWS contradicts the memory: the phase follows it; the signal is decided again."""
         return Decision(
             why,
             self.enter(phase, why, min_awake_from=self.now),
@@ -1091,7 +1093,7 @@ class Case:
         return RULE_MISSING if self.seen.rule is Rule.MISSING else None
 
     def count_is_ours(self) -> bool:
-        """Whether a count above 0 is the one that we failed to take, and nobody else's."""
+        """Whether a count above 0 is the one that we failed to take."""
         remembered = self.memory.counts
         same = all(remembered.get(s.name) == s.desired for s in self.seen.services)
         return self.memory.scale_down_failed and same
@@ -1297,7 +1299,7 @@ def cleared_problem(memory: Memory, seen: Observation) -> Memory:
 
 
 def absorb(memory: Memory, signal: Signal, now: float) -> Memory:
-    """The memory with what the signal itself leaves in it, whatever is decided."""
+    """The memory after the signal alone, whatever is decided: beats, pins, the command sleep."""
     match signal.kind:
         case Kind.BEAT if signal.active and (signal.at or now) - memory.beat >= BEAT_WRITE_SECONDS:
             return replace(memory, beat=signal.at or now)
@@ -1413,7 +1415,7 @@ class Task:
 
     arn: str
     running: bool = False
-    addresses: frozenset[str] = frozenset()  # what its targets are known by: see target_address
+    addresses: frozenset[str] = frozenset()  # compared with those of targets: see target_address
     times: Mapping[str, float] = field(default_factory=dict)  # ECS's name -> epoch seconds
     stopped_reason: str = ""
     container_reasons: tuple[str, ...] = ()  # of each container, or its exit code
@@ -1712,7 +1714,7 @@ def free_priority(rules: Iterable[ListenerRule], to: Rule, config: Config) -> in
         parked = max(config.parked_rule_priority, service + 1)
         numbers = chain(range(parked, last + 1), range(service + 1, parked))
     else:
-        # after our own rules, which take what is not for the wake rule, and after everybody else's
+        # after our own rules, whose requests are not for the wake rule, and after all others
         before = max((number for number in taken if number < service), default=0)
         if any(arn in config.own_rule_arns and n > service for n, arn in taken.items()):
             before = service  # no place is behind all of our own and before the service rule
@@ -1819,7 +1821,7 @@ class Aws:
         return Memory.from_item(self.item("memory"), self.now())
 
     def write_memory(self, memory: Memory) -> Memory | None:
-        """The memory as written; None if somebody else has written since it was read."""
+        """The memory as written; None if another invocation has written since it was read."""
         written = replace(memory, version=memory.version + 1)
         database = self.client("dynamodb")
         try:
@@ -1931,7 +1933,7 @@ class Aws:
         found: list[dict[str, Any]] = []
         for name in self.config.service_names:
             ask: dict[str, Any] = {"cluster": cluster, "serviceName": name, "desiredStatus": status}
-            while True:  # a hundred at a time, which is what DescribeTasks takes
+            while True:  # DescribeTasks takes a hundred at a time
                 listed = ecs.list_tasks(**ask)
                 if listed["taskArns"]:
                     described = ecs.describe_tasks(cluster=cluster, tasks=listed["taskArns"])
@@ -2186,8 +2188,8 @@ class ClientKind(StrEnum):
     GRPC = "grpc"  # of a 503 it makes UNAVAILABLE, which may be tried again; of a 307 UNKNOWN
 
 
-# How browsers begin their names, with a script's marks and a part's names: of what comes without
-# Sec-Fetch headers, as by plain HTTP and from old browsers everything does.
+# For requests without Sec-Fetch headers (plain HTTP, old browsers): how browsers begin their names,
+# the headers of scripts, and the types and names of parts of a page.
 BROWSERS = ("Mozilla/", "Opera/", "Lynx/", "w3m/", "Dillo/")
 SCRIPTED = {"hx-request", "turbo-frame", "x-turbo-request-id", "x-pjax", "x-up-version"}
 PART_TYPES = ("image/", "text/css", "font/", "audio/", "video/")
@@ -2556,7 +2558,7 @@ class Notifier:
         self._error_notified_at = 0.0  # by this container
 
     def metrics(self, **values: float) -> None:
-        """Metrics in a log line (embedded metric format): no call while somebody waits."""
+        """Metrics in a log line (embedded metric format): no call while a client waits."""
         described = {
             "Namespace": self.config.metric_namespace,
             "Dimensions": [["Name"]],
@@ -2627,7 +2629,7 @@ class Reconciler:
 
     # observe
     def observe(self, memory: Memory, signal: Signal) -> Observation:
-        """As much of AWS as this signal needs in this phase, and no more."""
+        """Read as much of AWS as this signal needs in this phase, and no more."""
         aws = self.aws
         began = aws.now()
         services = aws.services()
@@ -2717,7 +2719,7 @@ class Reconciler:
 
     # apply
     def apply(self, decision: Decision, last_take_at: float) -> Applied:
-        """Do what was decided: the calls that give first."""
+        """Make the calls of a decision: those that give first."""
         actions: list[str] = []
         try:
             for service, count in decision.scale_up:
@@ -2744,7 +2746,7 @@ class Reconciler:
 
     # reconcile
     def reconcile(self, signal: Signal) -> Observation:
-        """Observe, decide, write, apply; again where somebody else wrote first.
+        """Observe, decide, write, apply; again where another invocation wrote first.
 
         Raises RuntimeError after ten times.
         """
@@ -2752,7 +2754,7 @@ class Reconciler:
             self.aws.sleep(attempt * 0.001 * secrets.randbelow(100))
             if seen := self.attempt(signal):
                 return seen
-        raise RuntimeError("somebody else wrote the memory first, ten times in a row")
+        raise RuntimeError("another invocation wrote the memory first, ten times in a row")
 
     def attempt(self, signal: Signal) -> Observation | None:
         """The same, once; None where it has to be done again."""
@@ -2795,7 +2797,7 @@ class Reconciler:
         return replace(seen, memory=after, reason=decision.reason)
 
     def claim(self, memory: Memory) -> Memory | None:
-        """Of all who wait, one looks every POLL_SECONDS: the memory if it is us, else None."""
+        """One waiting client looks every POLL_SECONDS: the memory if it is this one, else None."""
         wake = memory.wake
         now = self.aws.now()
         if wake is None or now - wake.polled_at < POLL_SECONDS:
@@ -2830,7 +2832,7 @@ class Reconciler:
         return written or memory
 
     def reconcile_without_table(self, signal: Signal, error: TableGoneError) -> Observation:
-        """Where nothing can be remembered nothing can fall asleep: give, and let through."""
+        """Without a table nothing can fall asleep: give, and let requests through."""
         now = self.aws.now()
         waking = Memory(0, Phase.WAKING, now, wake=Wake(now, signal.kind, now))
         seen = self.observe(waking, signal)
@@ -2859,13 +2861,13 @@ class Reconciler:
             self.aws.sleep(POLL_SECONDS if seen.memory.adopted else BLIND_POLL_SECONDS)
 
     def remember(self, seen: Observation, sent: float = 0.0) -> None:
-        """Add to the record of a wake that is just over when the rule went down, where it was by
-        us, and when the first client that waited was `sent` on. Nothing depends on it.
+        """Add two times to the record of a wake that is just over: when we took the rule down, and
+        when the first waiting client was `sent` on. Nothing depends on it.
         """
         more = {"down": seen.down, "sent": sent}
         memory = seen.memory
         try:
-            for _ in range(2):  # once more where somebody else wrote first
+            for _ in range(2):  # once more where another invocation wrote first
                 added = memory.with_times(self.aws.now(), more)
                 if added is None or self.aws.write_memory(added):
                     return
@@ -2944,7 +2946,7 @@ class WaitingRoom:
             self.reconciler.count_refusal(error)
             answer = request.problem(error.status, str(error))
         except Exception as error:  # whatever it is: it is logged, and the client may come again
-            # the message of an error may hold what was sent; of AWS's own it does not
+            # an error's message may hold a part of the request; those of AWS do not
             what = str(error) if isinstance(error, ERRORS) else type(error).__name__
             frames = "".join(traceback.format_tb(error.__traceback__))
             log(level="ERROR", message="unforeseen", error=what, trace=frames)
@@ -3077,8 +3079,8 @@ class WaitingRoom:
                 return request.problem(404, "There is no such path.")
         return request.problem(503, "It is asleep, and this does not wake it.", Retry_After="3600")
 
-    def page(self, request: Request, seen: Observation, told: dict[str, str]) -> dict[str, Any]:
-        """The waiting page, in the client's language, with the headers `told`."""
+    def page(self, request: Request, seen: Observation, headers: dict[str, str]) -> dict[str, Any]:
+        """The waiting page, in the client's language, with further headers."""
         config = self.config
         nonce = secrets.token_urlsafe(16)
         starts = seen.memory.phase is not Phase.ASLEEP
@@ -3088,7 +3090,7 @@ class WaitingRoom:
             accept_language=request.headers.get("accept-language", ""),
             confirm=config.wake_confirmation == "browser",
             location=request.location,
-            refresh_seconds="5" if starts else told["Retry_After"],
+            refresh_seconds="5" if starts else headers["Retry_After"],
             nonce=nonce,
             status_url=f"{config.control_path}/status",
         )
@@ -3096,8 +3098,13 @@ class WaitingRoom:
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; "
             "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
         )
-        told |= {"Content_Security_Policy": policy, "X_Robots_Tag": "noindex"}
-        return request.answer(config.waiting_status_code, page, **told)
+        return request.answer(
+            config.waiting_status_code,
+            page,
+            Content_Security_Policy=policy,
+            X_Robots_Tag="noindex",
+            **headers,
+        )
 
     # the control rule
     def control(self, request: Request, arrived: float) -> dict[str, Any]:
@@ -3157,7 +3164,7 @@ class WaitingRoom:
 
 
 # --- Operator: commands, doctor, report, explain --------------------------------------------------
-REPORTED = (  # of the settings, what a reader of the report wants
+REPORTED = (  # the settings in the report
     "name",
     "cluster_name",
     "service_names",
@@ -3347,7 +3354,7 @@ class Operator:
         """Why the heartbeat's token cannot be read; "" if it can, or none is wanted."""
         if not self.config.heartbeat_token_parameter:
             return ""
-        try:  # asked anew: what a container has read it believes for minutes
+        try:  # read anew: a container believes its cached token for minutes
             self.aws.read_token()
         except ERRORS as error:
             return str(error)
@@ -3396,7 +3403,7 @@ class Warmkeeper:
         self.operator = Operator(self.reconciler)
 
     def dispatch(self, event: Any) -> dict[str, Any]:
-        """Hear one event: an HTTP request, or whatever parse_signal knows."""
+        """Handle one event: an HTTP request, or anything that parse_signal knows."""
         match event:
             case {"requestContext": {"elb": _}}:
                 return self.waiting_room.serve(event)
@@ -3418,7 +3425,7 @@ def handler(event: Any, _: object) -> dict[str, Any]:
     return container().dispatch(event)
 
 
-# The clients that a wake calls while somebody waits; True is the configuration of calls that take.
+# The clients that a wake calls while a client waits; True is the configuration of calls that take.
 WAKE_CLIENTS = (
     ("dynamodb", False),
     ("ecs", False),

@@ -73,13 +73,13 @@ def test_each_stage_is_the_time_up_to_its_own_moment() -> None:
         "asked": 1,
         "placed": 10,
         "pulled": 20,
-        "booted": 2,
-        "checked": 10,
+        "started": 2,
+        "healthy": 10,
         "opened": 0.5,
     }
     del whole["pullStartedAt"], whole["startedAt"], whole["down"]
     whole["connectivityAt"] = 1.8e9 + 9
-    assert wk.stages(whole) == {"asked": 1, "placed": 8, "pulled": 22, "checked": 12}
+    assert wk.stages(whole) == {"asked": 1, "placed": 8, "pulled": 22, "healthy": 12}
 
 
 def test_a_wake_is_one_line_of_the_log_with_its_stages_and_what_it_ended(
