@@ -3447,9 +3447,8 @@ def prepare() -> None:
         for service, taking in WAKE_CLIENTS:
             aws.client(service, taking=taking)
         aws.client("elbv2").get_paginator("describe_rules")  # looks through botocore's folders
-        matching_ignore_rule(
-            Request(), aws.settings().get("wake_policy", ())
-        )  # compiles its patterns
+        policy = aws.settings().get("wake_policy", ())
+        matching_ignore_rule(Request(), policy)  # compiles its patterns
     except Exception as error:
         log(level="WARNING", message="not prepared", error=f"{type(error).__name__}: {error}")
 
