@@ -57,40 +57,43 @@ from botocore.exceptions import BotoCoreError, ClientError
 TAKE_START_SECONDS = 1.0  # a call that takes starts within this time of its write, or not at all
 TAKE_TIMEOUT_SECONDS = 1.0  # to connect, and again to answer
 FENCE_SECONDS = 5.0  # start + connect + answer, and two more for AWS's reads to show it
-OUT_SECONDS = 60.0  # a task may still be a target for so long after its end
+OUT_SECONDS = 60.0  # after its end a task may still be a target for this long
 
 # Waking
-SCALE_UP_AGAIN_SECONDS = 10.0  # a count of 0 that is still seen so long after it was set
-SETTLE_SECONDS = 1.0  # a rule change needs this at least to reach every node of the balancer
-SLOW_SETTLE_SECONDS = 10.0  # it has been seen to need this, where changes come in batches
-STUCK_SECONDS = 45.0  # so long after the wake, propagation delay no longer explains a rule up
+SCALE_UP_AGAIN_SECONDS = 10.0  # after this time a count that still reads 0 is set again
+SETTLE_SECONDS = 1.0  # the least time in which a rule change reaches every node
+SLOW_SETTLE_SECONDS = 10.0  # the longest time seen, where changes come in batches
+STUCK_SECONDS = 45.0  # past this, propagation delay no longer explains a rule that is up
 BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes in a row; then none
-ALARM_LATE_SECONDS = 180.0  # an alarm can be in ALARM for data that is so old
+ALARM_LATE_SECONDS = 180.0  # an alarm may be in ALARM for data of this age
 TICK_JITTER_SECONDS = 2.0  # the minutes of the tick are not exact
 RESTORE_PIN_SECONDS = 3600.0  # on destroy: no call that is still under way may take the count
 
 # Waiting clients
 POLL_SECONDS = 0.5  # between two looks; one of the waiting clients looks for all
 BLIND_POLL_SECONDS = 3.0  # where there is no memory, and so every client looks
-FIRST_ANSWERS_SECONDS = 60.0  # so long after a wake, answers carry its duration
-MOST_HOPS = 8  # a held call is sent round so many times; some clients follow 10 redirects, and
-# three are for the rule's way to every node, after 1 s, 4 s and 14 s
+FIRST_ANSWERS_SECONDS = 60.0  # for this time after a wake, answers carry its duration
+MOST_HOPS = 8  # redirects of one held call; some clients follow 10, and three are needed
+# until the rule has reached every node, after 1 s, 4 s and 14 s
 
 # Heartbeats
 BEAT_WRITE_SECONDS = 15.0  # beats closer together than this are one write
-LONGEST_IDLE_SECONDS = 1e9  # that a beat may report
+LONGEST_IDLE_SECONDS = 1e9  # the largest idle_seconds of a beat
 
 # Cached reads
-TOKEN_SECONDS = 300.0  # a heartbeat token that was read is believed for so long
+TOKEN_SECONDS = 300.0  # a heartbeat token is cached for this time
 TOKEN_AGAIN_SECONDS = 60.0  # between two tries to read it, while SSM cannot be reached
-TOKEN_DENIED = ("ParameterNotFound", "AccessDeniedException")  # SSM's answers, and no outage
-SETTINGS_SECONDS = 300.0  # the settings item that was read is believed for so long
+TOKEN_DENIED = (
+    "ParameterNotFound",
+    "AccessDeniedException",
+)  # SSM's refusals; any other error is an outage
+SETTINGS_SECONDS = 300.0  # the settings item is cached for this time
 SETTINGS_AGAIN_SECONDS = 10.0  # between two tries to read it
 
 # Notices
-IDLE_BUT_AWAKE_SECONDS = 12 * 3600.0  # idle for so long and still awake: a problem
+IDLE_BUT_AWAKE_SECONDS = 12 * 3600.0  # idle for this time and still awake: a problem
 NOTIFY_AGAIN_SECONDS = 24 * 3600.0  # between two notices of refused heartbeats
-ERROR_NOTICE_SECONDS = 3600.0  # between two notices of a container that it had errors
+ERROR_NOTICE_SECONDS = 3600.0  # between two notices of errors by one container
 NOTICE_CHARACTERS = 2000  # ECS's reasons can be long
 
 # The memory
@@ -103,13 +106,12 @@ FORM = 1
 # AWS's errors
 ERRORS = (BotoCoreError, ClientError, TimeoutError)  # of a call to AWS, or one too late to be made
 DENIED = ("AccessDeniedException", "AccessDenied", "AuthorizationError", "UnauthorizedOperation")
-POLICY_SECONDS = 60.0  # a new role's policy may take so long to be effective
+POLICY_SECONDS = 60.0  # a new role's policy may take this time to be effective
 POLICY_AGAIN_SECONDS = 3.0
 
-# Words in ECS's reason for a start that failed, and the class that they come down to: the first
-# that match decide, so a cause stands before the sentence that carries it ("unable to place a
-# task. Reason: Internal error."). The class is public. Each documented text and its
-# page is a row of tests/unit/ecs_words.toml.
+# Words in ECS's reason for a failed start, and their class. The first match decides, so a cause
+# stands before the sentence that contains it ("unable to place a task. Reason: Internal error.").
+# The class is public. Each documented text with its page is a row of tests/unit/ecs_words.toml.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
 FAILURES = (
@@ -156,7 +158,7 @@ FAILING = re.compile("unable|failed")  # with one of these an event without a cl
 SCALED_IN = "Scaling activity"
 GRACE = "healthCheckGracePeriodSeconds"
 SEVERAL = "several tasks stopped"
-NOT_STARTED = {  # where no task has stopped: how far it came, and ECS's words as far as they go
+NOT_STARTED = {  # the reason where no task has stopped, by the stage that was reached
     "asked": "unable to place a task in time",
     "placed": "CannotPull: the image was not there in time",
     "pulled": "ResourceInitializationError: the containers did not start in time",
@@ -261,7 +263,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class PhaseWords:
-    """The names of a phase outside: on the health path, and the key of the page's text."""
+    """How a phase is called on the health path, and the key of its text on the page."""
 
     health: str
     page: str
@@ -684,7 +686,7 @@ class Memory:
         return statistics.median(w["seconds"] for w in self.wakes) if self.wakes else None
 
     def with_times(self, now: float, more: Mapping[str, float]) -> Memory | None:
-        """With these moments in the record of a wake that is just over; None for nothing new."""
+        """With more times in the record of a wake that is just over; None if none is new."""
         record = self.wakes[-1] if self.wakes else {"times": {"live": 0.0}}
         times = record["times"]
         live = times["live"]
@@ -694,7 +696,7 @@ class Memory:
         return replace(self, wakes=(*self.wakes[:-1], {**record, "times": {**times, **new}}))
 
     def redeployed_since_failure(self, services: Iterable[Service]) -> bool:
-        """Whether another deployment than the failed one is there, as far as both are known."""
+        """Whether the deployment is another one than the failed one, if both are known."""
         now = deployed_ids(services)
         return "" not in (now, self.failed_deployment) and now != self.failed_deployment
 
@@ -800,13 +802,13 @@ def targets_strange(case: Case) -> Blocker | None:
 
 
 def deploying(case: Case) -> Blocker | None:
-    """A count of 0 in a deployment would let it succeed without a task that was ever healthy."""
+    """At a count of 0 a deployment would end without having started a task."""
     under_way = any(service.is_deploying for service in case.seen.services)
     return Blocker("deploying", "a deployment is in progress") if under_way else None
 
 
 def just_deployed(case: Case) -> Blocker | None:
-    """After a deployment somebody wants to see the service run."""
+    """Whoever deploys wants to look at the new version."""
     at = max((each.created for each in primaries(case.seen.services)), default=0.0)
     text = f"deployed {case.now - at:.0f} s ago"
     return Blocker("just-deployed", text, at + case.min_awake_seconds)
@@ -822,7 +824,7 @@ def just_awake(case: Case) -> Blocker | None:
 
 
 def woken_often(case: Case) -> Blocker | None:
-    """A service that is woken again and again costs its clients more than sleep saves."""
+    """A service that is woken again and again saves little and makes every client wait."""
     budget = case.config.wake_budget_per_hour
     ends = sorted(wake["times"]["live"] + 3600 for wake in case.memory.wakes)
     until = ends[-budget] if len(ends) >= budget else 0.0
@@ -849,7 +851,7 @@ def used(case: Case) -> Blocker | None:
 
 @dataclass(frozen=True)
 class Guard:
-    """A check of the case, and whether the command `sleep` goes over it."""
+    """A check of the case, and whether the command `sleep` overrides it."""
 
     check: Callable[[Case], Blocker | None]
     waived_by_sleep: bool = False
@@ -1036,7 +1038,7 @@ class Case:
             return Decision("drowsy")
         against = kind if wakes else self.blocker(asked=memory.asked_to_sleep)
         if against and self.seen.serves and self.seen.desired:
-            # a blocker is no use of the service: the time that CloudWatch is given goes on
+            # a blocker is not a use of the service: min_awake_seconds do not begin again
             goes_on = {} if wakes else {"min_awake_from": memory.min_awake_from}
             return self.to_awake(f"stays awake: {against}", **goes_on)
         if against:
@@ -1052,7 +1054,7 @@ class Case:
     def asleep(self) -> Decision:
         memory = self.memory
         kind = self.signal.kind
-        # an alarm that stays in ALARM calls once: the tick reads it, once its data is of this sleep
+        # an alarm that stays in ALARM invokes once: the tick reads it, once its data is current
         if self.seen.wake_alarm_firing and self.now - memory.since >= ALARM_LATE_SECONDS:
             kind = Kind.WAKE_ALARM
         backoff = memory.backoff_seconds(self.seen.services, self.now)
@@ -1178,7 +1180,7 @@ class Case:
         return replace(awake, notice=notice, metrics={"ColdStartSeconds": seconds}, wake=record)
 
     def awake_notice(self, wake: Wake, seconds: float) -> Notice | None:
-        """That it is awake; None past the budget, so that a crash loop is published once."""
+        """The notice of a wake; None past the budget, so that a crash loop is published once."""
         target = self.config.cold_start_target_seconds
         over = f", over the target of {target} s" if seconds > target else ""
         text = f"awake after {seconds:.1f} s{over} ({wake.cause})"
@@ -1192,7 +1194,7 @@ class Case:
         return Notice(WOKEN_OFTEN, f"{text}. {often}")
 
     def give_up(self, why: str) -> Decision:
-        """A wake of ours is past its deadline: asleep, and the next try waits for longer."""
+        """A wake that we started is past its deadline: asleep, with a longer back-off."""
         services = self.seen.services
         redeployed = self.memory.redeployed_since_failure(services)
         tries = 1 if redeployed else self.memory.failures + 1
@@ -1551,7 +1553,7 @@ def host_ports(binding: Mapping[str, Any]) -> list[int]:
 
 
 def target_address(target: Mapping[str, Any]) -> str:
-    """What a target is compared with tasks by: its IP address, or its port on an instance."""
+    """The address of a target, as task_addresses() has it: an IP address, or an instance's port."""
     # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetDescription.html
     if target["Id"].startswith("i-"):
         return f"port {target['Port']}"
@@ -1559,7 +1561,7 @@ def target_address(target: Mapping[str, Any]) -> str:
 
 
 def plain_address(address: str) -> str:
-    """An IP address in the one form in which two of them compare; anything else as it is."""
+    """An IP address in its canonical form; any other text unchanged."""
     try:
         return str(ipaddress.ip_address(address))
     except ValueError:
@@ -1624,7 +1626,7 @@ def primaries(services: Iterable[Service]) -> list[Deployment]:
 
 
 def deployed_ids(services: Iterable[Service]) -> str:
-    """The ids of the primary deployments: other ids are a new try."""
+    """The ids of the primary deployments: with other ids a new start may succeed."""
     return ",".join(deployment.id for deployment in primaries(services))
 
 
@@ -1649,7 +1651,7 @@ def redeploy(services: Iterable[Service], cluster: str) -> str:
 
 
 def failure_class(reason: str) -> str | None:
-    """One word for why a start failed, with nothing of the account in it; None for no reason."""
+    """The class of a reason, without anything of the account; None for no reason."""
     if not reason:
         return None
     kind = next((kind for words, kind in FAILURES if words in reason), "not-ready")
@@ -1657,7 +1659,7 @@ def failure_class(reason: str) -> str | None:
 
 
 def vagueness(reason: str) -> int:
-    """0 for a reason that has a class, 1 for one that is not known, 2 for a summary."""
+    """0 for a reason with a class, 1 for an unknown reason, 2 for a summary."""
     if failure_class(reason) != "not-ready":
         return 0
     return 2 if any(words in reason for words in SUMMARIES) else 1
@@ -1684,7 +1686,7 @@ def why_not_started(
     A reason that has a class comes first, be it a task's or an event's; a summary comes last.
     """
     recent = [task for task in stopped if (task.stopped_at or 0.0) >= memory.since]
-    # tasks that were put to sleep may drain for minutes, into the next wake
+    # tasks that were scaled to zero may drain for minutes, into the next wake
     unwanted = [task for task in recent if not task.stopped_reason.startswith(SCALED_IN)]
     events = [event for service in services for event in service.events]
     texts = [event.text for event in events if event.created >= memory.since]
@@ -1863,7 +1865,10 @@ class Aws:
         database = self.client("dynamodb")
         window = int(self.now() // config.hold_seconds)
         count_on = ("ADD held :one", "since = :window")
-        begin = ("SET since = :window, held = :one", "NOT since = :window")  # or none was there
+        begin = (
+            "SET since = :window, held = :one",
+            "NOT since = :window",
+        )  # also where there is no item yet
         try:
             for change, condition in (count_on, begin, count_on):
                 try:
@@ -2051,7 +2056,7 @@ class Aws:
         alarms = self.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
         if not alarms:
             return Alarm("MISSING")
-        # the API promises neither, and without it only a notice comes earlier
+        # the API does not promise it; without it one notice comes earlier
         since = alarms[0].get("StateTransitionedTimestamp")
         return Alarm(alarms[0]["StateValue"], since.timestamp() if since else 0.0)
 
@@ -2210,7 +2215,7 @@ def client_kind(method: str, path: str, headers: Mapping[str, str]) -> ClientKin
         navigates = navigates_without_metadata(headers)
         part = not navigates and is_part_without_metadata(path, headers)
     else:
-        # a download navigates too, to nowhere: the page would be saved as the file
+        # a download is a navigation too: it would save the page as the file
         navigates = mode == "navigate" and dest != "empty"
         part = dest not in (None, "empty")
     reads = method in ("GET", "HEAD")
@@ -2229,7 +2234,7 @@ def is_browser(headers: Mapping[str, str]) -> bool:
 def navigates_without_metadata(headers: Mapping[str, str]) -> bool:
     """Whether a request without Sec-Fetch headers is a navigation."""
     accept = headers.get("accept", "")
-    # programs and scripts ask for text/html too, of these two only browsers do
+    # programs and scripts accept text/html too, but only browsers accept both
     return is_browser(headers) and "text/html" in accept and "application/xhtml+xml" in accept
 
 
@@ -2472,7 +2477,7 @@ def activity(beat: Beat, now: float, idle_minutes: int) -> float | None:
 
 
 def parse_signal(event: Any, config: Config, now: float) -> Signal:
-    """Everything but HTTP. Raises RefusedError for what is not understood: nothing is guessed."""
+    """The signal of every event but HTTP. Raises RefusedError for an unknown event."""
     alarms = {config.idle_alarm_arn: Kind.IDLE_ALARM, config.wake_alarm_arn: Kind.WAKE_ALARM}
     alarms.pop("", None)  # without a wake alarm
     match event:
@@ -2600,8 +2605,8 @@ class Notifier:
         return True
 
     def notify_error(self, what: str) -> None:
-        """An error that a client was spared. Once an hour and container: the memory may be the
-        very thing that fails, and so cannot say whether it was published already.
+        """Publish an error for which a client got a 503, once an hour and container: the memory may
+        be the very thing that fails, so it cannot hold the time of the last notice.
         """
         now = self.aws.now()
         if now - self._error_notified_at >= ERROR_NOTICE_SECONDS:
@@ -2620,7 +2625,7 @@ class Applied:
 
 
 class Reconciler:
-    """Brings AWS and the memory into step, once for each signal."""
+    """Brings AWS and the memory into agreement, once for each signal."""
 
     def __init__(self, aws: Aws, notifier: Notifier) -> None:
         self.aws = aws
@@ -2635,7 +2640,7 @@ class Reconciler:
         services = aws.services()
         missing = set(self.config.service_names) - {service.name for service in services}
         seen = Observation(memory, services, tuple(sorted(missing)), began=began)
-        # a request came by the wake rule, so that it is up and stands before nothing that serves
+        # a request came by the wake rule: so the rule is up, and nothing behind it serves
         came = signal.kind in (Kind.REQUEST, Kind.WAKE_ALARM)
         if missing or (came and memory.phase is Phase.ASLEEP and not seen.desired):
             return seen
@@ -2654,7 +2659,7 @@ class Reconciler:
         return seen
 
     def observe_closely(self, seen: Observation) -> Observation:
-        """With rules, tasks and targets.
+        """The same, with rules, tasks and targets.
 
         Without the right target group a task that runs is live: the service rule serves it, and
         the wake rule must not stand before it.
@@ -2679,7 +2684,7 @@ class Reconciler:
         )
 
     def observe_use(self, seen: Observation) -> Observation:
-        """With the idle alarm and the tasks' scale-in protection."""
+        """The same, with the idle alarm and the tasks' scale-in protection."""
         alarm = self.aws.alarm(self.config.idle_alarm_arn)
         missing = IDLE_ALARM_MISSING.code if alarm.state == "MISSING" else ""
         return replace(
@@ -2848,7 +2853,7 @@ class Reconciler:
             self.aws.move_rule(Rule.DOWN, now)
         return replace(seen, memory=replace(waking, phase=Phase.AWAKE, wake=None, last_take_at=now))
 
-    # around it
+    # waiting, and the rest of the record
     def wait(self, until: float, kind: Kind = Kind.POLL) -> Observation:
         """Look every POLL_SECONDS until the wake is over or `until` (epoch seconds) is reached."""
         while True:
@@ -2893,7 +2898,7 @@ class Reconciler:
         try:
             memory = self.aws.read_memory()
             now = self.aws.now()
-            if memory.phase is not Phase.ASLEEP:  # asleep no metric is written: it would cost
+            if memory.phase is not Phase.ASLEEP:  # a metric while asleep would cost money
                 self.notifier.metrics(Refused=1)
             if not isinstance(error, WrongTokenError) or not memory.adopted:
                 return
@@ -2945,7 +2950,7 @@ class WaitingRoom:
         except RefusedError as error:
             self.reconciler.count_refusal(error)
             answer = request.problem(error.status, str(error))
-        except Exception as error:  # whatever it is: it is logged, and the client may come again
+        except Exception as error:  # of any kind: it is logged, and the client may try again
             # an error's message may hold a part of the request; those of AWS do not
             what = str(error) if isinstance(error, ERRORS) else type(error).__name__
             frames = "".join(traceback.format_tb(error.__traceback__))
@@ -3016,7 +3021,7 @@ class WaitingRoom:
         """Wait until the rule has settled, and redirect the client to the URL that it asked for."""
         memory = seen.memory
         now = self.aws.now()
-        # a 307 that comes back waits three times as long as the rule has been on its way
+        # a client that comes back waits three times as long as the rule has been on its way
         pace = min(max(SETTLE_SECONDS, 3 * (arrived - memory.since)), SLOW_SETTLE_SECONDS)
         sent = max(memory.last_take_at, arrived) + pace
         self.reconciler.remember(seen, sent)  # while it waits for the rule to settle
