@@ -35,8 +35,8 @@ locals {
     { field = "asked", name = "asked" },
     { field = "placed", name = "placed" },
     { field = "pulled", name = "image_pulled" },
-    { field = "booted", name = "container_started" },
-    { field = "checked", name = "app_healthy" },
+    { field = "started", name = "container_started" },
+    { field = "healthy", name = "app_healthy" },
     { field = "opened", name = "rule_down" },
   ]
 }

@@ -1,7 +1,7 @@
 """Puts an idle ECS service to sleep (desiredCount = 0) and wakes it on the first request.
 
-The *warmkeeper* hears requests while the service is not awake, the idle alarm, a tick every minute,
-ECS events, heartbeats, commands and Terraform, and moves the service through four phases:
+The *warmkeeper* receives requests while the service is not awake, the idle alarm, a tick every
+minute, ECS events, heartbeats, commands and Terraform, and moves the service through four phases:
 
             idle alarm                    linger over, nobody came
    awake ----------------> drowsy -----------------------------> asleep
@@ -10,13 +10,14 @@ ECS events, heartbeats, commands and Terraform, and moves the service through fo
      +-----------------------+                                     v
      +<---------------------- live target ------------------- waking
 
-The phase lives in one DynamoDB item, the *memory*. Every transition is one conditional write on
+The phase is stored in one DynamoDB item, the *memory*. Every transition is one conditional write to
 it: of any number of concurrent invocations exactly one wins, and only the winner acts.
 
 Calls that *give* (count up, rule up) may be repeated at any time. Calls that *take* (count to 0,
-rule down) do harm when they land late. So each follows a conditional write that stamps the memory,
-starts within TAKE_START_SECONDS of it, and is never retried. A wake waits until the last stamp is
-FENCE_SECONDS old, gives again if its gift was younger, and only then trusts a live target.
+rule down) do harm when they land late. So each follows a conditional write that stores its time in
+the memory, starts within TAKE_START_SECONDS of it, and is never retried. A wake waits until the
+last take is FENCE_SECONDS old, scales up again if its own scale-up is younger than that, and only
+then trusts a live target.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ import secrets
 import statistics
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -44,126 +45,73 @@ from functools import cache
 from http import HTTPStatus
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, assert_never
 from urllib.parse import quote, unquote
 
 import boto3  # here and not at its first use: Lambda's init phase has a full CPU for it
 from botocore.config import Config as SdkConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
-TAKE_START_SECONDS = 1.0  # a call that takes starts within this time of its stamp, or not at all
+# --- settings -------------------------------------------------------------------------------------
+# The fence: calls that take
+TAKE_START_SECONDS = 1.0  # a call that takes starts within this time of its write, or not at all
 TAKE_TIMEOUT_SECONDS = 1.0  # to connect, and again to answer
 FENCE_SECONDS = 5.0  # start + connect + answer, and two more for AWS's reads to show it
-GIVE_AGAIN_SECONDS = 10.0  # a count that is still not seen so long after it was given
-SETTLE_SECONDS = 1.0  # what a rule change needs at least to reach every node of the balancer
-SLOW_SETTLE_SECONDS = 10.0  # what it has been seen to need, where changes come in batches
-STUCK_SECONDS = 45.0  # a rule that is still up so long after the wake is no matter of redirects
-POLL_SECONDS = 0.5  # between two looks of those who wait; one of them looks for all
-BLIND_POLL_SECONDS = 3.0  # where there is no memory, and so everybody looks
-BEAT_WRITE_SECONDS = 15.0  # beats closer together than this are one write
-TOKEN_SECONDS = 300.0  # how long a heartbeat token that was read is believed
-TOKEN_AGAIN_SECONDS = 60.0  # between two tries to read it anew, while SSM cannot be reached
-TOKEN_DENIED = ("ParameterNotFound", "AccessDeniedException")  # SSM's answers, and no outage
-LONGEST_IDLE_SECONDS = 1e9  # that a beat may tell of
-SETTINGS_SECONDS = 300.0  # how long the settings item that was read is believed
-SETTINGS_AGAIN_SECONDS = 10.0  # between two tries where it cannot be read
-FIRST_ANSWERS_SECONDS = 60.0  # so long after a wake answers say how long it took
+OUT_SECONDS = 60.0  # after its end a task may still be a target for this long
+
+# Waking
+SCALE_UP_AGAIN_SECONDS = 10.0  # after this time a count that still reads 0 is set again
+SETTLE_SECONDS = 1.0  # the least time in which a rule change reaches every node
+SLOW_SETTLE_SECONDS = 10.0  # the longest time seen, where changes come in batches
+STUCK_SECONDS = 45.0  # past this, propagation delay no longer explains a rule that is up
 BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes in a row; then none
-RESTORE_PIN_SECONDS = 3600.0  # on destroy: nothing that is still under way may take the count
+ALARM_LATE_SECONDS = 180.0  # an alarm may be in ALARM for data of this age
+TICK_JITTER_SECONDS = 2.0  # the minutes of the tick are not exact
+RESTORE_PIN_SECONDS = 3600.0  # on destroy: no call that is still under way may take the count
+
+# Waiting clients
+POLL_SECONDS = 0.5  # between two looks; one of the waiting clients looks for all
+BLIND_POLL_SECONDS = 3.0  # where there is no memory, and so every client looks
+FIRST_ANSWERS_SECONDS = 60.0  # for this time after a wake, answers carry its duration
+MOST_HOPS = 8  # redirects of one held call; some clients follow 10, and three are needed
+# until the rule has reached every node, after 1 s, 4 s and 14 s
+
+# Heartbeats
+BEAT_WRITE_SECONDS = 15.0  # beats closer together than this are one write
+LONGEST_IDLE_SECONDS = 1e9  # the largest idle_seconds of a beat
+
+# Cached reads
+TOKEN_SECONDS = 300.0  # a heartbeat token is cached for this time
+TOKEN_AGAIN_SECONDS = 60.0  # between two tries to read it, while SSM cannot be reached
+TOKEN_DENIED = (
+    "ParameterNotFound",
+    "AccessDeniedException",
+)  # SSM's refusals; any other error is an outage
+SETTINGS_SECONDS = 300.0  # the settings item is cached for this time
+SETTINGS_AGAIN_SECONDS = 10.0  # between two tries to read it
+
+# Notices
+IDLE_BUT_AWAKE_SECONDS = 12 * 3600.0  # idle for this time and still awake: a problem
+NOTIFY_AGAIN_SECONDS = 24 * 3600.0  # between two notices of refused heartbeats
+ERROR_NOTICE_SECONDS = 3600.0  # between two notices of errors by one container
+NOTICE_CHARACTERS = 2000  # ECS's reasons can be long
+
+# The memory
 KEPT_WAKES = 10
 # The number of the memory's form. Raise it by hand with each change of what a field of Memory or
 # Wake means or is called; a new field needs none where its default is right for older items. An
 # item of another form is not read: the service is adopted anew, and CHANGELOG says so.
 FORM = 1
-ALARM_LATE_SECONDS = 180.0  # so late an alarm can still be in ALARM for what was before
-OUT_SECONDS = 60.0  # so long after its end a task may still be a target
-POLICY_SECONDS = 60.0  # so long a new role's policy may take to be effective
-POLICY_AGAIN_SECONDS = 3.0
-DENIED = ("AccessDeniedException", "AccessDenied", "AuthorizationError", "UnauthorizedOperation")
-TICK_JITTER_SECONDS = 2.0  # the minutes of the tick are not exact
-HELD_SECONDS = 12 * 3600.0  # idle for so long and held awake all the same: somebody is told
-TELL_AGAIN_SECONDS = 24 * 3600.0  # what lasts, and has nothing to do with a phase
-HANDLED_SECONDS = 3600.0  # between two notices of a container that it had errors
-NOTICE_CHARACTERS = 2000  # ECS's reasons can be long
-MOST_HOPS = 8  # so many times a held call is sent round; some clients follow 10 redirects, and
-# three are for the rule's way to every node, after 1 s, 4 s and 14 s
+
+# AWS's errors
 ERRORS = (BotoCoreError, ClientError, TimeoutError)  # of a call to AWS, or one too late to be made
-NO_SERVICE = "no ACTIVE ECS service"  # this and what follows is told once, while it lasts
-RULE_MISSING = "the wake rule or the service rule is not on the listener"
-NO_NUMBER = "no rule number is free"
-DIFFER = "the wake rule and the service rule do not match the same requests"
-NO_ALARM = "the idle alarm is not there"
-ASTRAY = "the target group is gone, or the service rule does not forward to it"
-UNSEEN = "it has traffic that the module cannot see"
-STRANGERS = "a healthy target is no task of the service"
-OTHER_RULES = "other rules of the listener forward to the target group"
-COVERED = "an earlier rule takes what is for the control rule or the heartbeat rule"
-NOT_LIVE = "no live target, and the count is not ours to take"
-NOT_LIVE_FOR = "waking, and no live target in"
-ROLLOUT_FAILED = "the deployment has failed and starts no task, whatever the count"
-DEPLOYING = "a deployment is in progress"
-PROTECTED = "a task protects itself from scale-in"
-NOT_IDLE = "the idle alarm is not in ALARM"
-HELD = "idle for half a day, and held awake"
-BEATS_REFUSED = "heartbeats are refused, for their token is not the one in SSM"
-HANDLED = "an error of its own was handled"
+DENIED = ("AccessDeniedException", "AccessDenied", "AuthorizationError", "UnauthorizedOperation")
+POLICY_SECONDS = 60.0  # a new role's policy may take this time to be effective
+POLICY_AGAIN_SECONDS = 3.0
 
-TROUBLES = {  # what begins so is a notice of this kind
-    NO_SERVICE: "service-missing",
-    RULE_MISSING: "rule-missing",
-    NO_NUMBER: "no-rule-number",
-    NO_ALARM: "idle-alarm-missing",
-    ASTRAY: "target-group-astray",
-    NOT_LIVE: "not-live",
-    HELD: "held-awake",
-    BEATS_REFUSED: "beats-refused",
-    HANDLED: "errors-handled",
-    UNSEEN: "unseen-traffic",
-    STRANGERS: "strange-targets",
-    OTHER_RULES: "other-rules",
-    COVERED: "control-path-covered",
-}
-LASTING = (UNSEEN, STRANGERS, OTHER_RULES, COVERED)  # of the wiring: told once, whatever the phase
-# Every kind of notice: its severity (info is a transition, which can be muted), and what to do.
-# docs/guide/operating.md has a row for each.
-NOTICES = {
-    "asleep": ("info", "Nothing to do: the next request wakes it."),
-    "awake": ("info", "Nothing to do."),
-    "woken-often": ("warning", "Find out who comes, or give a longer idle_minutes."),
-    "count-set-outside": ("warning", "Look for a second scheduler, or another apply."),
-    "wake-failed": ("critical", "Mend what ECS names and deploy it, or send the command wake."),
-    "service-missing": ("critical", "Create it, or correct cluster_name or service_name."),
-    "rule-missing": ("critical", "Check service_rule_arn and apply again."),
-    "target-group-astray": ("warning", "Correct target_group_arns or the service rule, and apply."),
-    "idle-alarm-missing": ("warning", "Apply again."),
-    "no-rule-number": ("warning", "Free a rule number next to the service rule's."),
-    "not-live": ("critical", "Mend what ECS names, or unpin; or set the count to 0."),
-    "held-awake": ("warning", "End what holds it awake: the pin, the deployment, the task."),
-    "beats-refused": ("warning", "Give whoever sends the beats the token that is in SSM."),
-    "errors-handled": ("warning", "Look for the level ERROR in the log: there is the trace."),
-    "unseen-traffic": (
-        "warning",
-        'Take it away, or set unseen_traffic = "ignore": until then the service stays awake.',
-    ),
-    "strange-targets": (
-        "warning",
-        "Check service_name and target_group_arns, and deregister what is not the service's.",
-    ),
-    "other-rules": (
-        "warning",
-        "Delete them: while the service sleeps, whoever comes by another rule gets 503.",
-    ),
-    "control-path-covered": (
-        "warning",
-        "Give the module paths of its own, control_path and heartbeat.path.",
-    ),
-}
-
-
-# Words in ECS's reason for a start that failed, and the class that they come down to: the first
-# that match decide, so a cause stands before the sentence that carries it ("unable to place a
-# task. Reason: Internal error."). The class may be told to anybody. Each documented text and its
-# page is a row of tests/unit/ecs_words.toml.
+# Words in ECS's reason for a failed start, and their class. The first match decides, so a cause
+# stands before the sentence that contains it ("unable to place a task. Reason: Internal error.").
+# The class is public. Each documented text with its page is a row of tests/unit/ecs_words.toml.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
 FAILURES = (
@@ -205,12 +153,12 @@ FAILURES = (
     ("is not healthy in", "health-check-failed"),
     ("Essential container", "container-exited"),
 )
-SUMMARIES = ("consistently start tasks", "tasks failed to start")  # what hides the cause
+SUMMARIES = ("consistently start tasks", "tasks failed to start")  # texts that hide the cause
 FAILING = re.compile("unable|failed")  # with one of these an event without a class is a reason
 SCALED_IN = "Scaling activity"
 GRACE = "healthCheckGracePeriodSeconds"
 SEVERAL = "several tasks stopped"
-NOT_STARTED = {  # where no task has stopped: how far it came, and ECS's words as far as they go
+NOT_STARTED = {  # the reason where no task has stopped, by the stage that was reached
     "asked": "unable to place a task in time",
     "placed": "CannotPull: the image was not there in time",
     "pulled": "ResourceInitializationError: the containers did not start in time",
@@ -230,15 +178,20 @@ class RefusedError(ValueError):
 
 
 class WrongTokenError(RefusedError):
-    """A heartbeat with a token, and not with ours: its sender will come again and again."""
+    """A heartbeat with a wrong token: its sender will come again and again."""
 
 
 class TableGoneError(RuntimeError):
-    """There is nowhere to remember anything."""
+    """The table is gone, and with it the memory."""
 
 
 class RuleStuckError(RuntimeError):
-    """The wake rule cannot be moved: it is gone, or no rule number is left that would do."""
+    """The wake rule cannot be moved: it is gone, or no rule number is free."""
+
+    def __init__(self, problem: Problem, detail: str = "") -> None:
+        super().__init__(described(problem, detail))
+        self.problem = problem
+        self.detail = detail
 
 
 @dataclass(frozen=True)
@@ -288,7 +241,8 @@ class Config:
         parsers["tuple[str, ...]"] = lambda text: tuple(word for word in text.split(",") if word)
         values: dict[str, Any] = {}
         for item in fields(cls):
-            variable, kind = item.name.upper(), str(item.type)
+            variable = item.name.upper()
+            kind = str(item.type)
             if variable not in environment:
                 raise ValueError(f"{variable} is not set; the Terraform module sets it")
             got = environment[variable]
@@ -299,30 +253,78 @@ class Config:
         return cls(**values)
 
 
+# --- vocabulary: phases, rule, signals, metrics, stages -------------------------------------------
 class Phase(StrEnum):
-    AWAKE, DROWSY, ASLEEP, WAKING = "awake", "drowsy", "asleep", "waking"
+    AWAKE = "awake"
+    DROWSY = "drowsy"
+    ASLEEP = "asleep"
+    WAKING = "waking"
+
+
+@dataclass(frozen=True)
+class PhaseWords:
+    """How a phase is called on the health path, and the key of its text on the page."""
+
+    health: str
+    page: str
+
+
+PHASE_WORDS = {
+    Phase.AWAKE: PhaseWords(health="awake", page="ready"),
+    Phase.DROWSY: PhaseWords(health="awake", page="ready"),
+    Phase.ASLEEP: PhaseWords(health="dormant", page="asleep"),
+    Phase.WAKING: PhaseWords(health="waking", page="after_none"),
+    "unknown": PhaseWords(health="unknown", page="after_none"),  # nothing is remembered
+}
+UP_PHASES = (Phase.AWAKE, Phase.DROWSY)
 
 
 class Rule(StrEnum):
     """Where the wake rule stands, judged by its priority against the service rule's."""
 
-    UP, DOWN = "up", "down"
-    MISSING, NONE, UNSEEN = "missing", "none", "unseen"  # NONE: the alarm path has no rule
+    UP = "up"
+    DOWN = "down"
+    MISSING = "missing"
+    NONE = "none"  # the alarm path has no rule
+    UNSEEN = "unseen"
 
 
 class Kind(StrEnum):
-    """What was heard. The commands of a direct invoke bear their own names."""
+    """The kinds of signals. The commands of a direct invoke have their own names."""
 
-    REQUEST, POLL, BEAT, TICK = "request", "poll", "beat", "tick"
-    IDLE_ALARM, WAKE_ALARM, ECS_EVENT = "idle alarm", "wake alarm", "ecs event"
-    STATUS, WAKE, SLEEP, PIN, UNPIN, DOCTOR = "status", "wake", "sleep", "pin", "unpin", "doctor"
-    REPORT, EXPLAIN = "report", "explain"
-    ADOPT, RECONCILE, RESTORE = "adopt", "reconcile", "restore"
+    REQUEST = "request"
+    POLL = "poll"
+    BEAT = "beat"
+    TICK = "tick"
+    IDLE_ALARM = "idle alarm"
+    WAKE_ALARM = "wake alarm"
+    ECS_EVENT = "ecs event"
+    STATUS = "status"
+    WAKE = "wake"
+    SLEEP = "sleep"
+    PIN = "pin"
+    UNPIN = "unpin"
+    DOCTOR = "doctor"
+    REPORT = "report"
+    EXPLAIN = "explain"
+    ADOPT = "adopt"
+    RECONCILE = "reconcile"
+    RESTORE = "restore"
 
 
-Service = dict[str, Any]  # an ACTIVE one, as DescribeServices shows it
-Task = dict[str, Any]  # as DescribeTasks shows it
-ListenerRule = dict[str, Any]  # as DescribeRules shows it, its Priority a number
+WAKING_KINDS = frozenset({Kind.REQUEST, Kind.WAKE_ALARM, Kind.WAKE, Kind.PIN, Kind.RESTORE})
+SLEEPING_KINDS = frozenset({Kind.TICK, Kind.IDLE_ALARM, Kind.SLEEP})
+COMMANDS = (
+    Kind.STATUS,
+    Kind.WAKE,
+    Kind.SLEEP,
+    Kind.PIN,
+    Kind.UNPIN,
+    Kind.DOCTOR,
+    Kind.REPORT,
+    Kind.EXPLAIN,
+)
+
 UNITS = {  # of every metric; docs/guide/metrics.md has a row for each
     "Wakes": "Count",
     "ColdStartSeconds": "Seconds",
@@ -333,23 +335,36 @@ UNITS = {  # of every metric; docs/guide/metrics.md has a row for each
     "Refused": "Count",
     "HandledErrors": "Count",
 }
-# How long a wake took, stage by stage: each ends at the first of these moments that is known.
+
+# The stages of a wake, in ECS's words, and the moments that end them: the first that is known.
 ENDS = {
     "asked": ("createdAt",),
     "placed": ("pullStartedAt", "connectivityAt"),
     "pulled": ("pullStoppedAt",),
-    "booted": ("startedAt",),
-    "checked": ("live",),
+    "started": ("startedAt",),
+    "healthy": ("live",),
     "opened": ("down",),
 }
+# The stage that a task has reached, by the moment that shows it; the furthest first.
 STAGES = {"startedAt": "started", "pullStoppedAt": "pulled", "connectivityAt": "placed"}
-UP_PHASES = (Phase.AWAKE, Phase.DROWSY)
-WAKING_KINDS = frozenset({Kind.REQUEST, Kind.WAKE_ALARM, Kind.WAKE, Kind.PIN, Kind.RESTORE})
-SLEEPING_KINDS = frozenset({Kind.TICK, Kind.IDLE_ALARM, Kind.SLEEP})
-COMMANDS = (
-    *(Kind.STATUS, Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN),
-    *(Kind.DOCTOR, Kind.REPORT, Kind.EXPLAIN),
-)
+
+
+def stages(times: Mapping[str, float]) -> dict[str, float]:
+    """Seconds of each stage of a wake; a stage without a moment of its own is in the next.
+
+    They add up to all the time from the beginning to the last moment, whatever the clocks say.
+    """
+    began = times["began"]
+    end = times.get("down", times["live"])
+    reached = 0.0
+    found: dict[str, float] = {}
+    for stage, moments in ENDS.items():
+        at = next((times[moment] for moment in moments if moment in times), None)
+        if at is not None:
+            past = max(reached, round(min(at, end) - began, 3))
+            found[stage] = round(past - reached, 3)
+            reached = past
+    return found
 
 
 def utc(seconds: float) -> str:
@@ -357,98 +372,249 @@ def utc(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
-def rollouts(service: Service) -> list[dict[str, Any]]:
-    """A service's deployments; those of another controller than ECS's own are task sets."""
-    return list(service["deployments"] or service.get("taskSets", ()))
+# --- vocabulary: problems and transitions ---------------------------------------------------------
+@dataclass(frozen=True)
+class Problem:
+    """One row of docs/guide/operating.md, section Notices: what is wrong, how bad, and what to do.
 
-
-def deployed(services: Iterable[Service]) -> list[dict[str, Any]]:
-    """The primary deployment of each service."""
-    return [d for s in services for d in rollouts(s) if d["status"] == "PRIMARY"]
-
-
-def is_deploying(service: Service) -> bool:
-    """Whether a deployment of the service is under way."""
-    found = rollouts(service)
-    states = {d.get("rolloutState") for d in found} | {d.get("stabilityStatus") for d in found}
-    return len(found) > 1 or bool(states & {"IN_PROGRESS", "STABILIZING"})
-
-
-def deployment(services: Iterable[Service]) -> str:
-    """What is deployed, in a word: another one is a new try."""
-    return ",".join(str(found["id"]) for found in deployed(services))
-
-
-def failed_rollouts(services: Iterable[Service]) -> dict[str, str]:
-    """ECS's reason by service whose primary deployment failed: it starts no task any more.
-
-    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
+    The memory stores the code alone. Of severity "info" are transitions, which can be muted.
     """
-    primaries = [(s["serviceName"], d) for s in services for d in deployed([s])]
-    return {
-        name: d.get("rolloutStateReason", "ECS gives no reason")
-        for name, d in primaries
-        if d.get("rolloutState") == "FAILED"
-    }
+
+    code: str
+    severity: str  # "info", "warning" or "critical"
+    text: str
+    remedy: str
 
 
-def halted(services: Iterable[Service]) -> str:
-    """That a deployment has failed and what that means, with ECS's reason; "" where none has."""
-    failed = failed_rollouts(services).items()
-    return "; ".join(f"{name}: {ROLLOUT_FAILED} ({why})" for name, why in failed)
+ASLEEP = Problem(
+    "asleep",
+    "info",
+    "goes to sleep",
+    "Nothing to do: the next request wakes it.",
+)
+AWAKE = Problem(
+    "awake",
+    "info",
+    "awake after",
+    "Nothing to do.",
+)
+WOKEN_OFTEN = Problem(
+    "woken-often",
+    "warning",
+    "times within an hour",
+    "Find out who comes, or give a longer idle_minutes.",
+)
+COUNT_SET_OUTSIDE = Problem(
+    "count-set-outside",
+    "warning",
+    "the count was set to 0 from outside",
+    "Look for a second scheduler, or another apply.",
+)
+WAKE_FAILED = Problem(
+    "wake-failed",
+    "critical",
+    "wake failed",
+    "Mend what ECS names and deploy it, or send the command wake.",
+)
+SERVICE_MISSING = Problem(
+    "service-missing",
+    "critical",
+    "no ACTIVE ECS service",
+    "Create it, or correct cluster_name or service_name.",
+)
+RULE_MISSING = Problem(
+    "rule-missing",
+    "critical",
+    "the wake rule or the service rule is not on the listener",
+    "Check service_rule_arn and apply again.",
+)
+TARGET_GROUP_DETACHED = Problem(
+    "target-group-detached",
+    "warning",
+    "the target group is gone, or the service rule does not forward to it",
+    "Correct target_group_arns or the service rule, and apply.",
+)
+IDLE_ALARM_MISSING = Problem(
+    "idle-alarm-missing",
+    "warning",
+    "the idle alarm is not there",
+    "Apply again.",
+)
+NO_RULE_NUMBER = Problem(
+    "no-rule-number",
+    "warning",
+    "no rule number is free",
+    "Free a rule number next to the service rule's.",
+)
+NOT_LIVE = Problem(
+    "not-live",
+    "critical",
+    "no live target, and the count is not ours to take",
+    "Mend what ECS names, or unpin; or set the count to 0.",
+)
+DEPLOYMENT_FAILED = Problem(
+    "deployment-failed",
+    "critical",
+    "the deployment has failed and starts no task, whatever the count",
+    "Mend what ECS names and deploy a new task definition.",
+)
+IDLE_BUT_AWAKE = Problem(
+    "idle-but-awake",
+    "warning",
+    "idle for half a day, and still awake",
+    "End what keeps it awake: the pin, the deployment, the task.",
+)
+UNSEEN_TRAFFIC = Problem(
+    "unseen-traffic",
+    "warning",
+    "it has traffic that the module cannot see",
+    'Take it away, or set unseen_traffic = "ignore": until then the service stays awake.',
+)
+STRANGE_TARGETS = Problem(
+    "strange-targets",
+    "warning",
+    "a healthy target is no task of the service",
+    "Check service_name and target_group_arns, and deregister what is not the service's.",
+)
+OTHER_RULES = Problem(
+    "other-rules",
+    "warning",
+    "other rules of the listener forward to the target group",
+    "Delete them: while the service sleeps, a request by another rule gets 503.",
+)
+CONTROL_PATH_COVERED = Problem(
+    "control-path-covered",
+    "warning",
+    "an earlier rule takes what is for the control rule or the heartbeat rule",
+    "Give the module paths of its own, control_path and heartbeat.path.",
+)
+BEATS_REFUSED = Problem(
+    "beats-refused",
+    "warning",
+    "heartbeats are refused, for their token is not the one in SSM",
+    "Give the sender of the heartbeats the token that is in SSM.",
+)
+ERRORS_HANDLED = Problem(
+    "errors-handled",
+    "warning",
+    "an error of its own was handled",
+    "Look for the level ERROR in the log: there is the trace.",
+)
+NOTICES = {  # all that is published
+    problem.code: problem
+    for problem in (
+        ASLEEP,
+        AWAKE,
+        COUNT_SET_OUTSIDE,
+        WOKEN_OFTEN,
+        WAKE_FAILED,
+        SERVICE_MISSING,
+        RULE_MISSING,
+        TARGET_GROUP_DETACHED,
+        IDLE_ALARM_MISSING,
+        NO_RULE_NUMBER,
+        NOT_LIVE,
+        DEPLOYMENT_FAILED,
+        IDLE_BUT_AWAKE,
+        UNSEEN_TRAFFIC,
+        STRANGE_TARGETS,
+        OTHER_RULES,
+        CONTROL_PATH_COVERED,
+        BEATS_REFUSED,
+        ERRORS_HANDLED,
+    )
+}
+# Wrong wiring around the service: published once while it lasts, whatever the phase.
+WIRING = (UNSEEN_TRAFFIC, STRANGE_TARGETS, OTHER_RULES, CONTROL_PATH_COVERED)
+
+TABLE_MISSING = Problem(
+    "table-missing",
+    "critical",
+    "the table is not there",
+    "Apply again; until then the service stays awake.",
+)
+NOTHING_REMEMBERED = Problem(
+    "nothing-remembered",
+    "warning",
+    "nothing is remembered",
+    "Wait for the next tick.",
+)
+NO_GRACE_PERIOD = Problem(
+    "no-grace-period",
+    "warning",
+    "no health check grace period",
+    "Set health_check_grace_period_seconds to what the app takes to boot.",
+)
+RULES_DIFFER = Problem(
+    "rules-differ",
+    "warning",
+    "the wake rule and the service rule do not match the same requests",
+    "Give conditions as the service rule has them.",
+)
+WAKING_FOR_LONG = Problem(
+    "waking-for-long",
+    "critical",
+    "waking, and no live target within wake_deadline_seconds",
+    "Mend what ECS names, or set the count to 0.",
+)
+TOKEN_UNREADABLE = Problem(
+    "token-unreadable",
+    "warning",
+    "the heartbeat's token cannot be read",
+    "Create the parameter, or correct heartbeat.token_parameter_arn.",
+)
+WEBSOCKETS_TRANSFORMED = Problem(
+    "websockets-transformed",
+    "warning",
+    "the WebSocket rule passes by the transforms of the service rule",
+    "Leave websocket_rule out.",
+)
+FINDINGS = {  # what doctor alone reports
+    problem.code: problem
+    for problem in (
+        TABLE_MISSING,
+        NOTHING_REMEMBERED,
+        NO_GRACE_PERIOD,
+        RULES_DIFFER,
+        WAKING_FOR_LONG,
+        TOKEN_UNREADABLE,
+        WEBSOCKETS_TRANSFORMED,
+    )
+}
 
 
-def redeploy(services: Iterable[Service], cluster: str) -> str:
-    """What starts tasks again once a deployment has failed; "" where none has."""
-    command = f"aws ecs update-service --cluster {cluster} --service {{}} --force-new-deployment"
-    commands = [f"`{command.format(name)}`" for name in failed_rollouts(services)]
-    if not commands:
-        return ""
-    return f"Mend what ECS names and deploy a new task definition, or run {', '.join(commands)}."
+def described(problem: Problem, detail: str = "") -> str:
+    """The problem's text, with its particulars."""
+    return f"{problem.text}: {detail}" if detail else problem.text
 
 
-def failure_class(reason: str) -> str | None:
-    """One word for why a start failed, with nothing of the account in it; None for no reason."""
-    if not reason:
-        return None
-    kind = next((kind for words, kind in FAILURES if words in reason), "not-ready")
-    return "crash-loop" if kind == "container-exited" and SEVERAL in reason else kind
+@dataclass(frozen=True)
+class Notice:
+    """A message to people about a problem or a transition."""
+
+    problem: Problem
+    text: str
+    remedy: str = ""  # in place of the problem's
 
 
-def vagueness(reason: str) -> int:
-    """0 for a reason that has a class, 1 for one that is not known, 2 for a summary."""
-    if failure_class(reason) != "not-ready":
-        return 0
-    return 2 if any(words in reason for words in SUMMARIES) else 1
+def problem_notice(problem: Problem, detail: str = "", remedy: str = "") -> Notice:
+    """The notice of a problem that needs attention."""
+    return Notice(problem, f"needs attention: {described(problem, detail)}", remedy)
 
 
-def stages(times: Mapping[str, float]) -> dict[str, float]:
-    """Seconds of each stage of a wake; what has no moment of its own is in the next.
-
-    They add up to all the time from the beginning to the last moment, whatever the clocks say.
-    """
-    began, end = times["began"], times.get("down", times["live"])
-    reached, found = 0.0, {}
-    for stage, moments in ENDS.items():
-        at = next((times[moment] for moment in moments if moment in times), None)
-        if at is not None:
-            past = max(reached, round(min(at, end) - began, 3))
-            found[stage], reached = round(past - reached, 3), past
-    return found
-
-
-def known(of: type, values: Mapping[str, Any]) -> dict[str, Any]:
+# --- state: memory, signal, observation, decision -------------------------------------------------
+def fields_only(of: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """Those of `values` that are fields of this dataclass."""
     return {item.name: values[item.name] for item in fields(of) if item.name in values}
 
 
 @dataclass(frozen=True)
 class Signal:
-    """What was heard, with what belongs to some kinds alone. Times are epoch seconds."""
+    """An event, with fields that some kinds alone have. Times are epoch seconds."""
 
     kind: Kind
-    active: bool = False  # BEAT: somebody is or just was there; ECS_EVENT: a task runs
-    at: float = 0.0  # an active BEAT: when somebody was last there, if not now
+    active: bool = False  # BEAT: the service is used; ECS_EVENT: a task runs
+    at: float = 0.0  # an active BEAT: the time of the last use, if not now
     pinned_until: float = 0.0  # PIN
     arrived: float = 0.0  # a REQUEST by HTTP: from then on its client waits
 
@@ -459,11 +625,11 @@ class Wake:
 
     began: float
     cause: str
-    given: float  # the last time that the count was given
-    ours: bool = True  # we gave the count, and so may take it back; else it is somebody else's
+    scaled_up_at: float  # the last time that the count was set
+    started_by_us: bool = True  # we set the count, and so may take it back
     stage: str = "asked"  # asked, placed, pulled, started
-    looked: float = 0.0  # the last time that somebody looked for all who wait
-    asleep_minutes: float = 0.0  # how long it had been asleep
+    polled_at: float = 0.0  # the last time that one waiting client looked for all
+    asleep_minutes: float = 0.0  # how long the service had been asleep
 
 
 @dataclass(frozen=True)
@@ -474,8 +640,8 @@ class Memory:
     phase: Phase
     since: float
     because: str = ""  # the reason of the decision that led to this phase
-    ready: float = 0.0  # since when it can have traffic that CloudWatch has not told of yet
-    stamp: float = 0.0  # when the last call that takes was announced
+    min_awake_from: float = 0.0  # CloudWatch may not show the traffic since then yet
+    last_take_at: float = 0.0  # when the last call that takes was announced
     counts: dict[str, int] = field(default_factory=dict)  # service -> count to wake to, never 0
     beat: float = 0.0
     pinned_until: float = 0.0
@@ -486,9 +652,9 @@ class Memory:
     failure: str = ""
     failed_deployment: str = ""
     retry_at: float = 0.0
-    untaken: bool = False  # the count was to go to 0, and the call was seen to fail
-    trouble: str = ""  # what somebody was told of last, so that it is told once
-    told: dict[str, float] = field(default_factory=dict)  # kind of notice -> when, across phases
+    scale_down_failed: bool = False  # the count was to go to 0, and the call was seen to fail
+    open_problem: str = ""  # code of the last published problem: each is published once
+    notified_at: dict[str, float] = field(default_factory=dict)  # code -> when, across phases
     form: int = FORM
 
     @classmethod
@@ -501,9 +667,14 @@ class Memory:
         read = json.loads(item["body"]["S"]) if item else {}
         if read.get("form") != FORM:
             return cls(version=version, phase=Phase.AWAKE, since=now, form=0)
-        wake = Wake(**known(Wake, read["wake"])) if read["wake"] else None
-        read |= {"version": version, "phase": Phase(read["phase"]), "wake": wake}
-        return cls(**known(cls, read | {"wakes": tuple(read["wakes"])}))
+        parsed = {
+            **read,
+            "version": version,
+            "phase": Phase(read["phase"]),
+            "wake": Wake(**fields_only(Wake, read["wake"])) if read["wake"] else None,
+            "wakes": tuple(read["wakes"]),
+        }
+        return cls(**fields_only(cls, parsed))
 
     @property
     def adopted(self) -> bool:
@@ -515,22 +686,23 @@ class Memory:
         return statistics.median(w["seconds"] for w in self.wakes) if self.wakes else None
 
     def with_times(self, now: float, more: Mapping[str, float]) -> Memory | None:
-        """With these moments in the record of a wake that is just over; None for nothing new."""
+        """With more times in the record of a wake that is just over; None if none is new."""
         record = self.wakes[-1] if self.wakes else {"times": {"live": 0.0}}
-        times, live = record["times"], record["times"]["live"]
+        times = record["times"]
+        live = times["live"]
         new = {name: at for name, at in more.items() if at and name not in times}
         if not new or live != self.since or now - live > SLOW_SETTLE_SECONDS:
             return None
         return replace(self, wakes=(*self.wakes[:-1], {**record, "times": {**times, **new}}))
 
-    def anew(self, services: Iterable[Service]) -> bool:
-        """Whether something else is deployed than what failed, as far as both are known."""
-        now = deployment(services)
+    def redeployed_since_failure(self, services: Iterable[Service]) -> bool:
+        """Whether the deployment is another one than the failed one, if both are known."""
+        now = deployed_ids(services)
         return "" not in (now, self.failed_deployment) and now != self.failed_deployment
 
-    def pause(self, services: Iterable[Service], now: float) -> float:
+    def backoff_seconds(self, services: Iterable[Service], now: float) -> float:
         """Seconds until a request may wake it: 0 if at once, infinite after the last try."""
-        if not self.failures or self.anew(services):
+        if not self.failures or self.redeployed_since_failure(services):
             return 0.0
         given_up = self.failures > len(BACKOFF_SECONDS)
         return math.inf if given_up else max(0.0, self.retry_at - now)
@@ -538,7 +710,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Observation:
-    """What one look at AWS showed. None means not looked at."""
+    """What AWS showed at one look. None means not read."""
 
     memory: Memory
     services: tuple[Service, ...]
@@ -547,422 +719,642 @@ class Observation:
     tasks: tuple[Task, ...] = ()  # those that are meant to run
     live: tuple[Task, ...] | None = None  # of these, the ones healthy in a target group
     strangers: bool = False  # a healthy target is no task of ours, running or on its way out
-    wiring: Mapping[str, str] = field(default_factory=dict)  # of LASTING: what is seen of it
-    began: float = 0.0  # when the look began (epoch seconds): what was so then may be over
+    wiring: Mapping[str, str] = field(default_factory=dict)  # codes of WIRING -> particulars
+    began: float = 0.0  # when the look began (epoch seconds): AWS may have changed since
     idle: bool | None = None
     idle_since: float = 0.0  # when the idle alarm went into its state
-    called: bool = False  # asleep on the alarm path: the wake alarm is in ALARM
+    wake_alarm_firing: bool = False  # asleep on the alarm path: the wake alarm is in ALARM
     protected: bool | None = None
-    lost: str = ""  # what else is not as it was wired: ASTRAY or NO_ALARM
-    crowded: bool = False  # the wake rule is up, and stands before a rule that it must not hide
+    wiring_fault: str = ""  # the code of TARGET_GROUP_DETACHED or IDLE_ALARM_MISSING
+    shadows_other_rules: bool = False  # the wake rule stands before a rule that it must not hide
     stopped_reason: str = ""
     reason: str = ""  # of the decision that followed
     down: float = 0.0  # when this look itself took the rule down
 
     @property
     def desired(self) -> int:
-        return sum(service["desiredCount"] for service in self.services)
+        return sum(service.desired for service in self.services)
+
+    @property
+    def detached(self) -> bool:
+        """Whether the service rule serves another target group than the wired one."""
+        return self.wiring_fault == TARGET_GROUP_DETACHED.code
 
     @property
     def serves(self) -> bool:
-        """Whether people may be served by what the wake rule, up, would stand before."""
-        return bool(self.live) or self.strangers or self.lost == ASTRAY
-
-
-@dataclass(frozen=True)
-class Notice:
-    """What people are told, of a kind in NOTICES."""
-
-    kind: str
-    text: str
-    remedy: str = ""  # in the place of the kind's
-
-
-def attention(what: str, particulars: str = "", remedy: str = "") -> Notice:
-    """The notice of a trouble."""
-    kind = next(kind for words, kind in TROUBLES.items() if what.startswith(words))
-    text = f"needs attention: {what}{': ' * bool(particulars)}{particulars}"
-    return Notice(kind, text, remedy)
+        """Whether the wake rule, up, would stand before targets that may serve clients."""
+        return bool(self.live) or self.strangers or self.detached
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What to write and, once that is written, what to do. What is not set stays as it is."""
+    """The memory to write and, once it is written, the calls. A field not set changes nothing."""
 
     reason: str
     memory: Memory | None = None
-    give: tuple[tuple[str, int], ...] = ()  # (service, count)
-    take: tuple[str, ...] = ()  # services whose count goes to 0
+    scale_up: tuple[tuple[str, int], ...] = ()  # (service, count)
+    scale_to_zero: tuple[str, ...] = ()  # services
     rule: Rule | None = None
     notice: Notice | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     wake: Mapping[str, Any] | None = None  # the record of the wake that ends
-    again: bool = False  # the phase followed AWS: decide once more, with the same signal
+    requeue: bool = False  # the phase followed AWS: decide once more, with the same signal
 
 
-def tell_once(memory: Memory, what: str, particulars: str = "", remedy: str = "") -> Decision:
-    """Stay as it is and tell somebody, unless `what` was the last thing told."""
-    if memory.trouble == what:
-        return Decision(what)
-    notice = attention(what, particulars, remedy)
-    return Decision(what, replace(memory, trouble=what), notice=notice)
+# --- guards: why the service must stay up ---------------------------------------------------------
+@dataclass(frozen=True)
+class Blocker:
+    """A reason why the service must stay up, and the epoch second at which it ends by itself."""
+
+    code: str
+    text: str
+    until: float = math.inf  # infinite where no time ends it
+
+
+def pinned(case: Case) -> Blocker | None:
+    """A person or a pipeline needs the service until the pin ends."""
+    until = case.memory.pinned_until
+    return Blocker("pinned", f"pinned until {utc(until)}", until)
+
+
+def rule_missing(case: Case) -> Blocker | None:
+    """Without its rule no request could wake the service."""
+    missing = case.seen.rule is Rule.MISSING
+    return Blocker(RULE_MISSING.code, RULE_MISSING.text) if missing else None
+
+
+def wrongly_wired(case: Case) -> Blocker | None:
+    """Without its target group or its idle alarm the service's traffic is unknown."""
+    code = case.seen.wiring_fault
+    return Blocker(code, NOTICES[code].text) if code else None
+
+
+def traffic_unseen(case: Case) -> Blocker | None:
+    """The idle alarm counts none of the requests that come another way."""
+    unseen = UNSEEN_TRAFFIC.code in case.seen.wiring
+    return Blocker(UNSEEN_TRAFFIC.code, UNSEEN_TRAFFIC.text) if unseen else None
+
+
+def targets_strange(case: Case) -> Blocker | None:
+    """The wake rule would stand before a target that serves and that a count cannot stop."""
+    strange = STRANGE_TARGETS.code in case.seen.wiring
+    return Blocker(STRANGE_TARGETS.code, STRANGE_TARGETS.text) if strange else None
+
+
+def deploying(case: Case) -> Blocker | None:
+    """At a count of 0 a deployment would end without having started a task."""
+    under_way = any(service.is_deploying for service in case.seen.services)
+    return Blocker("deploying", "a deployment is in progress") if under_way else None
+
+
+def just_deployed(case: Case) -> Blocker | None:
+    """Whoever deploys wants to look at the new version."""
+    at = max((each.created for each in primaries(case.seen.services)), default=0.0)
+    text = f"deployed {case.now - at:.0f} s ago"
+    return Blocker("just-deployed", text, at + case.min_awake_seconds)
+
+
+def just_awake(case: Case) -> Blocker | None:
+    """CloudWatch may not show yet that the service is used."""
+    if case.memory.phase is not Phase.AWAKE:
+        return None
+    begin = case.memory.min_awake_from
+    text = f"up for {case.now - begin:.0f} s of {case.min_awake_seconds} s"
+    return Blocker("just-awake", text, begin + case.min_awake_seconds)
+
+
+def woken_often(case: Case) -> Blocker | None:
+    """A service that is woken again and again saves little and makes every client wait."""
+    budget = case.config.wake_budget_per_hour
+    ends = sorted(wake["times"]["live"] + 3600 for wake in case.memory.wakes)
+    until = ends[-budget] if len(ends) >= budget else 0.0
+    return Blocker(WOKEN_OFTEN.code, f"the {budget} wakes of an hour are used up", until)
+
+
+def beats(case: Case) -> Blocker | None:
+    """The app reports use; the last beat may not be written yet."""
+    beat = case.memory.beat
+    fresh = case.config.idle_minutes * 60 + BEAT_WRITE_SECONDS
+    return Blocker("beat", f"active beat {case.now - beat:.0f} s ago", beat + fresh)
+
+
+def protected(case: Case) -> Blocker | None:
+    """Scale-in protection is an app's own way to say that it is busy."""
+    text = "a task protects itself from scale-in"
+    return Blocker("protected", text) if case.seen.protected else None
+
+
+def used(case: Case) -> Blocker | None:
+    """Requests have come within idle_minutes."""
+    return None if case.seen.idle else Blocker("used", "the idle alarm is not in ALARM")
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A check of the case, and whether the command `sleep` overrides it."""
+
+    check: Callable[[Case], Blocker | None]
+    waived_by_sleep: bool = False
+
+
+GUARDS = (  # in this order: the first that blocks is the reason in log and notice
+    Guard(pinned),
+    Guard(rule_missing),
+    Guard(wrongly_wired),
+    Guard(traffic_unseen),
+    Guard(targets_strange),
+    Guard(deploying),
+    Guard(just_deployed, waived_by_sleep=True),
+    Guard(just_awake, waived_by_sleep=True),
+    Guard(woken_often, waived_by_sleep=True),
+    Guard(beats, waived_by_sleep=True),
+    Guard(protected),
+    Guard(used, waived_by_sleep=True),
+)
+
+
+# --- decisions: pure ------------------------------------------------------------------------------
+def notify_once(memory: Memory, problem: Problem, detail: str = "", remedy: str = "") -> Decision:
+    """Stay as it is and publish the problem, unless it was the last one published."""
+    reason = described(problem, detail)
+    if memory.open_problem == problem.code:
+        return Decision(reason)
+    notice = problem_notice(problem, detail, remedy)
+    return Decision(reason, replace(memory, open_problem=problem.code), notice=notice)
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is decided upon. Pure: no clock, no client, no log; `now` is an epoch second."""
+    """The input of a decision. Pure: no clock, no client, no log; `now` is an epoch second."""
 
     seen: Observation
-    memory: Memory  # with what the signal itself leaves in it
+    memory: Memory  # after absorb(): it may differ from the one that was read
     signal: Signal
     config: Config
     now: float
 
+    @property
+    def min_awake_seconds(self) -> int:
+        return self.config.min_awake_minutes * 60
+
     def enter(self, phase: Phase, because: str, **changes: Any) -> Memory:
-        """The memory after a transition, `because` of what. Counts above 0 are remembered."""
-        services = self.seen.services
-        running = {s["serviceName"]: s["desiredCount"] for s in services if s["desiredCount"]}
-        counts = {**self.memory.counts, **running}
-        fresh = {
+        """The memory after a transition, with its reason. Counts above 0 are remembered."""
+        running = {s.name: s.desired for s in self.seen.services if s.desired}
+        entered: dict[str, Any] = {
+            "phase": phase,
             "since": self.now,
             "because": because,
-            "counts": counts,
+            "counts": {**self.memory.counts, **running},
             "asked_to_sleep": False,
             "wake": None,
+            "open_problem": "",
+            "scale_down_failed": False,
+            **changes,
         }
-        fresh |= {"trouble": "", "untaken": False}
-        return replace(self.memory, phase=phase, **{**fresh, **changes})
+        return replace(self.memory, **entered)
 
     def counts(self) -> tuple[tuple[str, int], ...]:
         """The remembered count of each service, never less than it has already."""
-        remembered, default = self.memory.counts, self.config.awake_count
-        desired = {s["serviceName"]: s["desiredCount"] for s in self.seen.services}
-        return tuple((s, max(count, remembered.get(s, default))) for s, count in desired.items())
+        remembered = self.memory.counts
+        default = self.config.awake_count
+        return tuple(
+            (service.name, max(service.desired, remembered.get(service.name, default)))
+            for service in self.seen.services
+        )
 
     def up(self) -> tuple[str, ...]:
-        """The services with a count above 0, which is what there is to take."""
-        return tuple(s["serviceName"] for s in self.seen.services if s["desiredCount"])
+        """The services with a count above 0, which can be taken."""
+        return tuple(service.name for service in self.seen.services if service.desired)
 
     def raised(self) -> Rule | None:
-        """UP, unless what the wake rule would then stand before serves people."""
+        """UP, unless the wake rule would then stand before a target that serves clients."""
         return None if self.seen.serves else Rule.UP
 
     def settled(self) -> bool:
         """Whether the phase is old enough for AWS's reads to contradict it."""
-        return self.now - max(self.memory.since, self.memory.stamp) >= FENCE_SECONDS
+        return self.now - max(self.memory.since, self.memory.last_take_at) >= FENCE_SECONDS
 
-    def lately(self) -> list[dict[str, Any]]:
-        """The wakes within the last hour."""
+    def wakes_last_hour(self) -> list[dict[str, Any]]:
         return [wake for wake in self.memory.wakes if self.now - wake["times"]["live"] < 3600]
 
-    def objections(self, *, asked: bool) -> dict[str, float]:
-        """Why the service must stay up, in this order; {} if it may sleep, `asked` to or idle.
+    def blockers(self, *, asked: bool) -> list[Blocker]:
+        """Why the service must stay up, in the guards' order; [] if it may sleep.
 
-        With each the epoch second at which it ends by itself, infinite where it does not.
+        `asked`: a person has sent the command sleep.
         """
-        memory, config, seen, services = self.memory, self.config, self.seen, self.seen.services
-        awake, beat = self.now - memory.ready, self.now - memory.beat
-        stay = config.min_awake_minutes * 60
-        fresh = config.idle_minutes * 60 + BEAT_WRITE_SECONDS  # the last beat may be unwritten
-        early = memory.phase is Phase.AWAKE and awake < stay
-        at = max((d["createdAt"].timestamp() for d in deployed(services)), default=0.0)
-        new, budget = self.now - at, config.wake_budget_per_hour
-        over = sorted(wake["times"]["live"] + 3600 for wake in memory.wakes)
-        rested = over[-budget] if len(over) >= budget else 0.0
-        found = [
-            (f"pinned until {utc(memory.pinned_until)}", memory.pinned_until),
-            (RULE_MISSING, math.inf if seen.rule is Rule.MISSING else 0.0),
-            (seen.lost, math.inf if seen.lost else 0.0),
-            (UNSEEN, math.inf if UNSEEN in seen.wiring else 0.0),
-            (STRANGERS, math.inf if STRANGERS in seen.wiring else 0.0),
-            (DEPLOYING, math.inf if any(map(is_deploying, services)) else 0.0),
-            (f"deployed {new:.0f} s ago", 0.0 if asked else at + stay),
-            (
-                f"up for {awake:.0f} s of {stay} s",
-                memory.ready + stay if early and not asked else 0.0,
-            ),
-            (f"the {budget} wakes of an hour are spent", 0.0 if asked else rested),
-            (f"active beat {beat:.0f} s ago", 0.0 if asked else memory.beat + fresh),
-            (PROTECTED, math.inf if seen.protected else 0.0),
-            (NOT_IDLE, 0.0 if seen.idle or asked else math.inf),
-        ]
-        return {what: until for what, until in found if until > self.now}
+        guards = [guard for guard in GUARDS if not (asked and guard.waived_by_sleep)]
+        found = [guard.check(self) for guard in guards]
+        return [blocker for blocker in found if blocker and blocker.until > self.now]
 
-    def objection(self, *, asked: bool) -> str:
-        """The first reason why the service must stay up; "" if it may sleep, `asked` to or idle."""
-        return next(iter(self.objections(asked=asked)), "")
+    def blocker(self, *, asked: bool) -> str:
+        """The first reason why the service must stay up; "" if it may sleep."""
+        return next((blocker.text for blocker in self.blockers(asked=asked)), "")
 
+    # transitions
     def to_awake(self, reason: str, **changes: Any) -> Decision:
         """The wake rule goes down: the load balancer serves the service alone."""
-        fresh = {"stamp": self.now, "ready": self.now}
-        awake = self.enter(Phase.AWAKE, reason, **{**fresh, **changes})
+        times = {"last_take_at": self.now, "min_awake_from": self.now}
+        awake = self.enter(Phase.AWAKE, reason, **{**times, **changes})
         return Decision(reason, awake, rule=Rule.DOWN, metrics=self.slept())
 
     def slept(self) -> dict[str, float]:
-        """The minutes of the sleep that ends now; {} where it is none."""
+        """The minutes of the sleep that ends now, as a metric; {} where none ends."""
         asleep = self.memory.phase is Phase.ASLEEP
         return {"MinutesAsleep": round((self.now - self.memory.since) / 60, 1)} if asleep else {}
 
-    def to_waking(self, cause: str, give: tuple[tuple[str, int], ...] = ()) -> Decision:
-        """Tasks are to start (`give`) or are starting already; clients wait with us."""
-        began = self.signal.arrived or self.now
+    def to_waking(self, cause: str, scale_up: tuple[tuple[str, int], ...] = ()) -> Decision:
+        """Tasks are to start (`scale_up`) or are starting already; clients wait with us."""
         slept = self.slept()
-        wake = Wake(began=began, cause=cause, given=self.now, ours=bool(give))
-        wake = replace(wake, asleep_minutes=slept.get("MinutesAsleep", 0.0))
-        reason, metrics = f"woken: {cause}", {"Wakes": 1, **slept}
-        waking = self.enter(Phase.WAKING, reason, wake=wake)
-        return Decision(reason, waking, give, rule=self.raised(), metrics=metrics)
+        wake = Wake(
+            began=self.signal.arrived or self.now,
+            cause=cause,
+            scaled_up_at=self.now,
+            started_by_us=bool(scale_up),
+            asleep_minutes=slept.get("MinutesAsleep", 0.0),
+        )
+        reason = f"woken: {cause}"
+        return Decision(
+            reason,
+            self.enter(Phase.WAKING, reason, wake=wake),
+            scale_up=scale_up,
+            rule=self.raised(),
+            metrics={"Wakes": 1, **slept},
+        )
 
     def to_asleep(self, reason: str, **changes: Any) -> Decision:
         """The count goes to 0, remembered in the same write that announces it."""
-        asleep = self.enter(Phase.ASLEEP, reason, stamp=self.now, **changes)
-        notice = Notice("asleep", f"goes to sleep: {reason}")
-        return Decision(reason, asleep, take=self.up(), notice=notice)
+        asleep = self.enter(Phase.ASLEEP, reason, last_take_at=self.now, **changes)
+        notice = Notice(ASLEEP, f"{ASLEEP.text}: {reason}")
+        return Decision(reason, asleep, scale_to_zero=self.up(), notice=notice)
 
-    def follow(self, phase: Phase, why: str) -> Decision:
-        """AWS contradicts the memory: the phase follows, and the same signal is heard in it."""
-        # a service that is adopted is no news
-        told = Notice("count-set-outside", why) if self.seen.memory.adopted else None
-        up = self.raised() if phase is Phase.ASLEEP else None
-        entered = self.enter(phase, why, ready=self.now)
-        return Decision(why, entered, rule=up, notice=told, again=True)
+    def follow(self, phase: Phase, why: str, notice: Notice | None = None) -> Decision:
+        """AWS contradicts the memory: the phase follows it; the signal is decided again."""
+        return Decision(
+            why,
+            self.enter(phase, why, min_awake_from=self.now),
+            rule=self.raised() if phase is Phase.ASLEEP else None,
+            notice=notice,
+            requeue=True,
+        )
 
+    # awake
     def awake(self) -> Decision:
-        seen, memory, asked = self.seen, self.memory, self.signal.kind is Kind.SLEEP
+        seen = self.seen
+        memory = self.memory
         if not seen.serves:
             return self.to_waking("no live target") if self.settled() else Decision("too early")
-        stands = seen.rule is Rule.UP and seen.desired > 0
-        if stands and self.now - memory.stamp >= FENCE_SECONDS:
-            return Decision("awake, rule up", replace(memory, stamp=self.now), rule=Rule.DOWN)
+        rule_up = seen.rule is Rule.UP and seen.desired > 0
+        if rule_up and self.now - memory.last_take_at >= FENCE_SECONDS:
+            again = replace(memory, last_take_at=self.now)
+            return Decision("awake, rule up", again, rule=Rule.DOWN)
         if seen.rule is Rule.MISSING:
-            return tell_once(memory, RULE_MISSING)
-        if seen.lost:
-            return tell_once(memory, seen.lost)
+            return notify_once(memory, RULE_MISSING)
+        if seen.wiring_fault:
+            return notify_once(memory, NOTICES[seen.wiring_fault])
         if self.signal.kind not in SLEEPING_KINDS:
             return Decision("awake")
-        if against := self.objection(asked=asked):
-            return self.held(against)
+        asked = self.signal.kind is Kind.SLEEP
+        if against := self.blocker(asked=asked):
+            return self.stays_awake(against)
         reason = "asked to sleep" if asked else "idle"
         drowsy = self.enter(Phase.DROWSY, reason, asked_to_sleep=asked)
         return Decision(reason, drowsy, rule=Rule.UP)
 
-    def held(self, against: str) -> Decision:
-        """It stays awake. Where nobody has used it for half a day, that is told."""
-        memory, seen = self.memory, self.seen
-        idle = self.now - max(memory.since, memory.beat, seen.idle_since)
-        stays = Decision(f"stays awake: {against}")
-        if seen.idle and idle >= HELD_SECONDS:
-            return replace(tell_once(memory, HELD, against), reason=stays.reason)
-        return stays
+    def stays_awake(self, against: str) -> Decision:
+        """It stays awake. Half a day without use is a problem that is published."""
+        seen = self.seen
+        reason = f"stays awake: {against}"
+        idle_seconds = self.now - max(self.memory.since, self.memory.beat, seen.idle_since)
+        if seen.idle and idle_seconds >= IDLE_BUT_AWAKE_SECONDS:
+            return replace(notify_once(self.memory, IDLE_BUT_AWAKE, against), reason=reason)
+        return Decision(reason)
 
+    # drowsy
     def drowsy(self) -> Decision:
-        memory, kind, linger = self.memory, self.signal.kind, self.config.linger_seconds
+        memory = self.memory
+        kind = self.signal.kind
         wakes = kind in WAKING_KINDS or (kind is Kind.BEAT and self.signal.active)
         if not wakes and kind not in SLEEPING_KINDS:
             return Decision("drowsy")
-        against = kind if wakes else self.objection(asked=memory.asked_to_sleep)
+        against = kind if wakes else self.blocker(asked=memory.asked_to_sleep)
         if against and self.seen.serves and self.seen.desired:
-            # what CloudWatch tells of is no news: the time that it is given does not begin again
-            news = {} if wakes else {"ready": memory.ready}
-            return self.to_awake(f"stays awake: {against}", **news)
+            # a blocker is not a use of the service: min_awake_seconds do not begin again
+            goes_on = {} if wakes else {"min_awake_from": memory.min_awake_from}
+            return self.to_awake(f"stays awake: {against}", **goes_on)
         if against:
             return self.to_waking(f"no live target, {against}", self.counts() if wakes else ())
         if self.seen.rule is Rule.DOWN:
             return Decision("the rule goes up", replace(memory, since=self.now), rule=Rule.UP)
+        linger = self.config.linger_seconds
         if self.now - memory.since < linger - TICK_JITTER_SECONDS:
             return Decision(f"drowsy for {self.now - memory.since:.0f} s of {linger} s")
         return self.to_asleep(f"{memory.because or 'idle'}, and nobody came in {linger} s")
 
+    # asleep
     def asleep(self) -> Decision:
-        memory, kind, rule = self.memory, self.signal.kind, self.seen.rule
-        # one that stays in ALARM calls no more: the tick hears it, once its data is of this sleep
-        if self.seen.called and self.now - memory.since >= ALARM_LATE_SECONDS:
+        memory = self.memory
+        kind = self.signal.kind
+        # an alarm that stays in ALARM invokes once: the tick reads it, once its data is current
+        if self.seen.wake_alarm_firing and self.now - memory.since >= ALARM_LATE_SECONDS:
             kind = Kind.WAKE_ALARM
-        pause = memory.pause(self.seen.services, self.now)
+        backoff = memory.backoff_seconds(self.seen.services, self.now)
         up = self.seen.desired > 0 and self.settled()
         if up and self.seen.live and kind in WAKING_KINDS:
             return self.to_awake(kind)
-        if kind in (Kind.REQUEST, Kind.WAKE_ALARM) and pause > 0:  # a person's word is not held off
-            return Decision(f"{memory.failures} wakes failed, next try in {pause:.0f} s")
+        if kind in (Kind.REQUEST, Kind.WAKE_ALARM) and backoff > 0:  # commands bypass the back-off
+            return Decision(f"{memory.failures} wakes failed, next try in {backoff:.0f} s")
         if kind is Kind.REQUEST and self.config.wake_confirmation == "browser":
             return Decision("asleep, and a request alone does not wake it")
         if kind in WAKING_KINDS:
-            others = up and not self.ours()  # what somebody else has started we do not stop
+            others = up and not self.count_is_ours()  # a count that others set is not ours to take
             return self.to_waking(kind, () if others else self.counts())
         if up:
             return self.asleep_but_up()
-        # Where nobody would hear a request, and only there, a look wakes.
-        out_of_place = rule is Rule.DOWN or self.seen.crowded
-        stuck = out_of_place and memory.trouble.startswith(NO_NUMBER)
-        deaf = memory.trouble if stuck else RULE_MISSING if rule is Rule.MISSING else ""
-        if deaf and self.settled() and pause <= 0:
-            woken = self.to_waking(deaf, self.counts())
-            return replace(woken, rule=None, notice=attention(deaf, "woken for good"))
-        if rule is Rule.DOWN and self.seen.lost and memory.trouble != self.seen.lost:
-            return tell_once(memory, self.seen.lost)  # no request wakes it, for its rule stays down
-        return Decision("asleep", rule=self.raised() if rule is Rule.DOWN else None)
+        return self.asleep_at_zero(backoff)
 
-    def ours(self) -> bool:
-        """Whether a count above 0 is the one that could not be taken, and nobody else's."""
-        remembered, services = self.memory.counts, self.seen.services
-        same = all(remembered.get(s["serviceName"]) == s["desiredCount"] for s in services)
-        return self.memory.untaken and same
+    def asleep_at_zero(self, backoff: float) -> Decision:
+        """A tick wakes the service only when requests cannot reach the Lambda."""
+        seen = self.seen
+        memory = self.memory
+        broken = self.wake_path_broken()
+        if broken and self.settled() and backoff <= 0:
+            woken = self.to_waking(broken.text, self.counts())
+            return replace(woken, rule=None, notice=problem_notice(broken, "woken for good"))
+        if seen.rule is not Rule.DOWN:
+            return Decision("asleep")
+        if seen.wiring_fault and memory.open_problem != seen.wiring_fault:
+            # no request wakes the service, since its rule stays down
+            return notify_once(memory, NOTICES[seen.wiring_fault])
+        return Decision("asleep", rule=self.raised())
+
+    def wake_path_broken(self) -> Problem | None:
+        """The problem that keeps requests from the Lambda."""
+        misplaced = self.seen.rule is Rule.DOWN or self.seen.shadows_other_rules
+        if misplaced and self.memory.open_problem == NO_RULE_NUMBER.code:
+            return NO_RULE_NUMBER
+        return RULE_MISSING if self.seen.rule is Rule.MISSING else None
+
+    def count_is_ours(self) -> bool:
+        """Whether a count above 0 is the one that we failed to take."""
+        remembered = self.memory.counts
+        same = all(remembered.get(s.name) == s.desired for s in self.seen.services)
+        return self.memory.scale_down_failed and same
 
     def asleep_but_up(self) -> Decision:
         """The count is above 0: it could not be taken, or it was raised from outside."""
-        memory, seen = self.memory, self.seen
-        if not self.ours():
+        live = self.seen.live
+        if not self.count_is_ours():
             cause = "the count was raised from outside"
-            return self.to_awake(cause) if seen.live else self.to_waking(cause)
+            return self.to_awake(cause) if live else self.to_waking(cause)
         if self.signal.kind not in SLEEPING_KINDS:
             return Decision("asleep, and the count is still to be taken")
-        if against := self.objection(asked=not seen.live):
-            up = f"stays awake: {against}"
-            return self.to_awake(up) if seen.live else self.to_waking(up)
-        again = replace(memory, stamp=self.now, untaken=False)
-        return Decision("the count could not be taken: once more", again, take=self.up())
+        if against := self.blocker(asked=not live):
+            cause = f"stays awake: {against}"
+            return self.to_awake(cause) if live else self.to_waking(cause)
+        again = replace(self.memory, last_take_at=self.now, scale_down_failed=False)
+        return Decision("the count could not be taken: once more", again, scale_to_zero=self.up())
+
+    # waking
+    def waking(self) -> Decision:
+        seen = self.seen
+        memory = self.memory
+        now = self.now
+        fence = memory.last_take_at + FENCE_SECONDS
+        wake = memory.wake or Wake(began=memory.since, cause="unknown", scaled_up_at=0.0)
+        # a look past the fence shows whether the count was taken after it was set
+        if seen.live and (seen.began >= fence or wake.scaled_up_at >= fence):
+            return self.woken(wake, seen.live[0])
+        if now >= fence > wake.scaled_up_at:
+            return self.scaled_up_again("past the fence: scaled up again", wake)
+        if seen.live:
+            return Decision("a live target, but a call that takes may still be on its way")
+        late = now - wake.began > self.config.wake_deadline_seconds
+        if late and wake.started_by_us and memory.pinned_until <= now:
+            return self.give_up(self.why_not_live())
+        if seen.desired == 0 and now - wake.scaled_up_at >= SCALE_UP_AGAIN_SECONDS:
+            return self.scaled_up_again("still 0: scaled up again", wake)
+        if late and seen.rule is not Rule.DOWN:
+            return self.not_live()
+        stage = self.stage()
+        moved = None if stage == wake.stage else replace(memory, wake=replace(wake, stage=stage))
+        raised = self.raised() if seen.rule is Rule.DOWN else None
+        return Decision(f"waking: {stage}", moved, rule=raised)
+
+    def stage(self) -> str:
+        """The furthest stage that a task has reached."""
+        reached = {name for task in self.seen.tasks for name in task.times}
+        return next((STAGES[moment] for moment in STAGES if moment in reached), "asked")
+
+    def why_not_live(self) -> str:
+        """ECS's reason or, where ECS gives none, how far the start came."""
+        return self.seen.stopped_reason or halted(self.seen.services) or NOT_STARTED[self.stage()]
+
+    def scaled_up_again(self, reason: str, wake: Wake) -> Decision:
+        """The count is set once more, since it may have been taken after it was set."""
+        memory = replace(self.memory, wake=replace(wake, scaled_up_at=self.now))
+        return Decision(reason, memory, scale_up=self.counts(), rule=self.raised())
 
     def woken(self, wake: Wake, live: Task) -> Decision:
-        """A live target, and nothing taken can be on its way: the rule goes down."""
-        config, seconds = self.config, round(self.now - wake.began, 3)
-        target = config.cold_start_target_seconds
-        reached = {key: round(at.timestamp(), 3) for key, at in live.items() if key.endswith("At")}
-        times = {"began": wake.began, "given": wake.given, **reached, "live": self.now}
-        record = {"cause": wake.cause, "seconds": seconds, "asleep_minutes": wake.asleep_minutes}
-        record |= {"times": times}
-        wakes = (*self.memory.wakes, record)
-        mended: dict[str, Any] = {
-            "failures": 0,
-            "failure": "",
-            "failed_deployment": "",
-            "retry_at": 0.0,
+        """A live target, and no call that takes can be on its way: the rule goes down."""
+        seconds = round(self.now - wake.began, 3)
+        record = {
+            "cause": wake.cause,
+            "seconds": seconds,
+            "asleep_minutes": wake.asleep_minutes,
+            "times": {
+                "began": wake.began,
+                "scaled_up_at": wake.scaled_up_at,
+                **live.times,
+                "live": self.now,
+            },
         }
-        awake = self.to_awake("live", wakes=wakes[-KEPT_WAKES:], **mended)
+        awake = self.to_awake(
+            "live",
+            wakes=(*self.memory.wakes, record)[-KEPT_WAKES:],
+            failures=0,
+            failure="",
+            failed_deployment="",
+            retry_at=0.0,
+        )
+        notice = self.awake_notice(wake, seconds)
+        return replace(awake, notice=notice, metrics={"ColdStartSeconds": seconds}, wake=record)
+
+    def awake_notice(self, wake: Wake, seconds: float) -> Notice | None:
+        """The notice of a wake; None past the budget, so that a crash loop is published once."""
+        target = self.config.cold_start_target_seconds
         over = f", over the target of {target} s" if seconds > target else ""
-        notice = Notice("awake", f"awake after {seconds:.1f} s{over} ({wake.cause})")
-        spent = len(self.lately()) + 1
-        budget = config.wake_budget_per_hour
-        if spent == budget:
-            more = f". Woken {spent} times within an hour: it stays awake until that is past."
-            notice = Notice("woken-often", notice.text + more)
-        told = None if spent > budget else notice  # of what crashes again and again, once
-        return replace(awake, notice=told, metrics={"ColdStartSeconds": seconds}, wake=record)
+        text = f"awake after {seconds:.1f} s{over} ({wake.cause})"
+        budget = self.config.wake_budget_per_hour
+        wakes = len(self.wakes_last_hour()) + 1
+        if wakes > budget:
+            return None
+        if wakes < budget:
+            return Notice(AWAKE, text)
+        often = f"Woken {wakes} times within an hour: it stays awake until that is past."
+        return Notice(WOKEN_OFTEN, f"{text}. {often}")
 
     def give_up(self, why: str) -> Decision:
-        """A wake of ours is past its deadline: asleep, and the next try waits for longer."""
-        memory, services, now = self.memory, self.seen.services, self.now
-        tries = 1 if memory.anew(services) else memory.failures + 1
-        pause = BACKOFF_SECONDS[min(tries, len(BACKOFF_SECONDS)) - 1]
-        failed = {"failure": why, "failed_deployment": deployment(services)}
+        """A wake that we started is past its deadline: asleep, with a longer back-off."""
+        services = self.seen.services
+        redeployed = self.memory.redeployed_since_failure(services)
+        tries = 1 if redeployed else self.memory.failures + 1
+        backoff = BACKOFF_SECONDS[min(tries, len(BACKOFF_SECONDS)) - 1]
         reason = f"no live target in {self.config.wake_deadline_seconds} s: {why}"
-        asleep = self.to_asleep(reason, failures=tries, retry_at=now + pause, **failed)
+        asleep = self.to_asleep(
+            reason,
+            failures=tries,
+            failure=why,
+            failed_deployment=deployed_ids(services),
+            retry_at=self.now + backoff,
+        )
         last = tries > len(BACKOFF_SECONDS)
-        until = f"It was tried {tries} times: until" if last else f"For {pause} s, or until"
-        text = f"wake failed: {reason}. {until} something is deployed, only the command wake "
-        text += "or the page's button wakes it."
+        until = f"It was tried {tries} times: until" if last else f"For {backoff} s, or until"
+        text = (
+            f"wake failed: {reason}. {until} something is deployed, only the command wake "
+            "or the page's button wakes it."
+        )
         if stop := halted(services):
             text = f"wake failed: {reason}." + f" {stop}." * (stop not in reason)
-        notice = Notice("wake-failed", text, redeploy(services, self.config.cluster_name))
+        remedy = redeploy(services, self.config.cluster_name)
+        notice = Notice(WAKE_FAILED, text, remedy)
         return replace(asleep, notice=notice, metrics={"FailedWakes": 1})
 
     def not_live(self) -> Decision:
-        """The count is not ours to take: it stays, and somebody is told."""
-        seen, why = self.seen, self.seen.stopped_reason or "no task stopped"
-        if stop := halted(seen.services):
-            remedy = redeploy(seen.services, self.config.cluster_name)
-            return tell_once(self.memory, f"{NOT_LIVE}, and {stop}", why, remedy)
-        return tell_once(self.memory, NOT_LIVE, why)
+        """The count is not ours to take: it stays, and the problem is published."""
+        why = self.seen.stopped_reason or "no task stopped"
+        failed = failed_deployments(self.seen.services)
+        if not failed:
+            return notify_once(self.memory, NOT_LIVE, why)
+        names = "; ".join(f"{name} ({reason})" for name, reason in failed.items())
+        remedy = redeploy(self.seen.services, self.config.cluster_name)
+        return notify_once(self.memory, DEPLOYMENT_FAILED, f"{names}; {why}", remedy)
 
-    def waking(self) -> Decision:
-        seen, memory, now = self.seen, self.memory, self.now
-        fence = memory.stamp + FENCE_SECONDS
-        wake = memory.wake or Wake(began=memory.since, cause="unknown", given=0.0)
-        given_again = replace(memory, wake=replace(wake, given=now))
-        # what was looked at past the fence shows whether the count was taken after it was given
-        if seen.live and (seen.began >= fence or wake.given >= fence):
-            return self.woken(wake, seen.live[0])
-        if now >= fence > wake.given:
-            again, up = "past the fence: given again", self.raised()
-            return Decision(again, given_again, self.counts(), rule=up)
-        if seen.live:
-            return Decision("a live target, but what was taken may still be on its way")
-        late = now - wake.began > self.config.wake_deadline_seconds
-        stage = next((STAGES[k] for k in STAGES if any(k in t for t in seen.tasks)), "asked")
-        why = seen.stopped_reason or halted(seen.services) or NOT_STARTED[stage]
-        if late and wake.ours and memory.pinned_until <= now:
-            return self.give_up(why)
-        if seen.desired == 0 and now - wake.given >= GIVE_AGAIN_SECONDS:
-            return Decision("still 0: given again", given_again, self.counts(), rule=self.raised())
-        if late and seen.rule is not Rule.DOWN:
-            return self.not_live()
-        moved = None if stage == wake.stage else replace(memory, wake=replace(wake, stage=stage))
-        up = self.raised() if seen.rule is Rule.DOWN else None
-        return Decision(f"waking: {stage}", moved, rule=up)
+    def in_phase(self) -> Decision:
+        """The decision of the phase."""
+        phase = self.memory.phase
+        match phase:
+            case Phase.AWAKE:
+                return self.awake()
+            case Phase.DROWSY:
+                return self.drowsy()
+            case Phase.ASLEEP:
+                return self.asleep()
+            case Phase.WAKING:
+                return self.waking()
+            case _:
+                assert_never(phase)
 
 
 def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Decision:
-    """What to write and do. Total and pure; what takes carries a memory stamped with `now`."""
-    memory = seen.memory
+    """What to write and do. Total and pure; a decision that takes has `last_take_at` = `now`."""
     if seen.missing:
-        what = f"{NO_SERVICE} {', '.join(seen.missing)} in cluster {config.cluster_name}"
-        return tell_once(memory, what) if memory.adopted else Decision(what)
-    if not memory.adopted:
-        # a call that takes, announced by a memory that is lost or not read, may be on its way
-        memory = replace(memory, form=FORM, stamp=now)
-        case = Case(seen, memory, signal, config, now)
-        if seen.desired and not seen.serves:
-            return replace(case.to_waking("adopted while it starts"), again=True)
-        return case.follow(Phase.AWAKE if seen.desired else Phase.ASLEEP, "adopted")
+        return service_missing(seen, config)
+    if not seen.memory.adopted:
+        return adopt(seen, signal, config, now)
     if seen.desired == 0:
-        seen = replace(seen, live=())  # whatever is still healthy is on its way out
-    looked = seen.rule is not Rule.UNSEEN and (seen.idle is not None or memory.trouble != NO_ALARM)
-    wrong = RULE_MISSING if seen.rule is Rule.MISSING else seen.lost
-    mended = memory.trouble in (RULE_MISSING, ASTRAY, NO_ALARM) and looked
-    used = memory.trouble == HELD and seen.idle is False
-    if (mended and memory.trouble != wrong) or memory.trouble.startswith(NO_SERVICE) or used:
-        memory = replace(memory, trouble="")  # should it come back, it is told again
+        seen = replace(seen, live=())  # a target that is still healthy is on its way out
+    memory = absorb(cleared_problem(seen.memory, seen), signal, now)
+    case = with_take_confirmed(Case(seen, memory, signal, config, now))
+    if memory.phase in UP_PHASES and seen.desired == 0 and case.settled():
+        why = f"asleep: {COUNT_SET_OUTSIDE.text}"
+        return case.follow(Phase.ASLEEP, why, Notice(COUNT_SET_OUTSIDE, why))
+    decision = case.in_phase()
+    if decision.memory is None and case.memory != seen.memory:
+        decision = replace(decision, memory=case.memory)
+    return notify_wiring(decision, seen, now)
+
+
+def service_missing(seen: Observation, config: Config) -> Decision:
+    """Nothing is done until every service is there."""
+    what = f"{', '.join(seen.missing)} in cluster {config.cluster_name}"
+    if not seen.memory.adopted:
+        return Decision(described(SERVICE_MISSING, what))
+    return notify_once(seen.memory, SERVICE_MISSING, what)
+
+
+def adopt(seen: Observation, signal: Signal, config: Config, now: float) -> Decision:
+    """The first look, or the memory is lost or of another form: the phase follows AWS."""
+    # a call that takes, announced by a memory that is lost or not read, may be on its way
+    memory = replace(seen.memory, form=FORM, last_take_at=now)
+    case = Case(seen, memory, signal, config, now)
+    if seen.desired and not seen.serves:
+        return replace(case.to_waking("adopted while it starts"), requeue=True)
+    return case.follow(Phase.AWAKE if seen.desired else Phase.ASLEEP, "adopted")
+
+
+def cleared_problem(memory: Memory, seen: Observation) -> Memory:
+    """Without the open problem, if it is over: should it come back, it is published again."""
+    looked = seen.rule is not Rule.UNSEEN
+    fault = RULE_MISSING.code if seen.rule is Rule.MISSING else seen.wiring_fault
+    match memory.open_problem:
+        case SERVICE_MISSING.code:
+            over = True
+        case RULE_MISSING.code | TARGET_GROUP_DETACHED.code:
+            over = looked and fault != memory.open_problem
+        case IDLE_ALARM_MISSING.code:
+            over = looked and seen.idle is not None and fault != memory.open_problem
+        case IDLE_BUT_AWAKE.code:
+            over = seen.idle is False
+        case _:
+            over = False
+    return replace(memory, open_problem="") if over else memory
+
+
+def absorb(memory: Memory, signal: Signal, now: float) -> Memory:
+    """The memory after the signal alone, whatever is decided: beats, pins, the command sleep."""
     match signal.kind:
         case Kind.BEAT if signal.active and (signal.at or now) - memory.beat >= BEAT_WRITE_SECONDS:
-            memory = replace(memory, beat=signal.at or now)
+            return replace(memory, beat=signal.at or now)
         case Kind.SLEEP if memory.phase is Phase.DROWSY:
-            memory = replace(memory, asked_to_sleep=True)
+            return replace(memory, asked_to_sleep=True)
         case Kind.PIN | Kind.UNPIN:
-            memory = replace(memory, pinned_until=signal.pinned_until)
+            return replace(memory, pinned_until=signal.pinned_until)
         case Kind.RESTORE if memory.pinned_until < now + RESTORE_PIN_SECONDS / 2:
-            memory = replace(memory, pinned_until=now + RESTORE_PIN_SECONDS)
-    case = Case(seen, memory, signal, config, now)
-    if memory.untaken and seen.desired == 0 and case.settled():
-        memory = replace(memory, untaken=False)  # it was taken after all
-        case = replace(case, memory=memory)
-    if memory.phase in UP_PHASES and seen.desired == 0 and case.settled():
-        return case.follow(Phase.ASLEEP, "asleep: the count was set to 0 from outside")
-    decision: Decision = getattr(case, memory.phase)()  # each phase has its method
-    changed = decision.memory or (memory if memory != seen.memory else None)
-    return tell_of_wiring(replace(decision, memory=changed), seen, now)
+            return replace(memory, pinned_until=now + RESTORE_PIN_SECONDS)
+    return memory
 
 
-def tell_of_wiring(decision: Decision, seen: Observation, now: float) -> Decision:
-    """The same, telling what of LASTING is new; what is seen no more is told should it return.
+def with_take_confirmed(case: Case) -> Case:
+    """The same; a count of 0 shows that a call which was seen to fail has landed after all."""
+    if case.memory.scale_down_failed and case.seen.desired == 0 and case.settled():
+        return replace(case, memory=replace(case.memory, scale_down_failed=False))
+    return case
 
-    One notice at a time: what else is new waits for the next look.
+
+def notify_wiring(decision: Decision, seen: Observation, now: float) -> Decision:
+    """The same, with a notice of wrong wiring that is new. What is over may be notified again.
+
+    One notice at a time: another new problem waits for the next look.
     """
-    before = decision.memory or seen.memory
     if seen.rule is Rule.UNSEEN:  # nothing was looked at
         return decision
-    kinds = {kind: what for what, kind in TROUBLES.items() if what in LASTING}
-    told = {k: at for k, at in before.told.items() if k not in kinds or kinds[k] in seen.wiring}
-    new = [what for kind, what in kinds.items() if what in seen.wiring and kind not in told]
+    before = decision.memory or seen.memory
+    over = {problem.code for problem in WIRING} - seen.wiring.keys()
+    notified = {code: at for code, at in before.notified_at.items() if code not in over}
+    new = [p for p in WIRING if p.code in seen.wiring and p.code not in notified]
     notice = decision.notice
     if new and notice is None:
-        notice = attention(new[0], seen.wiring[new[0]])
-        told[notice.kind] = now
-    if told == before.told:
+        notice = problem_notice(new[0], seen.wiring[new[0].code])
+        notified[new[0].code] = now
+    if notified == before.notified_at:
         return decision
-    return replace(decision, memory=replace(before, told=told), notice=notice)
+    return replace(decision, memory=replace(before, notified_at=notified), notice=notice)
+
+
+def blockers(seen: Observation, config: Config, now: float) -> list[Blocker]:
+    """Why the service must stay up: in the phases in which it is up, or where one is missing."""
+    memory = seen.memory
+    if seen.missing:
+        names = ", ".join(seen.missing)
+        return [Blocker(SERVICE_MISSING.code, described(SERVICE_MISSING, names))]
+    if memory.phase not in UP_PHASES or not memory.adopted:
+        return []
+    tick = Case(seen, memory, Signal(Kind.TICK), config, now)
+    return tick.blockers(asked=memory.asked_to_sleep)
 
 
 def is_no_news(signal: Signal, memory: Memory, now: float) -> bool:
-    """Whether this is a beat that tells of nobody, or of whom is remembered and changes nothing.
+    """Whether this is a beat without activity, or one whose activity is remembered already.
 
     Many may beat at once, each tab of a page: one of them looks in BEAT_WRITE_SECONDS.
     """
@@ -972,38 +1364,183 @@ def is_no_news(signal: Signal, memory: Memory, now: float) -> bool:
     return not signal.active or (memory.phase is not Phase.DROWSY and not fresh)
 
 
-def known_by(target: Mapping[str, Any]) -> str:
-    """What a target is compared with tasks by: its address, or the port of an instance."""
-    # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetDescription.html
-    if target["Id"].startswith("i-"):
-        return f"port {target['Port']}"
-    return plain_address(target["Id"])
+# --- views of what AWS answers --------------------------------------------------------------------
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment of a service, or a task set of another controller than ECS's own."""
+
+    id: str
+    primary: bool
+    created: float  # epoch seconds
+    in_progress: bool = False
+    failure: str = ""  # ECS's reason, where the deployment has failed: it starts no task any more
 
 
-def plain_address(address: str) -> str:
-    """An IP address in the one form in which two of them compare; anything else as it is."""
-    try:
-        return str(ipaddress.ip_address(address))
-    except ValueError:
-        return address
+@dataclass(frozen=True)
+class Event:
+    """An event of a service."""
+
+    created: float  # epoch seconds
+    text: str
 
 
-def reached_by(task: Task) -> set[str]:
-    """What the targets of a task are known by: addresses of its interfaces, ports of its host.
+@dataclass(frozen=True)
+class Service:
+    """An ACTIVE service."""
 
-    An instance's port stands for the instance: two tasks with the same port on two instances are
-    taken for one while ours runs, and for a minute after it has ended.
+    name: str
+    desired: int
+    deployments: tuple[Deployment, ...] = ()
+    target_groups: tuple[str, ...] = ()  # and the names of Classic Load Balancers
+    other_traffic: tuple[str, ...] = ()  # every other way to reach the service, in words
+    grace_period_seconds: int = 0
+    events: tuple[Event, ...] = ()
+
+    @property
+    def primary(self) -> Deployment | None:
+        """The deployment that is to stay; None where the service has none."""
+        return next((each for each in self.deployments if each.primary), None)
+
+    @property
+    def is_deploying(self) -> bool:
+        return len(self.deployments) > 1 or any(each.in_progress for each in self.deployments)
+
+    def unseen_traffic(self, wired: Iterable[str]) -> list[str]:
+        """The ways to reach the service past the `wired` target groups, in words."""
+        others = [group for group in self.target_groups if group not in wired]
+        return [*(f"load balancing by {group}" for group in others), *self.other_traffic]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task of the service."""
+
+    arn: str
+    running: bool = False
+    addresses: frozenset[str] = frozenset()  # compared with those of targets: see target_address
+    times: Mapping[str, float] = field(default_factory=dict)  # ECS's name -> epoch seconds
+    stopped_reason: str = ""
+    container_reasons: tuple[str, ...] = ()  # of each container, or its exit code
+
+    @property
+    def stopped_at(self) -> float | None:
+        """The end of the task; None while it is not over."""
+        return self.times.get("stoppedAt")
+
+
+@dataclass(frozen=True)
+class ListenerRule:
+    """A rule of the listener."""
+
+    arn: str = ""
+    priority: int = 0
+    forwards_to: frozenset[str] = frozenset()  # target groups with a weight
+    conditions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # field -> values
+    has_transforms: bool = False
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The targets of the wired groups, compared with the tasks that are meant to run."""
+
+    live: tuple[Task, ...]  # the tasks that are healthy in a target group
+    strangers: bool  # whether a healthy target is no task of ours
+    group_missing: bool = False
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """The state of an alarm and since when it lasts, as epoch seconds. MISSING: there is none."""
+
+    state: str
+    since: float = 0.0
+
+
+def service_view(service: Mapping[str, Any]) -> Service:
+    """What DescribeServices tells of a service.
+
+    A service that only calls others by Service Connect is not reached by it.
+    """
+    # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html
+    groups: list[str] = []
+    others: list[str] = []
+    for part in (service, *service.get("taskSets", ())):
+        for balancer in part.get("loadBalancers", ()):
+            alternate = balancer.get("advancedConfiguration", {}).get("alternateTargetGroupArn")
+            groups += [balancer.get("targetGroupArn"), alternate, balancer.get("loadBalancerName")]
+        others += [f"Cloud Map, {r['registryArn']}" for r in part.get("serviceRegistries", ())]
+    for each in service["deployments"]:
+        connect = each.get("serviceConnectConfiguration", {})
+        if connect.get("enabled"):
+            others += [f"Service Connect, {s['portName']}" for s in connect.get("services", ())]
+        lattice = each.get("vpcLatticeConfigurations", ())
+        others += [f"VPC Lattice, {v['targetGroupArn']}" for v in lattice]
+    rollouts = service["deployments"] or service.get("taskSets", ())
+    return Service(
+        name=service["serviceName"],
+        desired=service["desiredCount"],
+        deployments=tuple(deployment_view(each) for each in rollouts),
+        target_groups=tuple(dict.fromkeys(filter(None, groups))),
+        other_traffic=tuple(dict.fromkeys(others)),
+        grace_period_seconds=service.get("healthCheckGracePeriodSeconds", 0),
+        events=tuple(
+            Event(each["createdAt"].timestamp(), each["message"])
+            for each in service.get("events", ())
+        ),
+    )
+
+
+def deployment_view(rollout: Mapping[str, Any]) -> Deployment:
+    """A deployment, or a task set."""
+    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
+    failed = rollout.get("rolloutState") == "FAILED"
+    states = {rollout.get("rolloutState"), rollout.get("stabilityStatus")}
+    return Deployment(
+        id=str(rollout["id"]),
+        primary=rollout["status"] == "PRIMARY",
+        created=rollout["createdAt"].timestamp(),
+        in_progress=not states.isdisjoint({"IN_PROGRESS", "STABILIZING"}),
+        failure=rollout.get("rolloutStateReason", "ECS gives no reason") if failed else "",
+    )
+
+
+def task_view(task: Mapping[str, Any]) -> Task:
+    """What DescribeTasks tells of a task."""
+    # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html
+    containers = task.get("containers", ())
+    codes = [f"exit code {c['exitCode']}" if "exitCode" in c else "" for c in containers]
+    times = {name: at for name, at in task.items() if name.endswith("At")}
+    return Task(
+        arn=task["taskArn"],
+        running=task["lastStatus"] == "RUNNING",
+        addresses=frozenset(task_addresses(task)),
+        times={name: round(at.timestamp(), 3) for name, at in times.items()},
+        stopped_reason=str(task.get("stoppedReason", "")),
+        container_reasons=tuple(
+            c.get("reason") or code for c, code in zip(containers, codes, strict=True)
+        ),
+    )
+
+
+def task_addresses(task: Mapping[str, Any]) -> Iterator[str]:
+    """The addresses of a task's interfaces, and the ports that it has on its host.
+
+    A port stands for its instance: two tasks with the same port on two instances are taken for one
+    while ours runs, and for a minute after it has ended.
     """
     # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Container.html
-    details = [d for each in task.get("attachments", ()) for d in each.get("details", ())]
-    found = {plain_address(d["value"]) for d in details if "Address" in d["name"]}
+    for attachment in task.get("attachments", ()):
+        for detail in attachment.get("details", ()):
+            if "Address" in detail["name"]:
+                yield plain_address(detail["value"])
     for container in task.get("containers", ()):
         for interface in container.get("networkInterfaces", ()):
-            named = (interface.get("privateIpv4Address"), interface.get("ipv6Address"))
-            found |= {plain_address(address) for address in named if address}
+            for name in ("privateIpv4Address", "ipv6Address"):
+                if interface.get(name):
+                    yield plain_address(interface[name])
         for bound in container.get("networkBindings", ()):
-            found |= {f"port {port}" for port in host_ports(bound)}
-    return found
+            for port in host_ports(bound):
+                yield f"port {port}"
 
 
 def host_ports(binding: Mapping[str, Any]) -> list[int]:
@@ -1015,12 +1552,20 @@ def host_ports(binding: Mapping[str, Any]) -> list[int]:
     return list(range(int(first), int(last or first) + 1)) if first else []
 
 
-def forwards_to(rule: ListenerRule) -> set[str]:
-    """The target groups that a rule forwards to."""
-    forwards = [action for action in rule["Actions"] if action["Type"] == "forward"]
-    groups = [a.get("ForwardConfig", {}).get("TargetGroups") or [a] for a in forwards]
-    weighed = [group for found in groups for group in found if group.get("Weight", 1) > 0]
-    return {group["TargetGroupArn"] for group in weighed}
+def target_address(target: Mapping[str, Any]) -> str:
+    """The address of a target, as task_addresses() has it: an IP address, or an instance's port."""
+    # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetDescription.html
+    if target["Id"].startswith("i-"):
+        return f"port {target['Port']}"
+    return plain_address(target["Id"])
+
+
+def plain_address(address: str) -> str:
+    """An IP address in its canonical form; any other text unchanged."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address
 
 
 CONFIGS = {
@@ -1030,23 +1575,31 @@ CONFIGS = {
 }
 
 
-NO_RULE: ListenerRule = {"Actions": [], "Conditions": []}
-
-
-def matches_by(rule: ListenerRule) -> dict[str, list[str]]:
-    """The values that a rule matches by, without what matches everything.
+def rule_view(rule: Mapping[str, Any]) -> ListenerRule:
+    """What DescribeRules tells of a rule that has a number.
 
     AWS tells the values of hosts and paths twice, in `Values` and in a config of their kind, and
-    regular expressions in the config alone.
+    regular expressions in the config alone. A condition that matches everything is left out.
     """
     # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RuleCondition.html
-    found: dict[str, list[str]] = {}
+    forwards = [action for action in rule["Actions"] if action["Type"] == "forward"]
+    groups = [a.get("ForwardConfig", {}).get("TargetGroups") or [a] for a in forwards]
+    weighed = [group for found in groups for group in found if group.get("Weight", 1) > 0]
+    conditions: dict[str, tuple[str, ...]] = {}
     for condition in rule["Conditions"]:
         config = condition.get(CONFIGS.get(condition["Field"], ""), {})
         values = condition.get("Values") or config.get("Values", ())
         expressions = [f"regex {expression}" for expression in config.get("RegexValues", ())]
-        found[condition["Field"]] = sorted([*map(str.lower, values), *expressions])
-    return {name: values for name, values in found.items() if values not in (["/*"], ["*"])}
+        conditions[condition["Field"]] = tuple(sorted([*map(str.lower, values), *expressions]))
+    return ListenerRule(
+        arn=rule["RuleArn"],
+        priority=int(rule["Priority"]),
+        forwards_to=frozenset(group["TargetGroupArn"] for group in weighed),
+        conditions={
+            name: values for name, values in conditions.items() if values not in (("/*",), ("*",))
+        },
+        has_transforms=bool(rule.get("Transforms")),
+    )
 
 
 def covers(rule: ListenerRule, other: ListenerRule) -> bool:
@@ -1054,114 +1607,116 @@ def covers(rule: ListenerRule, other: ListenerRule) -> bool:
 
     A rule that matches by anything else takes a part at most, and is none that covers.
     """
-    theirs = matches_by(other)
 
     def matched(value: str, globs: Iterable[str]) -> bool:
         return any(fnmatchcase(value, glob.replace("[", "[[]")) for glob in globs)
 
     return all(
         field in CONFIGS
-        and bool(theirs.get(field))
-        and all(matched(value, globs) for value in theirs[field])
-        for field, globs in matches_by(rule).items()
+        and bool(other.conditions.get(field))
+        and all(matched(value, globs) for value in other.conditions[field])
+        for field, globs in rule.conditions.items()
     )
 
 
-def unseen_traffic(service: Service, wired: Iterable[str]) -> list[str]:
-    """By what else than the wired target groups a service is reached, as DescribeServices tells.
-
-    A service that only calls others by Service Connect is not reached by it.
-    """
-    # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html
-    own, found = set(wired), []
-    for part in (service, *service.get("taskSets", ())):
-        for balancer in part.get("loadBalancers", ()):
-            alternate = balancer.get("advancedConfiguration", {}).get("alternateTargetGroupArn")
-            groups = (balancer.get("targetGroupArn"), alternate, balancer.get("loadBalancerName"))
-            found += [f"load balancing by {each}" for each in groups if each and each not in own]
-        found += [f"Cloud Map, {r['registryArn']}" for r in part.get("serviceRegistries", ())]
-    for each in service["deployments"]:
-        connect = each.get("serviceConnectConfiguration", {})
-        if connect.get("enabled") and connect.get("services"):
-            found += [f"Service Connect, {s['portName']}" for s in connect["services"]]
-        lattice = each.get("vpcLatticeConfigurations", ())
-        found += [f"VPC Lattice, {v['targetGroupArn']}" for v in lattice]
-    return list(dict.fromkeys(found))
+# --- what ECS says of deployments and of starts that fail -----------------------------------------
+def primaries(services: Iterable[Service]) -> list[Deployment]:
+    """The primary deployment of each service that has one."""
+    return [service.primary for service in services if service.primary]
 
 
-def why_stopped(stopped: list[Task]) -> list[str]:
+def deployed_ids(services: Iterable[Service]) -> str:
+    """The ids of the primary deployments: with other ids a new start may succeed."""
+    return ",".join(deployment.id for deployment in primaries(services))
+
+
+def failed_deployments(services: Iterable[Service]) -> dict[str, str]:
+    """ECS's reason by service, of those whose primary deployment has failed."""
+    return {s.name: s.primary.failure for s in services if s.primary and s.primary.failure}
+
+
+def halted(services: Iterable[Service]) -> str:
+    """The failed deployments with ECS's reason, and what a failure means; "" where none has."""
+    failed = failed_deployments(services).items()
+    return "; ".join(f"{name}: {DEPLOYMENT_FAILED.text} ({why})" for name, why in failed)
+
+
+def redeploy(services: Iterable[Service], cluster: str) -> str:
+    """How to start tasks again once a deployment has failed; "" where none has."""
+    command = f"aws ecs update-service --cluster {cluster} --service {{}} --force-new-deployment"
+    commands = [f"`{command.format(name)}`" for name in failed_deployments(services)]
+    if not commands:
+        return ""
+    return f"Mend what ECS names and deploy a new task definition, or run {', '.join(commands)}."
+
+
+def failure_class(reason: str) -> str | None:
+    """The class of a reason, without anything of the account; None for no reason."""
+    if not reason:
+        return None
+    kind = next((kind for words, kind in FAILURES if words in reason), "not-ready")
+    return "crash-loop" if kind == "container-exited" and SEVERAL in reason else kind
+
+
+def vagueness(reason: str) -> int:
+    """0 for a reason with a class, 1 for an unknown reason, 2 for a summary."""
+    if failure_class(reason) != "not-ready":
+        return 0
+    return 2 if any(words in reason for words in SUMMARIES) else 1
+
+
+def why_stopped(stopped: Iterable[Task]) -> list[str]:
     """ECS's reason for each of these tasks, with its containers' own; the last one's first."""
-    reasons = []
-    for task in sorted(stopped, key=lambda task: task["stoppedAt"], reverse=True):
-        containers = task.get("containers", ())
-        codes = [f"exit code {c['exitCode']}" if "exitCode" in c else "" for c in containers]
-        said = [c.get("reason") or code for c, code in zip(containers, codes, strict=True)]
-        many = [SEVERAL] if len(stopped) > 1 else []
-        words = filter(None, [str(task.get("stoppedReason", "")), *said, *many])
-        reasons.append("; ".join(words))
-    return reasons
+    last_first = sorted(stopped, key=lambda task: task.stopped_at or 0.0, reverse=True)
+    several = [SEVERAL] if len(last_first) > 1 else []
+    return [
+        "; ".join(filter(None, [task.stopped_reason, *task.container_reasons, *several]))
+        for task in last_first
+    ]
 
 
-# --- what it explains --------------------------------------------------------------------------
-REPORTED = (  # of the settings, what a reader of these commands wants
-    "name",
-    "cluster_name",
-    "service_names",
-    "target_group_arns",
-    "cold_start_target_seconds",
-    "wake_deadline_seconds",
-)
+def why_not_started(
+    memory: Memory,
+    services: Iterable[Service],
+    running: Iterable[Task],
+    stopped: Iterable[Task],
+) -> str:
+    """ECS's reason why nothing has started in this phase; "" where it says nothing.
 
-
-def blockers(seen: Observation, config: Config, now: float) -> dict[str, float]:
-    """Why the service must stay up, each with the epoch second of its end or infinity.
-
-    Looked for in the phases in which it is up, and where a service is missing.
+    A reason that has a class comes first, be it a task's or an event's; a summary comes last.
     """
-    memory = seen.memory
-    if seen.missing:
-        return {f"{NO_SERVICE} {', '.join(seen.missing)}": math.inf}
-    if memory.phase not in UP_PHASES or not memory.adopted:
-        return {}
-    tick = Case(seen, memory, Signal(Kind.TICK), config, now)
-    return tick.objections(asked=memory.asked_to_sleep)
+    recent = [task for task in stopped if (task.stopped_at or 0.0) >= memory.since]
+    # tasks that were scaled to zero may drain for minutes, into the next wake
+    unwanted = [task for task in recent if not task.stopped_reason.startswith(SCALED_IN)]
+    events = [event for service in services for event in service.events]
+    texts = [event.text for event in events if event.created >= memory.since]
+    failed = [text for text in texts if not vagueness(text) or FAILING.search(text)]
+    best = min([*why_stopped(unwanted), *failed], key=vagueness, default="")
+    if best and vagueness(best) < 2:
+        return best
+    # ECS does not repeat an event for six hours: its reason for the last failure still stands
+    stands = not running and memory.failures and not memory.redeployed_since_failure(services)
+    kept = memory.failure if stands and memory.failure not in NOT_STARTED.values() else ""
+    return kept or best
 
 
-def as_json(record: Any) -> dict[str, Any]:
-    """A dataclass in JSON's types, field by field; tools/forecast.py reads it back.
-
-    A time becomes {"datetime": ISO 8601}, a set a sorted list.
-    """
-
-    def encoded(value: object) -> object:
-        if isinstance(value, datetime.datetime):
-            return {"datetime": value.isoformat()}
-        return sorted(value) if isinstance(value, frozenset) else vars(value)
-
-    read: dict[str, Any] = json.loads(json.dumps(record, default=encoded))
-    return read
-
-
-def code_sha256() -> str:
-    """The SHA-256 of this file, by which a tool sees whether the function runs the same code."""
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-
-
-# --- how it reaches AWS ------------------------------------------------------------------------
-def free_priority(rules: Mapping[str, int], to: Rule, config: Config) -> int:
+# --- AWS, the clock, and what is cached: the adapter ----------------------------------------------
+def free_priority(rules: Iterable[ListenerRule], to: Rule, config: Config) -> int:
     """The number that puts the wake rule before (UP) or after (DOWN) the service rule's.
 
     UP: the configured number, or the nearest one before the service rule; never before another of
     our own rules, nor with somebody else's rule in between. DOWN: the parked number or, where it is
     taken or not behind the service rule, the next free one. Raises RuleStuckError if there is none.
     """
-    taken = {number: arn for arn, number in rules.items() if arn != config.wake_rule_arn}
-    service, last = rules[config.service_rule_arn], 50000
+    taken = {rule.priority: rule.arn for rule in rules if rule.arn != config.wake_rule_arn}
+    service = next(number for number, arn in taken.items() if arn == config.service_rule_arn)
+    last = 50000
+    numbers: Iterable[int]
     if to is Rule.DOWN:
         parked = max(config.parked_rule_priority, service + 1)
-        numbers: Iterable[int] = chain(range(parked, last + 1), range(service + 1, parked))
+        numbers = chain(range(parked, last + 1), range(service + 1, parked))
     else:
-        # after our own rules, which take what is not for the wake rule, and after everybody else's
+        # after our own rules, whose requests are not for the wake rule, and after all others
         before = max((number for number in taken if number < service), default=0)
         if any(arn in config.own_rule_arns and n > service for n, arn in taken.items()):
             before = service  # no place is behind all of our own and before the service rule
@@ -1170,25 +1725,60 @@ def free_priority(rules: Mapping[str, int], to: Rule, config: Config) -> int:
     for number in numbers:
         if number not in taken:
             return number
-    raise RuleStuckError(f"{NO_NUMBER} next to the service rule's {service} to put our own {to}")
+    raise RuleStuckError(NO_RULE_NUMBER, f"next to the service rule's {service} to go {to}")
 
 
 def hides_others(rules: Mapping[str, ListenerRule], config: Config) -> bool:
     """Whether the wake rule, up, stands before one of our other rules or a stranger's."""
-    numbers = {arn: rule["Priority"] for arn, rule in rules.items()}
-    wake, service = numbers.pop(config.wake_rule_arn), numbers.pop(config.service_rule_arn)
-    behind = {arn: number for arn, number in numbers.items() if number > wake}
-    return any(arn in config.own_rule_arns or number < service for arn, number in behind.items())
+    wake = rules[config.wake_rule_arn].priority
+    service = rules[config.service_rule_arn].priority
+    behind = [rule for rule in rules.values() if rule.priority > wake]
+    return any(
+        rule.arn in config.own_rule_arns or rule.priority < service
+        for rule in behind
+        if rule.arn != config.service_rule_arn
+    )
+
+
+T = TypeVar("T")
+
+
+class Cached(Generic[T]):
+    """A value that is read anew when it is older than `seconds`.
+
+    Where it cannot be read, the last one stays for `retry_seconds`.
+    """
+
+    def __init__(self, value: T, seconds: float, retry_seconds: float) -> None:
+        self.value = value
+        self.seconds = seconds
+        self.retry_seconds = retry_seconds
+        self._due = 0.0  # epoch seconds; until then the value is believed
+
+    def is_due(self, now: float) -> bool:
+        return now > self._due
+
+    def keep(self, value: T, now: float) -> T:
+        """The value was read."""
+        self.value = value
+        self._due = now + self.seconds
+        return value
+
+    def keep_last(self, now: float) -> T:
+        """The value could not be read."""
+        self._due = now + self.retry_seconds
+        return self.value
 
 
 class Aws:
-    """The outside: every AWS call, the clock and sleep. The one seam at which tests stand."""
+    """Every AWS call, the clock and sleep. The one seam at which tests stand."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self._clients: dict[tuple[str, bool], Any] = {}
-        self._token: tuple[float, str] = (0.0, "")  # until when it is believed unasked
-        self._settings: tuple[float, dict[str, Any]] = (0.0, {})
+        self._token = Cached("", TOKEN_SECONDS, TOKEN_AGAIN_SECONDS)
+        empty: dict[str, Any] = {}
+        self._settings = Cached(empty, SETTINGS_SECONDS, SETTINGS_AGAIN_SECONDS)
 
     def now(self) -> float:
         return time.time()
@@ -1196,6 +1786,7 @@ class Aws:
     def sleep(self, seconds: float) -> None:
         time.sleep(max(0.0, seconds))
 
+    # clients
     def client(self, service: str, *, taking: bool = False) -> Any:
         """A boto3 client; one that takes gives up after TAKE_TIMEOUT_SECONDS and never retries."""
         # built at its first use, or by `prepare` where a wake needs it
@@ -1207,16 +1798,18 @@ class Aws:
             self._clients[service, taking] = build(service, config=sdk)
         return self._clients[service, taking]
 
-    def caller(self, service: str, stamp: float | None) -> Any:
-        """The client of a call that gives or, with a `stamp`, takes. TimeoutError if it is late."""
-        client = self.client(service, taking=stamp is not None)
-        if stamp is not None and self.now() - stamp > TAKE_START_SECONDS:
-            raise TimeoutError(f"{self.now() - stamp:.1f} s after its stamp")
+    def caller(self, service: str, last_take_at: float | None) -> Any:
+        """The client of a call that gives or, with `last_take_at`, takes. Late: TimeoutError."""
+        client = self.client(service, taking=last_take_at is not None)
+        if last_take_at is not None and self.now() - last_take_at > TAKE_START_SECONDS:
+            raise TimeoutError(f"{self.now() - last_take_at:.1f} s after it was announced")
         return client
 
+    # the table
     def item(self, name: str) -> dict[str, Any]:
         """An item of the table; {} if it is not there. Raises TableGoneError."""
-        table, key = self.config.table_name, {"id": {"S": name}}
+        table = self.config.table_name
+        key = {"id": {"S": name}}
         try:
             answer = self.client("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True)
         except ClientError as error:
@@ -1230,78 +1823,90 @@ class Aws:
         return Memory.from_item(self.item("memory"), self.now())
 
     def write_memory(self, memory: Memory) -> Memory | None:
-        """The memory as written; None if somebody else has written since it was read."""
-        written, database = replace(memory, version=memory.version + 1), self.client("dynamodb")
-        item = {"id": {"S": "memory"}, "version": {"N": str(written.version)}}
-        body = json.dumps(vars(written), default=vars)
-        item |= {"phase": {"S": memory.phase}, "body": {"S": body}}
-        put, table = database.put_item, self.config.table_name
-        new = "attribute_not_exists(id) OR version = :read"
-        read = {":read": {"N": str(memory.version)}}
+        """The memory as written; None if another invocation has written since it was read."""
+        written = replace(memory, version=memory.version + 1)
+        database = self.client("dynamodb")
         try:
-            put(TableName=table, Item=item, ConditionExpression=new, ExpressionAttributeValues=read)
+            database.put_item(
+                TableName=self.config.table_name,
+                Item={
+                    "id": {"S": "memory"},
+                    "version": {"N": str(written.version)},
+                    "phase": {"S": memory.phase},
+                    "body": {"S": json.dumps(vars(written), default=vars)},
+                },
+                ConditionExpression="attribute_not_exists(id) OR version = :read",
+                ExpressionAttributeValues={":read": {"N": str(memory.version)}},
+            )
         except database.exceptions.ConditionalCheckFailedException:
             return None
         return written
 
     def settings(self) -> dict[str, Any]:
-        """Terraform's item, believed for SETTINGS_SECONDS. What cannot be read keeps nobody out."""
-        if self.now() - self._settings[0] > SETTINGS_SECONDS:
-            try:
-                read = from_json(self.item("settings").get("body", {"S": "{}"})["S"])
-                problem = "" if isinstance(read, dict) else "no JSON object"
-            except (*ERRORS, TableGoneError) as error:
-                read, problem = None, str(error)
-            if problem:  # not by every request anew: somebody waits for each try
-                log(level="WARNING", message="the settings cannot be read", error=problem)
-                again = self.now() - SETTINGS_SECONDS + SETTINGS_AGAIN_SECONDS
-                self._settings = (again, self._settings[1])
-            else:
-                self._settings = (self.now(), read)
-        return self._settings[1]
+        """Terraform's item, cached. Where it cannot be read, the last one stays in force."""
+        if not self._settings.is_due(self.now()):
+            return self._settings.value
+        try:
+            read = from_json(self.item("settings").get("body", {"S": "{}"})["S"])
+            if isinstance(read, dict):
+                return self._settings.keep(read, self.now())
+            problem = "no JSON object"
+        except (*ERRORS, TableGoneError) as error:
+            problem = str(error)
+        log(level="WARNING", message="the settings cannot be read", error=problem)
+        return self._settings.keep_last(self.now())
 
     def may_hold(self) -> bool:
         """Whether one more call may be held: of those that begin in `hold_seconds`, `hold_limit`.
 
-        Counted in an item of its own. What cannot be counted is held.
+        Counted in an item of its own. A call that cannot be counted is held.
         """
-        config, database = self.config, self.client("dynamodb")
-        begun = {":window": {"N": str(int(self.now() // config.hold_seconds))}, ":one": {"N": "1"}}
-        count: dict[str, Any] = {"TableName": config.table_name, "Key": {"id": {"S": "held"}}}
-        count |= {"ExpressionAttributeValues": begun, "ReturnValues": "ALL_NEW"}
-        add = ("ADD held :one", "since = :window")
-        first = ("SET since = :window, held = :one", "NOT since = :window")  # or none was there
+        config = self.config
+        database = self.client("dynamodb")
+        window = int(self.now() // config.hold_seconds)
+        count_on = ("ADD held :one", "since = :window")
+        begin = (
+            "SET since = :window, held = :one",
+            "NOT since = :window",
+        )  # also where there is no item yet
         try:
-            for change, holds in (add, first, add):
-                update = {"UpdateExpression": change, "ConditionExpression": holds}
+            for change, condition in (count_on, begin, count_on):
                 try:
-                    counted = database.update_item(**count, **update)
+                    counted = database.update_item(
+                        TableName=config.table_name,
+                        Key={"id": {"S": "held"}},
+                        UpdateExpression=change,
+                        ConditionExpression=condition,
+                        ExpressionAttributeValues={
+                            ":window": {"N": str(window)},
+                            ":one": {"N": "1"},
+                        },
+                        ReturnValues="ALL_NEW",
+                    )
                 except database.exceptions.ConditionalCheckFailedException:
                     continue
                 return int(counted["Attributes"]["held"]["N"]) <= config.hold_limit
         except ERRORS as error:
-            log(level="WARNING", message="what is held is not counted", error=str(error))
+            log(level="WARNING", message="held calls are not counted", error=str(error))
         return True
 
+    # the heartbeat's token
     def token(self) -> str:
-        """The heartbeat's secret, from SSM, believed for TOKEN_SECONDS.
+        """The heartbeat's secret, cached.
 
-        While SSM cannot be reached the last one is believed for longer: a service with people on it
-        must not fall asleep for that. Raises where none was ever read, and where SSM says no.
+        While SSM cannot be reached the last one is believed for longer: a service in use must not
+        fall asleep for that. Raises where none was ever read, and where SSM refuses.
         """
-        due, token = self._token
-        if self.now() <= due:
-            return token
+        if not self._token.is_due(self.now()):
+            return self._token.value
         try:
-            token, pause = self.read_token(), TOKEN_SECONDS
+            return self._token.keep(self.read_token(), self.now())
         except ERRORS as error:
-            said = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
-            if not token or said in TOKEN_DENIED:
+            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+            if not self._token.value or code in TOKEN_DENIED:
                 raise
-            log(level="ERROR", message="the token of before is still believed", error=str(error))
-            pause = TOKEN_AGAIN_SECONDS
-        self._token = (self.now() + pause, token)
-        return token
+            log(level="ERROR", message="the last token is still believed", error=str(error))
+        return self._token.keep_last(self.now())
 
     def read_token(self) -> str:
         """The secret as SSM has it now."""
@@ -1309,27 +1914,31 @@ class Aws:
         answer = self.client("ssm").get_parameter(Name=name, WithDecryption=True)
         return str(answer["Parameter"]["Value"])
 
+    # services and tasks
     def services(self) -> tuple[Service, ...]:
         """The services that are there and ACTIVE."""
-        ecs, names = self.client("ecs"), list(self.config.service_names)
+        ecs = self.client("ecs")
+        names = list(self.config.service_names)
         try:
             answer = ecs.describe_services(cluster=self.config.cluster_name, services=names)
         except ecs.exceptions.ClusterNotFoundException:
             return ()
-        return tuple(service for service in answer["services"] if service["status"] == "ACTIVE")
+        return tuple(service_view(s) for s in answer["services"] if s["status"] == "ACTIVE")
 
-    def set_count(self, service: str, count: int, stamp: float | None = None) -> None:
-        """UpdateService. With a `stamp` it takes: not retried. Raises TimeoutError."""
-        cluster, client = self.config.cluster_name, self.caller("ecs", stamp)
+    def set_count(self, service: str, count: int, last_take_at: float | None = None) -> None:
+        """UpdateService. With `last_take_at` it takes: not retried. Raises TimeoutError."""
+        client = self.caller("ecs", last_take_at)
+        cluster = self.config.cluster_name
         client.update_service(cluster=cluster, service=service, desiredCount=count)
 
     def tasks(self, status: str) -> tuple[Task, ...]:
         """The services' tasks whose desiredStatus is `status`: RUNNING or STOPPED."""
-        ecs, cluster = self.client("ecs"), self.config.cluster_name
-        found: list[Task] = []
+        ecs = self.client("ecs")
+        cluster = self.config.cluster_name
+        found: list[dict[str, Any]] = []
         for name in self.config.service_names:
             ask: dict[str, Any] = {"cluster": cluster, "serviceName": name, "desiredStatus": status}
-            while True:  # a hundred at a time, which is what DescribeTasks takes
+            while True:  # DescribeTasks takes a hundred at a time
                 listed = ecs.list_tasks(**ask)
                 if listed["taskArns"]:
                     described = ecs.describe_tasks(cluster=cluster, tasks=listed["taskArns"])
@@ -1337,103 +1946,122 @@ class Aws:
                 if not listed.get("nextToken"):
                     break
                 ask["nextToken"] = listed["nextToken"]
-        return tuple(task for task in found if task["desiredStatus"] == status)
+        return tuple(task_view(task) for task in found if task["desiredStatus"] == status)
 
     def protected(self, tasks: tuple[Task, ...]) -> bool:
         """Whether a task has scale-in protection, the app's own way to say that it is busy."""
-        arns = [task["taskArn"] for task in tasks]
-        ask, cluster = self.client("ecs").get_task_protection, self.config.cluster_name
-        answers = [ask(cluster=cluster, tasks=arns[n : n + 100]) for n in range(0, len(arns), 100)]
+        ecs = self.client("ecs")
+        cluster = self.config.cluster_name
+        arns = [task.arn for task in tasks]
+        answers = [
+            ecs.get_task_protection(cluster=cluster, tasks=arns[first : first + 100])
+            for first in range(0, len(arns), 100)
+        ]
         return any(t["protectionEnabled"] for each in answers for t in each["protectedTasks"])
 
+    # targets
     def healthy(self) -> set[str] | None:
-        """What the healthy targets of the wired groups are known by; None where a group is gone."""
-        ask, groups = self.client("elbv2").describe_target_health, self.config.target_group_arns
+        """The addresses of the healthy targets of the wired groups; None where a group is gone."""
+        elbv2 = self.client("elbv2")
         try:
-            described = [ask(TargetGroupArn=arn)["TargetHealthDescriptions"] for arn in groups]
+            described = [
+                elbv2.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+                for arn in self.config.target_group_arns
+            ]
         except ClientError as error:
             if error.response["Error"]["Code"] == "TargetGroupNotFound":
                 return None
             raise
-        targets = [target for found in described for target in found]
         return {
-            known_by(target["Target"])
+            target_address(target["Target"])
+            for targets in described
             for target in targets
             if target["TargetHealth"]["State"] == "healthy"
         }
 
-    def targets(self, tasks: tuple[Task, ...]) -> tuple[tuple[Task, ...] | None, bool]:
+    def targets(self, tasks: tuple[Task, ...]) -> Targets:
         """The live ones of `tasks`, which are meant to run, and whether a stranger is healthy.
 
-        Live is a task that is healthy in a target group; None where a group is gone. A healthy
-        target that is no task of ours, neither of `tasks` nor on its way out, is a stranger: with
-        one, and nothing else, each of `tasks` that runs is live. It is no stranger while a task
-        that runs cannot be told by its targets at all.
+        Live is a task that is healthy in a target group. A healthy target that is no task of ours,
+        neither of `tasks` nor on its way out, is a stranger: with one, and nothing else, each of
+        `tasks` that runs is live. It is no stranger while a running task has no address at all.
         """
         healthy = self.healthy()
         if healthy is None:
-            return None, False
-        live = tuple(task for task in tasks if reached_by(task) & healthy)
-        unknown = healthy.difference(*map(reached_by, tasks))
-        running = tuple(task for task in tasks if task["lastStatus"] == "RUNNING")
+            return Targets((), strangers=False, group_missing=True)
+        live = tuple(task for task in tasks if task.addresses & healthy)
+        unknown = healthy.difference(*(task.addresses for task in tasks))
+        running = tuple(task for task in tasks if task.running)
         if unknown:  # mostly tasks that are on their way out; an address or port may be used again
             ends = [task for task in self.tasks("STOPPED") if self.ends(task)]
-            unknown = unknown.difference(*map(reached_by, ends))
+            unknown = unknown.difference(*(task.addresses for task in ends))
         if unknown and not live:
             live = running
-        return live, bool(unknown) and all(map(reached_by, running))
+        strangers = bool(unknown) and all(task.addresses for task in running)
+        return Targets(live, strangers)
 
     def ends(self, task: Task) -> bool:
         """Whether a task that is not meant to run is on its way out, or has just gone."""
-        gone = self.now() - task["stoppedAt"].timestamp() if "stoppedAt" in task else 0.0
-        return gone < OUT_SECONDS
+        return task.stopped_at is None or self.now() - task.stopped_at < OUT_SECONDS
 
+    # the listener's rules
     def rules(self) -> tuple[Rule, dict[str, ListenerRule]]:
         """Where the wake rule stands, and the listener's rules by ARN; {} on the alarm path."""
         config = self.config
         if not config.wake_rule_arn:
             return Rule.NONE, {}
         listener = config.service_rule_arn.replace("-rule/", "/", 1).rpartition("/")[0]
-        found = self.client("elbv2").get_paginator("describe_rules").paginate(ListenerArn=listener)
-        listed = [rule for page in found for rule in page["Rules"] if rule["Priority"] != "default"]
-        rules = {rule["RuleArn"]: {**rule, "Priority": int(rule["Priority"])} for rule in listed}
+        pages = self.client("elbv2").get_paginator("describe_rules").paginate(ListenerArn=listener)
+        views = [
+            rule_view(rule)
+            for page in pages
+            for rule in page["Rules"]
+            if rule["Priority"] != "default"
+        ]
+        rules = {rule.arn: rule for rule in views}
         if not rules.keys() >= {config.wake_rule_arn, config.service_rule_arn}:
             return Rule.MISSING, rules
-        wake, service = rules[config.wake_rule_arn], rules[config.service_rule_arn]
-        return Rule.UP if wake["Priority"] < service["Priority"] else Rule.DOWN, rules
+        wake = rules[config.wake_rule_arn]
+        service = rules[config.service_rule_arn]
+        return Rule.UP if wake.priority < service.priority else Rule.DOWN, rules
 
-    def move_rule(self, to: Rule, stamp: float) -> bool:
+    def move_rule(self, to: Rule, last_take_at: float) -> bool:
         """Put the wake rule up (gives) or down (takes); False if it need not be moved."""
         stands, rules = self.rules()
         if stands is Rule.MISSING:
             raise RuleStuckError(RULE_MISSING)
         if stands in (to, Rule.NONE):
             return False
-        return self.put_rule(rules, to, stamp if to is Rule.DOWN else None)
+        return self.put_rule(rules, to, last_take_at if to is Rule.DOWN else None)
 
     def put_rule(
-        self, rules: dict[str, ListenerRule], to: Rule, stamp: float | None = None
+        self,
+        rules: Mapping[str, ListenerRule],
+        to: Rule,
+        last_take_at: float | None = None,
     ) -> bool:
         """SetRulePriorities, of the wake rule alone; False if it has its number already."""
-        wake, numbers = self.config.wake_rule_arn, {a: r["Priority"] for a, r in rules.items()}
-        number = free_priority(numbers, to, self.config)
-        if number == numbers[wake]:
+        wake = self.config.wake_rule_arn
+        number = free_priority(rules.values(), to, self.config)
+        if number == rules[wake].priority:
             return False
         moved = [{"RuleArn": wake, "Priority": number}]
-        self.caller("elbv2", stamp).set_rule_priorities(RulePriorities=moved)
+        self.caller("elbv2", last_take_at).set_rule_priorities(RulePriorities=moved)
         return True
 
-    def alarm(self, arn: str) -> tuple[str, float]:
-        """OK, ALARM, INSUFFICIENT_DATA, or MISSING, and since when (epoch seconds)."""
+    # alarms
+    def alarm(self, arn: str) -> Alarm:
+        """The state of an alarm: OK, ALARM, INSUFFICIENT_DATA or MISSING."""
         names = [arn.rpartition(":")[2]]
         alarms = self.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
         if not alarms:
-            return "MISSING", 0.0
-        # the API promises neither, and without it only a notice comes earlier
+            return Alarm("MISSING")
+        # the API does not promise it; without it one notice comes earlier
         since = alarms[0].get("StateTransitionedTimestamp")
-        return str(alarms[0]["StateValue"]), since.timestamp() if since else 0.0
+        return Alarm(alarms[0]["StateValue"], since.timestamp() if since else 0.0)
 
 
+# --- HTTP: requests, kinds of clients, the wake policy, CORS --------------------------------------
 @dataclass(frozen=True)
 class Request:
     """An HTTP request as the load balancer hands it over; header names are in lower case."""
@@ -1451,18 +2079,23 @@ class Request:
         # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
         try:
             queries = event.get("multiValueQueryStringParameters") or {}
-            query = "&".join(f"{name}={value}" for name in queries for value in queries[name])
-            multi, text = event.get("multiValueHeaders") or {}, event.get("body") or ""
-            headers = {name.lower(): ", ".join(values) for name, values in multi.items()}
+            headers = event.get("multiValueHeaders") or {}
+            text = event.get("body") or ""
             encoded = event.get("isBase64Encoded")
-            body = base64.b64decode(text) if encoded else text.encode(errors="replace")
-            method, path = event["httpMethod"], event["path"]
-            group = event["requestContext"]["elb"]["targetGroupArn"]
-            "".join([method, path, query]).encode()  # what is no text, or has no place in a URL
-            "".join([group, *headers.values()])
+            request = cls(
+                method=event["httpMethod"],
+                path=event["path"],
+                query="&".join(f"{name}={value}" for name in queries for value in queries[name]),
+                headers={name.lower(): ", ".join(values) for name, values in headers.items()},
+                body=base64.b64decode(text) if encoded else text.encode(errors="replace"),
+                target_group_arn=event["requestContext"]["elb"]["targetGroupArn"],
+            )
+            # raises for a value that is no text, or has no place in a URL
+            "".join([request.method, request.path, request.query]).encode()
+            "".join([request.target_group_arn, *request.headers.values()])
         except (AttributeError, LookupError, TypeError, ValueError):
             raise RefusedError("not in the form of a load balancer's request") from None
-        return cls(method, path, query, headers, body, group)
+        return request
 
     @property
     def location(self) -> str:
@@ -1483,7 +2116,7 @@ class Request:
 
     @property
     def client_address(self) -> str:
-        """Who speaks to the load balancer, which adds it to what was sent; "" where it did not."""
+        """The address that the load balancer added to X-Forwarded-For; "" where it did not."""
         # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/x-forwarded-headers.html
         last = self.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
         if last.startswith("["):  # [IPv6]:port
@@ -1491,15 +2124,19 @@ class Request:
         return last.partition(":")[0] if last.count(":") == 1 else last  # IPv4:port
 
     @property
-    def wants(self) -> Wants:
-        return wanted(self.method, self.path, self.headers)
+    def client_kind(self) -> ClientKind:
+        return client_kind(self.method, self.path, self.headers)
 
     def preflight(self) -> dict[str, Any]:
         """The answer to a CORS preflight: whatever was asked for may be sent."""
         method = self.headers["access-control-request-method"]
-        allow = self.headers.get("access-control-request-headers", "*")
-        named = {"Access_Control_Allow_Methods": method, "Access_Control_Allow_Headers": allow}
-        return self.answer(204, "", **named)
+        headers = self.headers.get("access-control-request-headers", "*")
+        return self.answer(
+            204,
+            "",
+            Access_Control_Allow_Methods=method,
+            Access_Control_Allow_Headers=headers,
+        )
 
     def answer(self, status: int, body: object, **headers: str) -> dict[str, Any]:
         """An ALB response: text as HTML, anything else as JSON; never stored, no body for HEAD.
@@ -1508,78 +2145,108 @@ class Request:
         for its minimum TTL, in which a browser goes round until it gives up. A header carries back
         printable ASCII alone of what the client sent.
         """
-        kind = "text/html; charset=utf-8" if isinstance(body, str) else "application/json"
         # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/http-3xx-status-codes.html
-        stored = {} if status == HTTPStatus.TEMPORARY_REDIRECT else {"Cache-Control": "no-store"}
-        named = {"Content-Type": kind, **stored}
-        named |= {name.replace("_", "-"): value for name, value in headers.items()}
+        is_html = isinstance(body, str)
+        redirects = status == HTTPStatus.TEMPORARY_REDIRECT
+        named = {
+            "Content-Type": "text/html; charset=utf-8" if is_html else "application/json",
+            **({} if redirects else {"Cache-Control": "no-store"}),
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
         text = body if isinstance(body, str) else json.dumps(body)
-        line, empty = f"{status} {HTTPStatus(status).phrase}", self.method == "HEAD"
-        sent = {"statusCode": status, "statusDescription": line, "isBase64Encoded": False}
-        multi = {n: ["".join(c for c in v if " " <= c <= "~")] for n, v in named.items()}
-        return {**sent, "multiValueHeaders": multi, "body": "" if empty else text}
+        return {
+            "statusCode": status,
+            "statusDescription": f"{status} {HTTPStatus(status).phrase}",
+            "isBase64Encoded": False,
+            "multiValueHeaders": {name: [printable(value)] for name, value in named.items()},
+            "body": "" if self.method == "HEAD" else text,
+        }
 
     def problem(
         self, status: int, detail: str, facts: Mapping[str, Any] | None = None, **headers: str
     ) -> dict[str, Any]:
-        """The same for what went wrong: a problem document, `facts` its further members."""
+        """The same for an error: a problem document, `facts` its further members."""
         # https://www.rfc-editor.org/rfc/rfc9457
-        phrase, headers["Content_Type"] = HTTPStatus(status).phrase, "application/problem+json"
-        told = {"type": "about:blank", "title": phrase, "status": status, "detail": detail}
-        return self.answer(status, told | {**(facts or {})}, **headers)
+        document = {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": detail,
+            **(facts or {}),
+        }
+        headers["Content_Type"] = "application/problem+json"
+        return self.answer(status, document, **headers)
 
 
-class Wants(StrEnum):
+def printable(text: str) -> str:
+    """Its printable ASCII."""
+    return "".join(character for character in text if " " <= character <= "~")
+
+
+class ClientKind(StrEnum):
     """What a client can use while it waits."""
 
     PAGE = "page"  # a person looks at it
-    CALL = "call"  # it can be held and sent on
-    PART = "part"  # of a page: neither HTML nor waiting is of use to it
+    API_CALL = "api call"  # it can be held and sent on
+    SUBRESOURCE = "subresource"  # of a page: neither HTML nor waiting is of use to it
     PREFLIGHT = "preflight"
     GRPC = "grpc"  # of a 503 it makes UNAVAILABLE, which may be tried again; of a 307 UNKNOWN
 
 
-# How browsers begin their names, with a script's marks and a part's names: of what comes without
-# Sec-Fetch headers, as by plain HTTP and from old browsers everything does.
+# For requests without Sec-Fetch headers (plain HTTP, old browsers): how browsers begin their names,
+# the headers of scripts, and the types and names of parts of a page.
 BROWSERS = ("Mozilla/", "Opera/", "Lynx/", "w3m/", "Dillo/")
 SCRIPTED = {"hx-request", "turbo-frame", "x-turbo-request-id", "x-pjax", "x-up-version"}
 PART_TYPES = ("image/", "text/css", "font/", "audio/", "video/")
 PART_NAMES = re.compile(r"\.(m?js|css|map|woff2?|[to]tf|mp[34]|web[mp]|wasm|webmanifest)$")
 
 
-def wanted(method: str, path: str, headers: Mapping[str, str]) -> Wants:
+def client_kind(method: str, path: str, headers: Mapping[str, str]) -> ClientKind:
     """What this client can use while it waits. Pure; header names are in lower case."""
     # https://developer.mozilla.org/docs/Glossary/Fetch_metadata_request_header
-    mode, dest = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
+    mode = headers.get("sec-fetch-mode")
+    dest = headers.get("sec-fetch-dest")
     if method == "OPTIONS" and "access-control-request-method" in headers:
-        return Wants.PREFLIGHT
+        return ClientKind.PREFLIGHT
     if re.match(r"application/grpc(\+|;|$)", headers.get("content-type", "")):
         # https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md
-        return Wants.GRPC
+        return ClientKind.GRPC
     if mode is None:
-        navigates, part = without_fetch_metadata(path, headers)
+        navigates = navigates_without_metadata(headers)
+        part = not navigates and is_part_without_metadata(path, headers)
     else:
-        # a download navigates too, to nowhere: the page would be saved as the file
-        navigates, part = mode == "navigate" and dest != "empty", dest not in (None, "empty")
+        # a download is a navigation too: it would save the page as the file
+        navigates = mode == "navigate" and dest != "empty"
+        part = dest not in (None, "empty")
     reads = method in ("GET", "HEAD")
     if navigates:
-        return Wants.PAGE if reads else Wants.CALL
-    return Wants.PART if part and (reads or mode) else Wants.CALL
+        return ClientKind.PAGE if reads else ClientKind.API_CALL
+    return ClientKind.SUBRESOURCE if part and (reads or mode) else ClientKind.API_CALL
 
 
-def without_fetch_metadata(path: str, headers: Mapping[str, str]) -> tuple[bool, bool]:
-    """Whether a request without Sec-Fetch headers is a navigation, and whether it is a part."""
-    accept, ajax = headers.get("accept", ""), headers.get("x-requested-with", "").lower()
-    scripted = ajax == "xmlhttprequest" or not SCRIPTED.isdisjoint(headers)
-    browser = headers.get("user-agent", "").startswith(BROWSERS) and not scripted
-    # programs and scripts ask for text/html too, of these two only browsers do
-    navigates = browser and "text/html" in accept and "application/xhtml+xml" in accept
-    named = browser and PART_NAMES.search(path.lower())
-    return navigates, not navigates and bool(accept.startswith(PART_TYPES) or named)
+def is_browser(headers: Mapping[str, str]) -> bool:
+    """Whether a browser itself, and no script in it, sent a request without Sec-Fetch headers."""
+    ajax = headers.get("x-requested-with", "").lower() == "xmlhttprequest"
+    scripted = ajax or not SCRIPTED.isdisjoint(headers)
+    return headers.get("user-agent", "").startswith(BROWSERS) and not scripted
 
 
-def unattended(headers: Mapping[str, str]) -> str | None:
-    """What a browser sends of its own accord, with nobody asking for it yet or any more."""
+def navigates_without_metadata(headers: Mapping[str, str]) -> bool:
+    """Whether a request without Sec-Fetch headers is a navigation."""
+    accept = headers.get("accept", "")
+    # programs and scripts accept text/html too, but only browsers accept both
+    return is_browser(headers) and "text/html" in accept and "application/xhtml+xml" in accept
+
+
+def is_part_without_metadata(path: str, headers: Mapping[str, str]) -> bool:
+    """Whether a request without Sec-Fetch headers, and no navigation, is for a part of a page."""
+    if headers.get("accept", "").startswith(PART_TYPES):
+        return True
+    return is_browser(headers) and bool(PART_NAMES.search(path.lower()))
+
+
+def browser_initiated(headers: Mapping[str, str]) -> str | None:
+    """The class of a request that a browser sends of its own accord; None for any other."""
     # https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Purpose
     purposes = [headers.get(name, "") for name in ("sec-purpose", "purpose", "x-moz", "x-purpose")]
     if any(word in purpose for purpose in purposes for word in ("prefetch", "preview")):
@@ -1592,12 +2259,11 @@ def unattended(headers: Mapping[str, str]) -> str | None:
 def cors(headers: Mapping[str, str], allowed: Iterable[str]) -> dict[str, list[str]]:
     """The headers by which a page of another origin may read an answer; {} for any other."""
     # https://developer.mozilla.org/docs/Web/HTTP/Guides/CORS
-    origin, allowed = headers.get("origin"), set(allowed)
-    if (
-        origin is None
-        or not {origin, "*"} & allowed
-        or not (origin.isascii() and origin.isprintable())
-    ):
+    origin = headers.get("origin")
+    allowed = set(allowed)
+    if origin is None or not {origin, "*"} & allowed:
+        return {}
+    if not (origin.isascii() and origin.isprintable()):
         return {}
     readable = "Retry-After, X-Warmkeeper-Phase, X-Warmkeeper-Cold-Start-Seconds"
     named = {"Access-Control-Allow-Origin": origin, "Access-Control-Expose-Headers": readable}
@@ -1606,7 +2272,9 @@ def cors(headers: Mapping[str, str], allowed: Iterable[str]) -> dict[str, list[s
     return {name: [value] for name, value in named.items()}
 
 
-def ignored_as(request: Request, rules: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def matching_ignore_rule(
+    request: Request, rules: Iterable[Mapping[str, Any]]
+) -> Mapping[str, Any] | None:
     """The rule of the wake policy by which a request wakes nothing; None if it may wake.
 
     A rule matches as a listener's does: by each of its kinds, of which any value will do. The first
@@ -1628,7 +2296,7 @@ def ignored_as(request: Request, rules: Iterable[Mapping[str, Any]]) -> Mapping[
 
 
 def comes_from(address: str, cidr: str) -> bool:
-    """Whether an address is within a range; what is no address is within none."""
+    """Whether an address is within a range; False for a text that is no address."""
     try:
         return ipaddress.ip_address(address) in ipaddress.ip_network(cidr, strict=False)
     except ValueError:
@@ -1643,7 +2311,7 @@ def from_json(text: str | bytes) -> Any:
         return None
 
 
-# --- the page ----------------------------------------------------------------------------------
+# --- the waiting page -----------------------------------------------------------------------------
 @cache
 def packaged(name: str) -> str:
     """The text of a file beside this one, read once by a container."""
@@ -1684,10 +2352,8 @@ def language(accepted: str, offered: Iterable[str]) -> str:
 
 def phase_line(status: Mapping[str, Any], words: Mapping[str, str], *, confirm: bool) -> str:
     """What the page says until its script runs: the phase, and what the reader can do about it."""
-    if status["phase"] in UP_PHASES:
-        return words["ready"]
     if status["phase"] != Phase.ASLEEP:
-        return words["after_none"]
+        return words[PHASE_WORDS[status["phase"]].page]
     if not status["failed"]:
         said = [words["asleep"]]
     else:
@@ -1752,9 +2418,11 @@ def render(
     return re.sub(r"\{\{(\w+)\}\}", lambda found: sent.get(found[1], found[0]), source)
 
 
+# --- events, beats and commands -------------------------------------------------------------------
 def parse_command(event: Mapping[str, Any], now: float) -> Signal:
     """A direct invoke: {"command": ..., "minutes": ...}, or Terraform's with its "tf" key."""
-    command, minutes = event["command"], event.get("minutes", 60)
+    command = event["command"]
+    minutes = event.get("minutes", 60)
     actions = {"create": Kind.ADOPT, "update": Kind.RECONCILE, "delete": Kind.RESTORE}
     match event:
         case {"command": "terraform", "tf": {"action": str(action)}} if action in actions:
@@ -1769,37 +2437,37 @@ def parse_command(event: Mapping[str, Any], now: float) -> Signal:
 
 @dataclass(frozen=True)
 class Beat:
-    """What a heartbeat tells: requests under way now, and begun since the last beat; for how long
-    nobody has been there, where the sender knows."""
+    """The body of a heartbeat."""
 
-    in_flight: int = 0
-    requests: int = 0
-    idle_seconds: float | None = None
+    in_flight: int = 0  # requests under way now
+    requests: int = 0  # requests begun since the last beat
+    idle_seconds: float | None = None  # since the last activity, where the sender knows
 
 
 def parse_beat(body: bytes) -> Beat:
-    """The body of a heartbeat, none of it told is none of it so. Raises RefusedError."""
-    told, names = from_json(body or b"{}"), [item.name for item in fields(Beat)]
-    if not isinstance(told, dict):
+    """The body of a heartbeat; missing fields count as zero. Raises RefusedError."""
+    read = from_json(body or b"{}")
+    names = [item.name for item in fields(Beat)]
+    if not isinstance(read, dict):
         raise RefusedError('the body must be JSON like {"in_flight": 1, "requests": 0}')
-    if told and not told.keys() & set(names):
+    if read and not read.keys() & set(names):
         raise RefusedError(f"the body must have one of {', '.join(names)}")
     for name in ("in_flight", "requests"):
-        count = told.get(name, 0)
+        count = read.get(name, 0)
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
             raise RefusedError(f"{name} must be a whole number, 0 or more")
-    idle = told.get("idle_seconds", 0)
+    idle = read.get("idle_seconds", 0)
     number = isinstance(idle, int | float) and not isinstance(idle, bool)
     if not number or not 0 <= idle <= LONGEST_IDLE_SECONDS:
         raise RefusedError(f"idle_seconds must be a number from 0 to {LONGEST_IDLE_SECONDS:.0f}")
-    return Beat(**known(Beat, told))
+    return Beat(**fields_only(Beat, read))
 
 
 def activity(beat: Beat, now: float, idle_minutes: int) -> float | None:
-    """When somebody was last there, as an epoch second; None: not within `idle_minutes`.
+    """When the service was last used, as an epoch second; None: not within `idle_minutes`.
 
-    A request under way is somebody who is there now. Requests that came and went were there
-    `idle_seconds` ago; where that is not told, now. Without either `idle_seconds` speaks alone.
+    A request under way is use now. Requests that came and went are use `idle_seconds` ago; where
+    that is not given, now. Without either, `idle_seconds` alone decides.
     """
     if beat.in_flight:
         return now
@@ -1809,7 +2477,7 @@ def activity(beat: Beat, now: float, idle_minutes: int) -> float | None:
 
 
 def parse_signal(event: Any, config: Config, now: float) -> Signal:
-    """Everything but HTTP. Raises RefusedError for what is not understood: nothing is guessed."""
+    """The signal of every event but HTTP. Raises RefusedError for an unknown event."""
     alarms = {config.idle_alarm_arn: Kind.IDLE_ALARM, config.wake_alarm_arn: Kind.WAKE_ALARM}
     alarms.pop("", None)  # without a wake alarm
     match event:
@@ -1824,277 +2492,387 @@ def parse_signal(event: Any, config: Config, now: float) -> Signal:
         case {"source": "aws.events", "detail-type": "Scheduled Event"}:
             return Signal(Kind.TICK)
         case {"source": "aws.ecs", "detail": dict(detail), "resources": list(resources)}:
-            # the event of a task names its cluster and, as its group, its service
-            cluster, names = config.cluster_name, config.service_names
-            ours = str(detail.get("clusterArn")).endswith(f":cluster/{cluster}")
-            grouped = ours and detail.get("group") in [f"service:{name}" for name in names]
-            services = tuple(f":service/{cluster}/{name}" for name in names)
-            if grouped or any(str(arn).endswith(services) for arn in resources):
+            if is_of_our_service(detail, resources, config):
                 return Signal(Kind.ECS_EVENT, active=detail.get("lastStatus") == "RUNNING")
     raise RefusedError("not a command, nor a tick, an alarm or an ECS event of ours")
 
 
-def worded(text: str, remedy: str, facts: Mapping[str, str]) -> dict[str, str]:
-    """A notice as SNS wants it with MessageStructure "json": one wording for each protocol.
-
-    `https` is a custom notification of Amazon Q Developer in chat applications (AWS Chatbot).
-    """
-    # https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
-    title = f"{facts['name']}: {text}".splitlines()[0]
-    where = f"docs/guide/operating.md, section Notices, row {facts['kind']}"
-    content = {"textType": "client-markdown", "title": title[:250], "description": text}
-    content |= {"nextSteps": [remedy, f"Runbook: {where}"]}  # type: ignore[dict-item]
-    about = {"threadId": facts["name"], "eventType": facts["kind"], "summary": title[:250]}
-    chat = {"version": "1.0", "source": "custom", "content": content}
-    chat |= {"metadata": {**about, "additionalContext": dict(facts)}}
-    mail = f"{text}\n\nWhat to do: {remedy}\nRunbook: {where}\n"
-    return {"default": text, "email": mail, "https": json.dumps(chat)}
+def is_of_our_service(
+    detail: Mapping[str, Any], resources: Iterable[object], config: Config
+) -> bool:
+    """Whether an ECS event is about one of the services or their tasks."""
+    # the event of a task names its cluster and, as its group, its service
+    cluster = config.cluster_name
+    groups = [f"service:{name}" for name in config.service_names]
+    own_cluster = str(detail.get("clusterArn")).endswith(f":cluster/{cluster}")
+    if own_cluster and detail.get("group") in groups:
+        return True
+    services = tuple(f":service/{cluster}/{name}" for name in config.service_names)
+    return any(str(arn).endswith(services) for arn in resources)
 
 
+# --- Notifier: log, metrics, topic ----------------------------------------------------------------
 def log(**entry: Any) -> None:
     """One JSON line. Never a payload, a query or a secret; of headers the user agent at most."""
     print(json.dumps(entry, default=str), flush=True)
 
 
-class Warmkeeper:
-    """Hears an event, looks at AWS, decides, writes, does what was decided, tells and answers."""
+def sns_messages(notice: Notice, facts: Mapping[str, str]) -> dict[str, str]:
+    """A notice as SNS takes it with MessageStructure "json": one text for each protocol.
+
+    `https` is a custom notification of Amazon Q Developer in chat applications (AWS Chatbot).
+    """
+    # https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
+    text = notice.text[:NOTICE_CHARACTERS]
+    remedy = notice.remedy or notice.problem.remedy
+    title = f"{facts['name']}: {text}".splitlines()[0][:250]
+    runbook = f"Runbook: docs/guide/operating.md, section Notices, row {facts['kind']}"
+    chat = {
+        "version": "1.0",
+        "source": "custom",
+        "content": {
+            "textType": "client-markdown",
+            "title": title,
+            "description": text,
+            "nextSteps": [remedy, runbook],
+        },
+        "metadata": {
+            "threadId": facts["name"],
+            "eventType": facts["kind"],
+            "summary": title,
+            "additionalContext": dict(facts),
+        },
+    }
+    mail = f"{text}\n\nWhat to do: {remedy}\n{runbook}\n"
+    return {"default": text, "email": mail, "https": json.dumps(chat)}
+
+
+def log_wake(record: Mapping[str, Any], down: float) -> None:
+    """One line for a wake: its cause, its seconds stage by stage, and the sleep that it ended."""
+    times = {**record["times"], **({"down": down} if down else {})}
+    facts = {name: value for name, value in record.items() if name != "times"}
+    log(level="INFO", wake={**facts, "stages": stages(times)})
+
+
+class Notifier:
+    """Writes metrics and publishes notices."""
 
     def __init__(self, aws: Aws) -> None:
-        self.aws, self.config = aws, aws.config
-        self._told_of_error = 0.0  # by this container
+        self.aws = aws
+        self.config = aws.config
+        self._error_notified_at = 0.0  # by this container
 
     def metrics(self, **values: float) -> None:
-        """Metrics in a log line (embedded metric format): no call while somebody waits."""
-        units = [{"Name": name, "Unit": UNITS[name]} for name in values]
-        space = self.config.metric_namespace
-        described = [{"Namespace": space, "Dimensions": [["Name"]], "Metrics": units}]
-        stamped = {"Timestamp": int(self.aws.now() * 1000), "CloudWatchMetrics": described}
+        """Metrics in a log line (embedded metric format): no call while a client waits."""
+        described = {
+            "Namespace": self.config.metric_namespace,
+            "Dimensions": [["Name"]],
+            "Metrics": [{"Name": name, "Unit": UNITS[name]} for name in values],
+        }
+        stamped = {"Timestamp": int(self.aws.now() * 1000), "CloudWatchMetrics": [described]}
         log(_aws=stamped, Name=self.config.name, **values)
 
-    def tell(self, notice: Notice, phase: str, *, in_haste: bool = False) -> bool:
-        """A notice for people and their tools; False if it could not be sent, which is logged.
+    def publish(self, notice: Notice, phase: str, *, in_haste: bool = False) -> bool:
+        """Send a notice to the topic. A failed publish is logged, and the answer is False.
 
-        `in_haste`, somebody waits, and it is tried once and for a moment.
+        `in_haste`: a client waits, so it is tried once and for a moment.
         """
-        severity, usual = NOTICES[notice.kind]
-        remedy = notice.remedy or usual
-        if severity == "info" and not self.config.transition_notices:
+        problem = notice.problem
+        if problem.severity == "info" and not self.config.transition_notices:
             return True
         title = f"{self.config.name}: {notice.text}".splitlines()[0]
-        subject = "".join(c if " " <= c <= "~" else "?" for c in title)[:99]  # what SNS takes
-        facts = {"name": self.config.name, "kind": notice.kind, "phase": phase}
-        facts |= {"severity": severity}
-        message = {"TopicArn": self.config.topic_arn, "Subject": subject}
-        message |= {"Message": json.dumps(worded(notice.text[:NOTICE_CHARACTERS], remedy, facts))}
-        kinds = {k: {"DataType": "String", "StringValue": value} for k, value in facts.items()}
+        facts = {
+            "name": self.config.name,
+            "kind": problem.code,
+            "phase": phase,
+            "severity": problem.severity,
+        }
         try:
-            topic = self.aws.client("sns", taking=in_haste)
-            topic.publish(**message, MessageStructure="json", MessageAttributes=kinds)
+            self.aws.client("sns", taking=in_haste).publish(
+                TopicArn=self.config.topic_arn,
+                Subject="".join(c if " " <= c <= "~" else "?" for c in title)[:99],
+                Message=json.dumps(sns_messages(notice, facts)),
+                MessageStructure="json",
+                MessageAttributes={
+                    name: {"DataType": "String", "StringValue": value}
+                    for name, value in facts.items()
+                },
+            )
         except ERRORS as error:
             failed = {"notice": notice.text, "error": str(error)}
             log(level="ERROR", message="the notice was not sent", **failed)
             return False
         return True
 
-    def tell_of_error(self, what: str) -> None:
-        """An error that a client was spared. Once an hour and container: the memory may be what
-        fails, and so cannot say whether somebody was told already.
+    def notify_error(self, what: str) -> None:
+        """Publish an error for which a client got a 503, once an hour and container: the memory may
+        be the very thing that fails, so it cannot hold the time of the last notice.
         """
         now = self.aws.now()
-        if now - self._told_of_error >= HANDLED_SECONDS:
-            self._told_of_error = now
-            self.tell(attention(HANDLED, what), "unknown", in_haste=True)
+        if now - self._error_notified_at >= ERROR_NOTICE_SECONDS:
+            self._error_notified_at = now
+            self.publish(problem_notice(ERRORS_HANDLED, what), "unknown", in_haste=True)
 
-    def look(self, memory: Memory, signal: Signal) -> Observation:
-        """As much of AWS as this signal needs in this phase, and no more."""
-        aws, began = self.aws, self.aws.now()
+
+# --- Reconciler: observe, decide, write, apply ----------------------------------------------------
+@dataclass(frozen=True)
+class Applied:
+    """What was done, and whether a call that takes is known to have failed."""
+
+    actions: list[str]
+    take_failed: bool = False
+    stuck: RuleStuckError | None = None
+
+
+class Reconciler:
+    """Brings AWS and the memory into agreement, once for each signal."""
+
+    def __init__(self, aws: Aws, notifier: Notifier) -> None:
+        self.aws = aws
+        self.config = aws.config
+        self.notifier = notifier
+
+    # observe
+    def observe(self, memory: Memory, signal: Signal) -> Observation:
+        """Read as much of AWS as this signal needs in this phase, and no more."""
+        aws = self.aws
+        began = aws.now()
         services = aws.services()
-        missing = set(self.config.service_names) - {s["serviceName"] for s in services}
+        missing = set(self.config.service_names) - {service.name for service in services}
         seen = Observation(memory, services, tuple(sorted(missing)), began=began)
-        # a request came by the wake rule, so that it is up and stands before nothing that serves
+        # a request came by the wake rule: so the rule is up, and nothing behind it serves
         came = signal.kind in (Kind.REQUEST, Kind.WAKE_ALARM)
         if missing or (came and memory.phase is Phase.ASLEEP and not seen.desired):
             return seen
-        seen = self.look_closely(seen)
-        untaken = memory.untaken and seen.desired > 0
-        if signal.kind in SLEEPING_KINDS and (memory.phase in UP_PHASES or untaken):
-            state, since = aws.alarm(self.config.idle_alarm_arn)
-            lost = seen.lost or (NO_ALARM if state == "MISSING" else "")
-            protected, idle = aws.protected(seen.tasks), state == "ALARM"
-            return replace(seen, idle=idle, idle_since=since, lost=lost, protected=protected)
-        wake_alarm, asleep = self.config.wake_alarm_arn, memory.phase is Phase.ASLEEP
-        if wake_alarm and asleep and signal.kind is Kind.TICK:
-            return replace(seen, called=aws.alarm(wake_alarm)[0] == "ALARM")
+        seen = self.observe_closely(seen)
+        to_take_again = memory.scale_down_failed and seen.desired > 0
+        if signal.kind in SLEEPING_KINDS and (memory.phase in UP_PHASES or to_take_again):
+            return self.observe_use(seen)
+        wake_alarm = self.config.wake_alarm_arn
+        if wake_alarm and memory.phase is Phase.ASLEEP and signal.kind is Kind.TICK:
+            return replace(seen, wake_alarm_firing=aws.alarm(wake_alarm).state == "ALARM")
         late = aws.now() - self.config.wake_deadline_seconds
         if memory.wake and not seen.live and memory.wake.began < late:
-            return replace(seen, stopped_reason=self.why_not(seen))
+            stopped = [task for task in aws.tasks("STOPPED") if task.stopped_at is not None]
+            reason = why_not_started(memory, services, seen.tasks, stopped)
+            return replace(seen, stopped_reason=reason)
         return seen
 
-    def look_closely(self, seen: Observation) -> Observation:
-        """With rules, tasks and targets. Without the right target group a task that runs is live:
-        it is the service rule that serves it, and nobody must be kept from it."""
-        aws, tasks = self.aws, self.aws.tasks("RUNNING")
-        stands, rules = aws.rules()
-        live, strangers = aws.targets(tasks)
-        wired = set(self.config.target_group_arns)
-        settled = stands in (Rule.UP, Rule.DOWN)
-        astray = settled and not wired & forwards_to(rules[self.config.service_rule_arn])
-        crowded = stands is Rule.UP and hides_others(rules, self.config)
-        wiring = self.wiring(seen.services, rules, strangers=strangers)
-        seen = replace(seen, rule=stands, tasks=tasks, crowded=crowded)
-        seen = replace(seen, strangers=strangers, wiring=wiring)
-        if astray or live is None:
-            running = tuple(task for task in tasks if task["lastStatus"] == "RUNNING")
-            return replace(seen, live=running, lost=ASTRAY)
-        return replace(seen, live=live)
+    def observe_closely(self, seen: Observation) -> Observation:
+        """The same, with rules, tasks and targets.
+
+        Without the right target group a task that runs is live: the service rule serves it, and
+        the wake rule must not stand before it.
+        """
+        tasks = self.aws.tasks("RUNNING")
+        stands, rules = self.aws.rules()
+        targets = self.aws.targets(tasks)
+        detached = targets.group_missing
+        if stands in (Rule.UP, Rule.DOWN):
+            service_rule = rules[self.config.service_rule_arn]
+            wired = set(self.config.target_group_arns)
+            detached = detached or service_rule.forwards_to.isdisjoint(wired)
+        return replace(
+            seen,
+            rule=stands,
+            tasks=tasks,
+            live=tuple(task for task in tasks if task.running) if detached else targets.live,
+            strangers=targets.strangers,
+            wiring=self.wiring(seen.services, rules, strangers=targets.strangers),
+            wiring_fault=TARGET_GROUP_DETACHED.code if detached else "",
+            shadows_other_rules=stands is Rule.UP and hides_others(rules, self.config),
+        )
+
+    def observe_use(self, seen: Observation) -> Observation:
+        """The same, with the idle alarm and the tasks' scale-in protection."""
+        alarm = self.aws.alarm(self.config.idle_alarm_arn)
+        missing = IDLE_ALARM_MISSING.code if alarm.state == "MISSING" else ""
+        return replace(
+            seen,
+            idle=alarm.state == "ALARM",
+            idle_since=alarm.since,
+            wiring_fault=seen.wiring_fault or missing,
+            protected=self.aws.protected(seen.tasks),
+        )
 
     def wiring(
         self, services: Iterable[Service], rules: Mapping[str, ListenerRule], *, strangers: bool
     ) -> dict[str, str]:
-        """What of LASTING is so now, each with its particulars."""
-        config, wired = self.config, self.config.target_group_arns
-        unseen = [each for service in services for each in unseen_traffic(service, wired)]
+        """The codes of WIRING that are the case now, each with its particulars."""
+        config = self.config
+        wired = config.target_group_arns
         own = {config.wake_rule_arn, config.service_rule_arn, *config.own_rule_arns}
-        foreign = {arn: rule for arn, rule in rules.items() if arn not in own}
-        others = [a for a, rule in foreign.items() if forwards_to(rule) & set(wired)]
-        covered = [
-            f"{arn} (number {rule['Priority']})"
-            for arn, rule in foreign.items()
-            for control in (rules[a] for a in config.own_rule_arns if a in rules)
-            if forwards_to(control) == {config.control_target_group_arn}
-            and rule["Priority"] < control["Priority"]
-            and covers(rule, control)
+        foreign = [rule for arn, rule in rules.items() if arn not in own]
+        controls = [
+            rules[arn]
+            for arn in config.own_rule_arns
+            if arn in rules and rules[arn].forwards_to == {config.control_target_group_arn}
         ]
-        found = {COVERED: ", ".join(dict.fromkeys(covered))}
+        covering = [
+            f"{rule.arn} (number {rule.priority})"
+            for rule in foreign
+            if any(rule.priority < own.priority and covers(rule, own) for own in controls)
+        ]
+        found = {CONTROL_PATH_COVERED.code: ", ".join(covering)}
         if config.unseen_traffic == "stay_awake":
-            found[UNSEEN] = ", ".join(unseen)
-            found[STRANGERS] = f"in {', '.join(wired)}" if strangers else ""
-            found[OTHER_RULES] = ", ".join(others)
-        return {what: particulars for what, particulars in found.items() if particulars}
+            unseen = [each for service in services for each in service.unseen_traffic(wired)]
+            others = [rule.arn for rule in foreign if not rule.forwards_to.isdisjoint(wired)]
+            found[UNSEEN_TRAFFIC.code] = ", ".join(unseen)
+            found[STRANGE_TARGETS.code] = f"in {', '.join(wired)}" if strangers else ""
+            found[OTHER_RULES.code] = ", ".join(others)
+        return {code: particulars for code, particulars in found.items() if particulars}
 
-    def why_not(self, seen: Observation) -> str:
-        """ECS's reason why nothing has started in this phase; "" where it says nothing.
-
-        A reason that has a class comes first, be it a task's or an event's; a summary comes last.
-        """
-        services, memory = seen.services, seen.memory
-        tasks = [task for task in self.aws.tasks("STOPPED") if "stoppedAt" in task]
-        lately = [task for task in tasks if task["stoppedAt"].timestamp() >= memory.since]
-        # what was put to sleep may drain for minutes, into the next wake
-        stopped = [t for t in lately if not t.get("stoppedReason", "").startswith(SCALED_IN)]
-        events = [event for service in services for event in service.get("events", ())]
-        said = [e["message"] for e in events if e["createdAt"].timestamp() >= memory.since]
-        failed = [text for text in said if not vagueness(text) or FAILING.search(text)]
-        told = min([*why_stopped(stopped), *failed], key=vagueness, default="")
-        if told and vagueness(told) < 2:
-            return told
-        # ECS does not repeat an event for six hours: what it said of the last wake still stands
-        stands = not seen.tasks and memory.failures and not memory.anew(services)
-        kept = memory.failure if stands and memory.failure not in NOT_STARTED.values() else ""
-        return kept or told
-
-    def perform(self, decision: Decision, stamp: float) -> tuple[list[str], bool]:
-        """Do what was decided, gifts first. Raises RuleStuckError.
-
-        Returns what was done, and whether a call that takes is known to have failed.
-        """
-        done: list[str] = []
-        for service, count in decision.give:
-            self.aws.set_count(service, count)
-            done.append(f"{service}: count {count}")
-        if decision.rule is Rule.UP and self.aws.move_rule(Rule.UP, stamp):
-            done.append("rule up")
+    # apply
+    def apply(self, decision: Decision, last_take_at: float) -> Applied:
+        """Make the calls of a decision: those that give first."""
+        actions: list[str] = []
         try:
-            for service in decision.take:
-                self.aws.set_count(service, 0, stamp)
-                done.append(f"{service}: count 0")
-            if decision.rule is Rule.DOWN and self.aws.move_rule(Rule.DOWN, stamp):
-                done.append("rule down")
-        except ERRORS as error:  # the next look repeats it, newly stamped
+            for service, count in decision.scale_up:
+                self.aws.set_count(service, count)
+                actions.append(f"{service}: count {count}")
+            if decision.rule is Rule.UP and self.aws.move_rule(Rule.UP, last_take_at):
+                actions.append("rule up")
+            return self.take(decision, last_take_at, actions)
+        except RuleStuckError as error:
+            return Applied([str(error)], stuck=error)
+
+    def take(self, decision: Decision, last_take_at: float, actions: list[str]) -> Applied:
+        """The calls that take. A failure is no error: the next look repeats it, newly announced."""
+        try:
+            for service in decision.scale_to_zero:
+                self.aws.set_count(service, 0, last_take_at)
+                actions.append(f"{service}: count 0")
+            if decision.rule is Rule.DOWN and self.aws.move_rule(Rule.DOWN, last_take_at):
+                actions.append("rule down")
+        except ERRORS as error:
             log(level="ERROR", message="not taken", error=str(error))
-            return done, True
-        return done, False
+            return Applied(actions, take_failed=True)
+        return Applied(actions)
+
+    # reconcile
+    def reconcile(self, signal: Signal) -> Observation:
+        """Observe, decide, write, apply; again where another invocation wrote first.
+
+        Raises RuntimeError after ten times.
+        """
+        for attempt in range(10):
+            self.aws.sleep(attempt * 0.001 * secrets.randbelow(100))
+            if seen := self.attempt(signal):
+                return seen
+        raise RuntimeError("another invocation wrote the memory first, ten times in a row")
+
+    def attempt(self, signal: Signal) -> Observation | None:
+        """The same, once; None where it has to be done again."""
+        aws = self.aws
+        started = aws.now()
+        try:
+            before = aws.read_memory()
+        except TableGoneError as error:
+            return self.reconcile_without_table(signal, error)
+        polls = signal.kind is Kind.POLL
+        joins = signal.kind is Kind.REQUEST and before.phase is Phase.WAKING
+        claimed = self.claim(before) if polls or joins else before
+        if claimed is None or is_no_news(signal, before, started):
+            return Observation(before, (), reason="nothing to look for")
+        seen = self.observe(claimed, signal)
+        decision = decide(seen, signal, self.config, aws.now())
+        after = aws.write_memory(decision.memory) if decision.memory else claimed
+        if after is None:
+            return None
+        applied = self.apply(decision, after.last_take_at)
+        if "rule down" in applied.actions:
+            seen = replace(seen, rule=Rule.DOWN, shadows_other_rules=False, down=aws.now())
+        if applied.take_failed and decision.scale_to_zero:
+            after = aws.write_memory(replace(after, scale_down_failed=True)) or after
+        if applied.actions or decision.memory or not polls:
+            log(
+                level="INFO",
+                signal=signal.kind,
+                before=before.phase,
+                after=after.phase,
+                reason=decision.reason,
+                actions=applied.actions,
+                milliseconds=round((aws.now() - started) * 1000),
+            )
+        after = self.report(decision, after, signal, seen)
+        if applied.stuck:
+            after = self.notify_problem(after, applied.stuck)
+        if decision.requeue:
+            return None
+        return replace(seen, memory=after, reason=decision.reason)
 
     def claim(self, memory: Memory) -> Memory | None:
-        """Of all who wait, one looks every POLL_SECONDS: the memory if it is us, else None."""
-        wake, now = memory.wake, self.aws.now()
-        if wake is None or now - wake.looked < POLL_SECONDS:
+        """One waiting client looks every POLL_SECONDS: the memory if it is this one, else None."""
+        wake = memory.wake
+        now = self.aws.now()
+        if wake is None or now - wake.polled_at < POLL_SECONDS:
             return None
-        return self.aws.write_memory(replace(memory, wake=replace(wake, looked=now)))
+        return self.aws.write_memory(replace(memory, wake=replace(wake, polled_at=now)))
 
-    def act(self, signal: Signal) -> Observation:
-        """Look, decide, write, do; again where somebody else wrote first. Raises after ten."""
-        aws, polls = self.aws, signal.kind is Kind.POLL
-        for attempt in range(10):
-            aws.sleep(attempt * 0.001 * secrets.randbelow(100))
-            started = aws.now()
-            try:
-                before = aws.read_memory()
-            except TableGoneError as error:
-                return self.rescue(signal, error)
-            joins = signal.kind is Kind.REQUEST and before.phase is Phase.WAKING
-            claimed = self.claim(before) if polls or joins else before
-            if claimed is None or is_no_news(signal, before, started):
-                return Observation(before, (), reason="nothing to look for")
-            seen = self.look(claimed, signal)
-            decision = decide(seen, signal, self.config, aws.now())
-            after = aws.write_memory(decision.memory) if decision.memory else claimed
-            if after is None:
-                continue
-            stuck, failed = "", False
-            try:
-                done, failed = self.perform(decision, after.stamp)
-            except RuleStuckError as error:
-                stuck = str(error)
-                done = [stuck]
-            if "rule down" in done:
-                seen = replace(seen, rule=Rule.DOWN, crowded=False, down=aws.now())
-            if failed and decision.take:
-                after = aws.write_memory(replace(after, untaken=True)) or after
-            if done or decision.memory or not polls:
-                took = round((aws.now() - started) * 1000)
-                phases = {"before": before.phase, "after": after.phase, "reason": decision.reason}
-                log(level="INFO", signal=signal.kind, **phases, actions=done, milliseconds=took)
-            if decision.wake:
-                self.log_wake(decision.wake, seen.down)
-            if decision.metrics:
-                self.metrics(**decision.metrics)
-            if decision.notice:
-                waits, kind = (
-                    signal.kind in (Kind.REQUEST, Kind.POLL, Kind.BEAT),
-                    decision.notice.kind,
-                )
-                sent = self.tell(decision.notice, after.phase, in_haste=waits)
-                if not sent and kind in after.told:  # the next look tells it again
-                    told = {k: at for k, at in after.told.items() if k != kind}
-                    after = aws.write_memory(replace(after, told=told)) or after
-            if stuck:
-                after = self.warn(after, stuck)
-            if not decision.again:
-                return replace(seen, memory=after, reason=decision.reason)
-        raise RuntimeError("somebody else wrote the memory first, ten times in a row")
+    def report(
+        self, decision: Decision, memory: Memory, signal: Signal, seen: Observation
+    ) -> Memory:
+        """Log, count and publish what was decided. Returns the memory as it then is."""
+        if decision.wake:
+            log_wake(decision.wake, seen.down)
+        if decision.metrics:
+            self.notifier.metrics(**decision.metrics)
+        if decision.notice is None:
+            return memory
+        waits = signal.kind in (Kind.REQUEST, Kind.POLL, Kind.BEAT)
+        code = decision.notice.problem.code
+        sent = self.notifier.publish(decision.notice, memory.phase, in_haste=waits)
+        if sent or code not in memory.notified_at:
+            return memory
+        # the next look publishes it again
+        notified = {other: at for other, at in memory.notified_at.items() if other != code}
+        return self.aws.write_memory(replace(memory, notified_at=notified)) or memory
 
-    def warn(self, memory: Memory, what: str) -> Memory:
-        """Tell of a trouble, once: it is remembered first. Returns the memory as it then is."""
-        told = tell_once(memory, what)
-        written = self.aws.write_memory(told.memory) if told.memory else None
-        if written and told.notice:
-            self.tell(told.notice, memory.phase)
+    def notify_problem(self, memory: Memory, stuck: RuleStuckError) -> Memory:
+        """Publish a problem, once: it is remembered first. Returns the memory as it then is."""
+        decision = notify_once(memory, stuck.problem, stuck.detail)
+        written = self.aws.write_memory(decision.memory) if decision.memory else None
+        if written and decision.notice:
+            self.notifier.publish(decision.notice, memory.phase)
         return written or memory
 
-    def log_wake(self, record: Mapping[str, Any], down: float) -> None:
-        """One line for a wake: its cause, how long it took stage by stage, and what it ended."""
-        times = record["times"] | ({"down": down} if down else {})
-        told = {name: value for name, value in record.items() if name != "times"}
-        log(level="INFO", wake=told | {"stages": stages(times)})
+    def reconcile_without_table(self, signal: Signal, error: TableGoneError) -> Observation:
+        """Without a table nothing can fall asleep: give, and let requests through."""
+        now = self.aws.now()
+        waking = Memory(0, Phase.WAKING, now, wake=Wake(now, signal.kind, now))
+        seen = self.observe(waking, signal)
+        log(level="ERROR", message="cannot remember", error=str(error), signal=signal.kind)
+        if signal.kind in WAKING_KINDS and not seen.desired:
+            for service in seen.services:
+                self.aws.set_count(service.name, self.config.awake_count)
+        self.notifier.metrics(HandledErrors=1)
+        self.notifier.notify_error(str(error))
+        if not (seen.desired and seen.live):
+            return replace(seen, reason=str(error))
+        if seen.rule is Rule.UP:
+            self.aws.move_rule(Rule.DOWN, now)
+        return replace(seen, memory=replace(waking, phase=Phase.AWAKE, wake=None, last_take_at=now))
+
+    # waiting, and the rest of the record
+    def wait(self, until: float, kind: Kind = Kind.POLL) -> Observation:
+        """Look every POLL_SECONDS until the wake is over or `until` (epoch seconds) is reached."""
+        while True:
+            seen = self.reconcile(Signal(kind))
+            restored = seen.live and seen.rule is not Rule.UP
+            waking = seen.memory.phase is Phase.WAKING
+            waits = waking or (kind is Kind.RESTORE and not restored)
+            if not waits or seen.missing or self.aws.now() >= until:
+                return seen
+            self.aws.sleep(POLL_SECONDS if seen.memory.adopted else BLIND_POLL_SECONDS)
 
     def remember(self, seen: Observation, sent: float = 0.0) -> None:
-        """Add to the record of a wake that is just over when the rule went down, where it was by
-        us, and when the first who had waited was `sent` on. Nothing depends on it.
+        """Add two times to the record of a wake that is just over: when we took the rule down, and
+        when the first waiting client was `sent` on. Nothing depends on it.
         """
-        more, memory = {"down": seen.down, "sent": sent}, seen.memory
+        more = {"down": seen.down, "sent": sent}
+        memory = seen.memory
         try:
-            for _ in range(2):  # once more where somebody else wrote first
+            for _ in range(2):  # once more where another invocation wrote first
                 added = memory.with_times(self.aws.now(), more)
                 if added is None or self.aws.write_memory(added):
                     return
@@ -2103,7 +2881,7 @@ class Warmkeeper:
             log(level="WARNING", message="the wake's record is not whole", error=str(error))
 
     def make_room(self, memory: Memory) -> None:
-        """Somebody put a rule between the wake rule, up, and the service rule, or moved ours.
+        """Move the wake rule, up, nearer to the service rule, past the rules of others.
 
         Where there is no place, a service that sleeps is woken by the next tick.
         """
@@ -2112,116 +2890,187 @@ class Warmkeeper:
             if stands is Rule.UP and self.aws.put_rule(rules, Rule.UP):
                 log(level="INFO", message="the wake rule made room for others")
         except RuleStuckError as error:
-            self.warn(memory, str(error))
+            self.notify_problem(memory, error)
 
-    def rescue(self, signal: Signal, error: TableGoneError) -> Observation:
-        """Where nothing can be remembered nothing can fall asleep: give, and let through."""
-        now = self.aws.now()
-        waking = Memory(0, Phase.WAKING, now, wake=Wake(now, signal.kind, now))
-        seen = self.look(waking, signal)
-        log(level="ERROR", message="cannot remember", error=str(error), signal=signal.kind)
-        if signal.kind in WAKING_KINDS and not seen.desired:
-            for service in seen.services:
-                self.aws.set_count(service["serviceName"], self.config.awake_count)
-        self.metrics(HandledErrors=1)
-        self.tell_of_error(str(error))
-        if not (seen.desired and seen.live):
-            return replace(seen, reason=str(error))
-        if seen.rule is Rule.UP:
-            self.aws.move_rule(Rule.DOWN, now)
-        return replace(seen, memory=replace(waking, phase=Phase.AWAKE, wake=None, stamp=now))
-
-    def wait(self, until: float, kind: Kind = Kind.POLL) -> Observation:
-        """Look every POLL_SECONDS until the wake is over or `until` (epoch seconds) is reached."""
-        while True:
-            seen = self.act(Signal(kind))
-            phase, restored = seen.memory.phase, seen.live and seen.rule is not Rule.UP
-            waits = phase is Phase.WAKING or (kind is Kind.RESTORE and not restored)
-            if not waits or seen.missing or self.aws.now() >= until:
-                return seen
-            self.aws.sleep(POLL_SECONDS if seen.memory.adopted else BLIND_POLL_SECONDS)
+    def count_refusal(self, error: RefusedError) -> None:
+        """Log and count what was refused. A wrong token comes again: published once a day."""
+        log(level="WARNING", message="refused", status=error.status, reason=str(error))
+        try:
+            memory = self.aws.read_memory()
+            now = self.aws.now()
+            if memory.phase is not Phase.ASLEEP:  # a metric while asleep would cost money
+                self.notifier.metrics(Refused=1)
+            if not isinstance(error, WrongTokenError) or not memory.adopted:
+                return
+            code = BEATS_REFUSED.code
+            if now - memory.notified_at.get(code, 0.0) < NOTIFY_AGAIN_SECONDS:
+                return
+            notified = {**memory.notified_at, code: now}
+            if self.aws.write_memory(replace(memory, notified_at=notified)):
+                self.notifier.publish(problem_notice(BEATS_REFUSED), memory.phase, in_haste=True)
+        except Exception as unseen:  # the refusal stands, and its client is answered
+            log(level="ERROR", message="the refusal is not counted", error=type(unseen).__name__)
 
     def status(self, seen: Observation) -> dict[str, Any]:
-        """What anybody may know: phase, seconds in it, stage, estimate, the class of a failure."""
-        memory, wake = seen.memory, seen.memory.wake
-        awake, since = memory.phase is Phase.AWAKE, wake.began if wake else memory.since
-        stage = wake.stage if wake else "healthy" if awake else None
-        phase, seconds = memory.phase if memory.adopted else "unknown", self.aws.now() - since
-        given_up = memory.pause(seen.services, self.aws.now()) == math.inf
-        failed = {"failed": failure_class(memory.failure), "given_up": given_up}
-        told: dict[str, Any] = {"name": self.config.name, "phase": phase, "live": awake}
-        told |= {"seconds": round(seconds, 1), "stage": stage}
-        return told | {"estimate_seconds": memory.estimate(), **failed}
+        """The public status: phase, seconds in it, stage, estimate, the class of a failure."""
+        memory = seen.memory
+        wake = memory.wake
+        now = self.aws.now()
+        awake = memory.phase is Phase.AWAKE
+        began = wake.began if wake else memory.since
+        return {
+            "name": self.config.name,
+            "phase": memory.phase if memory.adopted else "unknown",
+            "live": awake,
+            "seconds": round(now - began, 1),
+            "stage": wake.stage if wake else "healthy" if awake else None,
+            "estimate_seconds": memory.estimate(),
+            "failed": failure_class(memory.failure),
+            "given_up": memory.backoff_seconds(seen.services, now) == math.inf,
+        }
 
-    def page(self, request: Request, seen: Observation, told: dict[str, str]) -> dict[str, Any]:
-        """The waiting page, in the client's language, with the headers `told`."""
-        config = self.config
-        nonce = secrets.token_urlsafe(16)
-        starts = seen.memory.phase is not Phase.ASLEEP
-        page = render(
-            self.aws.settings().get("page", {}),
-            self.status(seen),
-            accept_language=request.headers.get("accept-language", ""),
-            confirm=config.wake_confirmation == "browser",
-            location=request.location,
-            refresh_seconds="5" if starts else told["Retry_After"],
-            nonce=nonce,
-            status_url=f"{config.control_path}/status",
-        )
-        policy = (
-            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; "
-            "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
-        )
-        told |= {"Content_Security_Policy": policy, "X_Robots_Tag": "noindex"}
-        return request.answer(config.waiting_status_code, page, **told)
 
+# --- WaitingRoom: answers to HTTP clients ---------------------------------------------------------
+class WaitingRoom:
+    """Answers requests for a service that is not awake, and the control path."""
+
+    def __init__(self, reconciler: Reconciler) -> None:
+        self.reconciler = reconciler
+        self.notifier = reconciler.notifier
+        self.aws = reconciler.aws
+        self.config = reconciler.config
+
+    def serve(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer an ALB event. Does not raise: the load balancer would make a 502 of it."""
+        request = Request()
+        arrived = self.aws.now()
+        try:
+            request = Request.of(event)
+            answer = self.routed(request, arrived)
+        except RefusedError as error:
+            self.reconciler.count_refusal(error)
+            answer = request.problem(error.status, str(error))
+        except Exception as error:  # of any kind: it is logged, and the client may try again
+            # an error's message may hold a part of the request; those of AWS do not
+            what = str(error) if isinstance(error, ERRORS) else type(error).__name__
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            log(level="ERROR", message="unforeseen", error=what, trace=frames)
+            self.notifier.metrics(HandledErrors=1)
+            self.notifier.notify_error(what)
+            answer = self.internal_error_answer(request)
+        answer["multiValueHeaders"] = {
+            **answer["multiValueHeaders"],
+            "Vary": ["Accept, Accept-Language, Origin, Sec-Fetch-Mode"],
+            **cors(request.headers, self.config.cors_allowed_origins),
+        }
+        return answer
+
+    def routed(self, request: Request, arrived: float) -> dict[str, Any]:
+        """The answer of the rule by which the request came. Raises RefusedError for any other."""
+        if request.target_group_arn == self.config.wake_target_group_arn:
+            return self.request(request, arrived)
+        if request.target_group_arn == self.config.control_target_group_arn:
+            return self.control(request, arrived)
+        raise RefusedError("not from a target group of the warmkeeper", 403)
+
+    def internal_error_answer(self, request: Request) -> dict[str, Any]:
+        """503 for an error of our own; to a browser by the page, which asks again by itself."""
+        waking = Memory(0, Phase.WAKING, self.aws.now())
+        if request.client_kind is ClientKind.PAGE:
+            with contextlib.suppress(Exception):  # it may be the page that fails
+                return self.page(request, Observation(waking, ()), {"Retry_After": "5"})
+        return request.problem(503, "Try again.", Retry_After="5")
+
+    # the wake rule
     def request(self, request: Request, arrived: float) -> dict[str, Any]:
         """A request for a service that is not awake, or just was not: wake it and wait well."""
-        config, wants = self.config, request.wants
-        if nobody := unattended(request.headers):
-            return self.ignore(request, {"class": nobody, "answer": "unavailable"})
-        if rule := ignored_as(request, self.aws.settings().get("wake_policy", ())):
+        if by_itself := browser_initiated(request.headers):
+            return self.ignore(request, {"class": by_itself, "answer": "unavailable"})
+        if rule := matching_ignore_rule(request, self.aws.settings().get("wake_policy", ())):
             return self.ignore(request, rule)
-        seen = self.act(Signal(Kind.REQUEST, arrived=arrived))
-        if seen.memory.phase is Phase.WAKING:
-            self.metrics(WaitingAnswers=1)
-        if wants is Wants.PREFLIGHT:
+        seen = self.reconciler.reconcile(Signal(Kind.REQUEST, arrived=arrived))
+        waking = seen.memory.phase is Phase.WAKING
+        if waking:
+            self.notifier.metrics(WaitingAnswers=1)
+        client = request.client_kind
+        if client is ClientKind.PREFLIGHT:
             return request.preflight()
-        waits, full = wants is Wants.CALL and seen.memory.phase is Phase.WAKING, False
-        if waits and not (full := not self.aws.may_hold()):
-            seen = self.wait(arrived + config.hold_seconds)
-        memory, wake, now = seen.memory, seen.memory.wake, self.aws.now()
-        told = {"X_Warmkeeper_Phase": str(memory.phase)}
-        stuck = seen.rule is Rule.UP and arrived - memory.since > STUCK_SECONDS
-        there = not seen.missing  # of a service that is gone nobody waits for anything
-        served = there and memory.phase is Phase.AWAKE and not stuck and wants is not Wants.GRPC
-        if served:
-            # a 307 that comes back waits three times as long as the rule has been on its way
-            pace = min(max(SETTLE_SECONDS, 3 * (arrived - memory.since)), SLOW_SETTLE_SECONDS)
-            sent = max(memory.stamp, arrived) + pace
-            self.remember(seen, sent)  # while it waits for the rule to settle
-            self.aws.sleep(sent - self.aws.now())
-            if memory.wakes and now - memory.wakes[-1]["times"]["live"] < FIRST_ANSWERS_SECONDS:
-                told["X_Warmkeeper_Cold_Start_Seconds"] = f"{memory.wakes[-1]['seconds']:.1f}"
-        patient = there and wake is not None and now - wake.began < MOST_HOPS * config.hold_seconds
-        if served or (wants is Wants.CALL and patient and not full):
-            return request.answer(307, {"phase": memory.phase}, Location=request.location, **told)
-        expected = memory.estimate() or config.cold_start_target_seconds
-        back_off = min(max(5, memory.pause(seen.services, now)), BACKOFF_SECONDS[-1])
-        pause = max(1, wake.began + expected - now) if wake else back_off
-        if full:
-            pause += secrets.randbelow(config.hold_seconds)  # or the crowd comes back at once
-        told["Retry_After"] = str(math.ceil(pause))
-        if wants is Wants.PAGE:
-            return self.page(request, seen, told)
-        detail = f"The service is {memory.phase}. Try again in {told['Retry_After']} s."
-        if memory.phase is Phase.ASLEEP and config.wake_confirmation == "browser":
+        full = client is ClientKind.API_CALL and waking and not self.aws.may_hold()
+        if client is ClientKind.API_CALL and waking and not full:
+            seen = self.reconciler.wait(arrived + self.config.hold_seconds)
+        if self.is_served(request, seen, arrived):
+            return self.send_on(request, seen, arrived)
+        if client is ClientKind.API_CALL and not full and self.may_wait_on(seen):
+            return self.redirect(request, seen)
+        return self.put_off(request, seen, full=full)
+
+    def is_served(self, request: Request, seen: Observation, arrived: float) -> bool:
+        """Whether the same request, sent again, reaches the service."""
+        stuck = seen.rule is Rule.UP and arrived - seen.memory.since > STUCK_SECONDS
+        awake = seen.memory.phase is Phase.AWAKE and not seen.missing
+        return awake and not stuck and request.client_kind is not ClientKind.GRPC
+
+    def may_wait_on(self, seen: Observation) -> bool:
+        """Whether a held call may be sent round once more."""
+        wake = seen.memory.wake
+        if seen.missing or wake is None:
+            return False
+        return self.aws.now() - wake.began < MOST_HOPS * self.config.hold_seconds
+
+    def send_on(self, request: Request, seen: Observation, arrived: float) -> dict[str, Any]:
+        """Wait until the rule has settled, and redirect the client to the URL that it asked for."""
+        memory = seen.memory
+        now = self.aws.now()
+        # a client that comes back waits three times as long as the rule has been on its way
+        pace = min(max(SETTLE_SECONDS, 3 * (arrived - memory.since)), SLOW_SETTLE_SECONDS)
+        sent = max(memory.last_take_at, arrived) + pace
+        self.reconciler.remember(seen, sent)  # while it waits for the rule to settle
+        self.aws.sleep(sent - self.aws.now())
+        if memory.wakes and now - memory.wakes[-1]["times"]["live"] < FIRST_ANSWERS_SECONDS:
+            seconds = f"{memory.wakes[-1]['seconds']:.1f}"
+            return self.redirect(request, seen, X_Warmkeeper_Cold_Start_Seconds=seconds)
+        return self.redirect(request, seen)
+
+    def redirect(self, request: Request, seen: Observation, **headers: str) -> dict[str, Any]:
+        """307 to the URL that the client asked for."""
+        phase = seen.memory.phase
+        return request.answer(
+            307,
+            {"phase": phase},
+            Location=request.location,
+            X_Warmkeeper_Phase=str(phase),
+            **headers,
+        )
+
+    def put_off(self, request: Request, seen: Observation, *, full: bool) -> dict[str, Any]:
+        """The page or a 503, with the time after which to come again."""
+        config = self.config
+        phase = seen.memory.phase
+        retry_after = math.ceil(self.retry_seconds(seen, full=full))
+        headers = {"X_Warmkeeper_Phase": str(phase), "Retry_After": str(retry_after)}
+        if request.client_kind is ClientKind.PAGE:
+            return self.page(request, seen, headers)
+        detail = f"The service is {phase}. Try again in {retry_after} s."
+        if phase is Phase.ASLEEP and config.wake_confirmation == "browser":
             detail = f"It is asleep. Open it in a browser, or POST {config.control_path}/wake."
-        return request.problem(503, detail, self.status(seen), **told)
+        return request.problem(503, detail, self.reconciler.status(seen), **headers)
+
+    def retry_seconds(self, seen: Observation, *, full: bool) -> float:
+        """Seconds after which a client that is not held may come again."""
+        memory = seen.memory
+        now = self.aws.now()
+        if memory.wake:
+            expected = memory.estimate() or self.config.cold_start_target_seconds
+            seconds = max(1, memory.wake.began + expected - now)
+        else:
+            backoff = memory.backoff_seconds(seen.services, now)
+            seconds = min(max(5, backoff), BACKOFF_SECONDS[-1])
+        # spread, or the crowd comes back at once
+        return seconds + (secrets.randbelow(self.config.hold_seconds) if full else 0)
 
     def ignore(self, request: Request, rule: Mapping[str, Any]) -> dict[str, Any]:
         """The canned answer to a request that is to wake nothing."""
-        agent = "".join(c for c in request.headers.get("user-agent", "") if " " <= c <= "~")[:120]
+        agent = printable(request.headers.get("user-agent", ""))[:120]
         named = {"ignored": rule["class"], "method": request.method, "user_agent": agent}
         log(level="INFO", **named, answer=rule["answer"])
         match rule["answer"]:
@@ -2235,8 +3084,68 @@ class Warmkeeper:
                 return request.problem(404, "There is no such path.")
         return request.problem(503, "It is asleep, and this does not wake it.", Retry_After="3600")
 
+    def page(self, request: Request, seen: Observation, headers: dict[str, str]) -> dict[str, Any]:
+        """The waiting page, in the client's language, with further headers."""
+        config = self.config
+        nonce = secrets.token_urlsafe(16)
+        starts = seen.memory.phase is not Phase.ASLEEP
+        page = render(
+            self.aws.settings().get("page", {}),
+            self.reconciler.status(seen),
+            accept_language=request.headers.get("accept-language", ""),
+            confirm=config.wake_confirmation == "browser",
+            location=request.location,
+            refresh_seconds="5" if starts else headers["Retry_After"],
+            nonce=nonce,
+            status_url=f"{config.control_path}/status",
+        )
+        policy = (
+            f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; "
+            "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
+        )
+        return request.answer(
+            config.waiting_status_code,
+            page,
+            Content_Security_Policy=policy,
+            X_Robots_Tag="noindex",
+            **headers,
+        )
+
+    # the control rule
+    def control(self, request: Request, arrived: float) -> dict[str, Any]:
+        """The control path: GET status, GET health, POST wake, POST heartbeat."""
+        path = self.config.control_path
+        beat_path = self.config.heartbeat_path
+        posts = request.method == "POST"
+        if request.client_kind is ClientKind.PREFLIGHT:
+            return request.preflight()
+        if posts and beat_path and request.path in (beat_path, f"{path}/heartbeat"):
+            return self.beat(request)
+        if posts and request.path == f"{path}/wake":
+            seen = self.reconciler.reconcile(Signal(Kind.WAKE, arrived=arrived))
+            return request.answer(202, self.reconciler.status(seen))
+        if not posts and request.path == f"{path}/status":
+            seen = self.reconciler.reconcile(Signal(Kind.POLL))
+            if seen.memory.phase is Phase.AWAKE:
+                self.reconciler.remember(seen, self.aws.now())
+            return request.answer(200, self.reconciler.status(seen))
+        if not posts and request.path == f"{path}/health":
+            return self.health(request)
+        here = "Here are GET status, GET health, POST wake and POST heartbeat."
+        return request.problem(404, here)
+
+    def health(self, request: Request) -> dict[str, Any]:
+        """For monitors: 200 also while it sleeps, which is no outage; 503 after a failed wake."""
+        status = self.reconciler.status(self.reconciler.reconcile(Signal(Kind.POLL)))
+        failed = status["failed"]
+        if status["phase"] == Phase.ASLEEP and failed:
+            facts = {"state": "failed", "failed": failed}
+            return request.problem(503, "The last wake failed.", facts)
+        state = PHASE_WORDS[status["phase"]].health
+        return request.answer(200, {"name": self.config.name, "state": state})
+
     def beat(self, request: Request) -> dict[str, Any]:
-        """A heartbeat: it counts where it tells of somebody, else it does nothing; none wakes."""
+        """A heartbeat: with activity it counts, else it does nothing; none wakes."""
         if self.config.heartbeat_token_parameter:
             given = request.headers.get("authorization", "").encode(errors="replace")
             if not hmac.compare_digest(given, f"Bearer {self.aws.token()}".encode()):
@@ -2245,228 +3154,113 @@ class Warmkeeper:
         minutes = self.config.idle_minutes
         at = activity(parse_beat(request.body), self.aws.now(), minutes)
         counted = at is not None
-        seen = self.act(Signal(Kind.BEAT, active=counted, at=at or 0.0))
+        seen = self.reconciler.reconcile(Signal(Kind.BEAT, active=counted, at=at or 0.0))
         if counted and seen.memory.phase is not Phase.ASLEEP:
-            self.metrics(Beats=1)
-        told = {"name": self.config.name, "phase": seen.memory.phase, "counted": counted}
-        return request.answer(200, told | {"holds_seconds": minutes * 60})
-
-    def control(self, request: Request, arrived: float) -> dict[str, Any]:
-        """The control path: GET status, GET health, POST wake, POST heartbeat."""
-        control, beats = self.config.control_path, self.config.heartbeat_path
-        post = request.method == "POST"
-        if request.wants is Wants.PREFLIGHT:
-            return request.preflight()
-        if post and beats and request.path in (beats, f"{control}/heartbeat"):
-            return self.beat(request)
-        if post and request.path == f"{control}/wake":
-            return request.answer(202, self.status(self.act(Signal(Kind.WAKE, arrived=arrived))))
-        if not post and request.path == f"{control}/status":
-            seen = self.act(Signal(Kind.POLL))
-            if seen.memory.phase is Phase.AWAKE:
-                self.remember(seen, self.aws.now())
-            return request.answer(200, self.status(seen))
-        if not post and request.path == f"{control}/health":
-            return self.health(request)
-        here = "Here are GET status, GET health, POST wake and POST heartbeat."
-        return request.problem(404, here)
-
-    def health(self, request: Request) -> dict[str, Any]:
-        """For monitors: 200 also while it sleeps, which is no outage; 503 after a failed wake."""
-        status = self.status(self.act(Signal(Kind.POLL)))
-        phase, failed = status["phase"], status["failed"]
-        if phase == Phase.ASLEEP and failed:
-            return request.problem(
-                503, "The last wake failed.", {"state": "failed", "failed": failed}
-            )
-        states = {Phase.ASLEEP: "dormant", Phase.DROWSY: "awake"}
-        state = states.get(phase, str(phase))
-        return request.answer(200, {"name": self.config.name, "state": state})
-
-    def serve(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer an ALB event. Does not raise: the load balancer would make a 502 of it."""
-        request, arrived = Request(), self.aws.now()
-        try:
-            request = Request.of(event)
-            answer = self.routed(request, arrived)
-        except RefusedError as error:
-            self.refuse(error)
-            answer = request.problem(error.status, str(error))
-        except Exception as error:  # whatever it is: log and alarm tell, the client may come again
-            # the message of an error may hold what was sent; of AWS's own it does not
-            what = str(error) if isinstance(error, ERRORS) else type(error).__name__
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            log(level="ERROR", message="unforeseen", error=what, trace=frames)
-            self.metrics(HandledErrors=1)
-            self.tell_of_error(what)
-            answer = self.apology(request)
-        vary = {"Vary": ["Accept, Accept-Language, Origin, Sec-Fetch-Mode"]}
-        answer["multiValueHeaders"] |= vary | cors(
-            request.headers, self.config.cors_allowed_origins
+            self.notifier.metrics(Beats=1)
+        return request.answer(
+            200,
+            {
+                "name": self.config.name,
+                "phase": seen.memory.phase,
+                "counted": counted,
+                "holds_seconds": minutes * 60,
+            },
         )
-        return answer
 
-    def apology(self, request: Request) -> dict[str, Any]:
-        """503 for an error of our own; to a browser by the page, which asks again by itself."""
-        told, waking = {"Retry_After": "5"}, Memory(0, Phase.WAKING, self.aws.now())
-        if request.wants is Wants.PAGE:
-            with contextlib.suppress(Exception):  # it may be the page that fails
-                return self.page(request, Observation(waking, ()), told)
-        return request.problem(503, "Try again.", Retry_After="5")
 
-    def routed(self, request: Request, arrived: float) -> dict[str, Any]:
-        """The answer of the rule by which the request came. Raises RefusedError for any other."""
-        if request.target_group_arn == self.config.wake_target_group_arn:
-            return self.request(request, arrived)
-        if request.target_group_arn == self.config.control_target_group_arn:
-            return self.control(request, arrived)
-        raise RefusedError("not from a target group of the warmkeeper", 403)
+# --- Operator: commands, doctor, report, explain --------------------------------------------------
+REPORTED = (  # the settings in the report
+    "name",
+    "cluster_name",
+    "service_names",
+    "target_group_arns",
+    "cold_start_target_seconds",
+    "wake_deadline_seconds",
+)
 
-    def refuse(self, error: RefusedError) -> None:
-        """Log and count what was refused; a wrong token, which comes again, is told once a day."""
-        log(level="WARNING", message="refused", status=error.status, reason=str(error))
-        try:
-            memory, now, notice = self.aws.read_memory(), self.aws.now(), attention(BEATS_REFUSED)
-            if memory.phase is not Phase.ASLEEP:  # asleep no metric is written: it would cost
-                self.metrics(Refused=1)
-            told = isinstance(error, WrongTokenError) and memory.adopted
-            if not told or now - memory.told.get(notice.kind, 0.0) < TELL_AGAIN_SECONDS:
-                return
-            if self.aws.write_memory(replace(memory, told={**memory.told, notice.kind: now})):
-                self.tell(notice, memory.phase, in_haste=True)
-        except Exception as unseen:  # the refusal stands, and its client is answered
-            log(level="ERROR", message="the refusal is not counted", error=type(unseen).__name__)
 
-    def doctor(self) -> list[dict[str, str]]:
-        """What is not as it should be, each with its remedy; an empty list is good news."""
-        try:
-            memory = self.aws.read_memory()
-        except TableGoneError as error:
-            return [{"finding": str(error), "remedy": "apply again; until then it stays awake"}]
-        seen = self.look(memory, Signal(Kind.DOCTOR))
-        gone, failure = seen.missing, seen.memory.failure
-        again = redeploy(seen.services, self.config.cluster_name)
-        idle, _ = self.aws.alarm(self.config.idle_alarm_arn)
-        hasty = [s["serviceName"] for s in seen.services if not s.get(GRACE)]
-        stands, rules = self.aws.rules()
-        own = (self.config.wake_rule_arn, self.config.service_rule_arn)
-        compared = [matches_by(rules[arn]) for arn in own] if stands in (Rule.UP, Rule.DOWN) else []
-        wake, wired = seen.memory.wake, set(self.config.target_group_arns)
-        late = wake and self.aws.now() - wake.began > self.config.wake_deadline_seconds
-        rewrites = rules.get(self.config.service_rule_arn, {}).get("Transforms")
-        own_rules = [rules.get(arn, NO_RULE) for arn in self.config.own_rule_arns]
-        by_upgrade = any(forwards_to(rule) & wired for rule in own_rules)
-        stopped, token = seen.stopped_reason or "no task stopped", self.token_problem()
-        symptoms = [
-            (gone, f"no ACTIVE service {gone}", "create it, or correct service_name"),
-            (stands is Rule.MISSING, RULE_MISSING, "check service_rule_arn and apply again"),
-            (seen.lost == ASTRAY, ASTRAY, "correct target_group_arns or the service rule"),
-            (
-                hasty,
-                f"no health check grace period: {hasty}",
-                "set it to what the app takes to boot",
-            ),
-            (compared[:1] != compared[1:], DIFFER, "give conditions as the service rule has them"),
-            (idle == "MISSING", f"no alarm {self.config.idle_alarm_arn}", "apply again"),
-            (again, halted(seen.services), again),
-            (
-                failure,
-                f"the last wake failed: {failure}",
-                "mend the task and deploy it" if again else "mend the task, then send wake",
-            ),
-            (not seen.memory.adopted, "nothing is remembered", "wait for the next tick"),
-            (
-                late and not seen.live,
-                f"{NOT_LIVE_FOR} {self.config.wake_deadline_seconds} s: {stopped}",
-                again or "mend what ECS names, or set the count to 0",
-            ),
-            (token, token, "create the parameter, or correct heartbeat.token_parameter_arn"),
-            (
-                rewrites and by_upgrade,
-                "the WebSocket rule passes by the transforms of the service rule",
-                "leave websocket_rule out",
-            ),
-        ]
-        found = [{"finding": what, "remedy": how} for holds, what, how in symptoms if holds]
-        return found + [
-            {"finding": f"{what}: {particulars}", "remedy": NOTICES[TROUBLES[what]][1]}
-            for what, particulars in seen.wiring.items()
-        ]
+def as_json(record: Any) -> dict[str, Any]:
+    """A dataclass in JSON's types, field by field; tools/forecast.py reads it back.
 
-    def token_problem(self) -> str:
-        """Why the heartbeat's token cannot be read; "" if it can, or none is wanted."""
-        if not self.config.heartbeat_token_parameter:
-            return ""
-        try:  # asked anew: what a container has read it believes for minutes
-            self.aws.read_token()
-        except ERRORS as error:
-            return f"the heartbeat's token cannot be read: {error}"
-        return ""
+    A time becomes {"datetime": ISO 8601}, a set a sorted list.
+    """
 
-    def report(self) -> dict[str, Any]:
-        """What is known of the last wakes, and of what they were for. Only reads."""
-        config, memory = self.config, self.aws.read_memory()
-        named = {name: getattr(config, name) for name in REPORTED}
-        return {**named, "estimate_seconds": memory.estimate(), "wakes": memory.wakes}
+    def encoded(value: object) -> object:
+        if isinstance(value, datetime.datetime):
+            return {"datetime": value.isoformat()}
+        return sorted(value) if isinstance(value, frozenset) else vars(value)
 
-    def explain(self) -> dict[str, Any]:
-        """Why it is in its phase, and all that a forecast needs. Looks as the tick does; reads."""
-        seen = self.look(self.aws.read_memory(), Signal(Kind.TICK))
-        now = self.aws.now()
-        held = blockers(seen, self.config, now)
-        return {
-            **self.status(seen),
-            "now": now,
-            "since": seen.memory.since,
-            "because": seen.memory.because,
-            "failure": seen.memory.failure,
-            "blockers": [
-                {"text": text, "until": None if until == math.inf else until}
-                for text, until in held.items()
-            ],
-            "observation": as_json(seen),
-            "config": as_json(self.config),
-            "code_sha256": code_sha256(),
-        }
+    read: dict[str, Any] = json.loads(json.dumps(record, default=encoded))
+    return read
+
+
+def code_sha256() -> str:
+    """The SHA-256 of this file, by which a tool sees whether the function runs the same code."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+
+
+class Operator:
+    """Answers everything but HTTP: commands, ticks, alarms, ECS events, Terraform."""
+
+    def __init__(self, reconciler: Reconciler) -> None:
+        self.reconciler = reconciler
+        self.aws = reconciler.aws
+        self.config = reconciler.config
 
     def run(self, event: Any) -> dict[str, Any]:
-        """Everything but HTTP. Returns the status, and why. Raises TimeoutError for `wait`."""
-        now, config = self.aws.now(), self.config
-        signal, deadline = parse_signal(event, config, now), now + config.wake_deadline_seconds
+        """Returns the status and the reason. Raises RefusedError, and TimeoutError for `wait`."""
+        now = self.aws.now()
+        signal = parse_signal(event, self.config, now)
+        match signal.kind:
+            case Kind.DOCTOR:
+                return {"findings": self.doctor()}
+            case Kind.REPORT:
+                return self.report()
+            case Kind.EXPLAIN:
+                return self.explain()
+            case Kind.RESTORE if not self.config.restore_on_destroy:
+                return {"reason": "restore_on_destroy is false: left as it is"}
+        return self.answer(event, signal, now)
+
+    def answer(self, event: Any, signal: Signal, now: float) -> dict[str, Any]:
+        """Reconcile for a signal that began at `now`, and answer with the status."""
         kind = signal.kind
-        if kind is Kind.DOCTOR:
-            return {"findings": self.doctor()}
-        if kind in (Kind.REPORT, Kind.EXPLAIN):
-            return self.report() if kind is Kind.REPORT else self.explain()
-        if kind is Kind.RESTORE and not config.restore_on_destroy:
-            return {"reason": "restore_on_destroy is false: left as it is"}
-        match kind:
-            case Kind.RESTORE:
-                seen = self.restore(deadline)
-            case Kind.ADOPT | Kind.RECONCILE:
-                seen = self.act_once_allowed(signal)
-            case _:
-                seen = self.act(signal)
+        deadline = now + self.config.wake_deadline_seconds
+        seen = self.reconciled(signal, deadline)
         reason = seen.reason
-        if seen.crowded and kind in (Kind.TICK, Kind.RECONCILE):
-            self.make_room(seen.memory)
+        if seen.shadows_other_rules and kind in (Kind.TICK, Kind.RECONCILE):
+            self.reconciler.make_room(seen.memory)
         if kind is Kind.RESTORE and not seen.missing:  # Terraform takes the function away next
-            self.aws.sleep(seen.memory.stamp + SLOW_SETTLE_SECONDS - self.aws.now())
+            self.aws.sleep(seen.memory.last_take_at + SLOW_SETTLE_SECONDS - self.aws.now())
         if seen.missing and kind in (Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN):
             raise RefusedError(f"{kind}: {reason}")
         if kind is Kind.ECS_EVENT and signal.active and seen.memory.phase is Phase.WAKING:
-            seen = self.wait(now + config.hold_seconds)  # its target will soon be healthy
+            # its target will soon be healthy
+            seen = self.reconciler.wait(now + self.config.hold_seconds)
         if kind is Kind.WAKE and event.get("wait"):
-            seen = self.wait(deadline)
+            seen = self.reconciler.wait(deadline)
             if seen.memory.phase is not Phase.AWAKE:
                 raise TimeoutError(f"not awake: {seen.memory.failure or seen.reason}")
-        self.remember(seen)
-        facts: dict[str, Any] = {"counts": seen.memory.counts, "reason": reason}
-        facts |= {"pinned_until": seen.memory.pinned_until, "wiring": dict(seen.wiring)}
-        return {**self.status(seen), **facts}
+        self.reconciler.remember(seen)
+        return {
+            **self.reconciler.status(seen),
+            "counts": seen.memory.counts,
+            "reason": reason,
+            "pinned_until": seen.memory.pinned_until,
+            "wiring": {NOTICES[code].text: detail for code, detail in seen.wiring.items()},
+        }
 
-    def act_once_allowed(self, signal: Signal) -> Observation:
-        """The same as act(), of a function whose role may be new: refusals are borne for a minute.
+    def reconciled(self, signal: Signal, deadline: float) -> Observation:
+        """Reconcile as the kind of signal wants it."""
+        match signal.kind:
+            case Kind.RESTORE:
+                return self.restore(deadline)
+            case Kind.ADOPT | Kind.RECONCILE:
+                return self.reconcile_once_allowed(signal)
+        return self.reconciler.reconcile(signal)
+
+    def reconcile_once_allowed(self, signal: Signal) -> Observation:
+        """Call reconcile() for a function whose role may be new: retry refusals for a minute.
 
         A new policy takes seconds to be effective, for each service of AWS by itself.
         """
@@ -2474,7 +3268,7 @@ class Warmkeeper:
         until = self.aws.now() + POLICY_SECONDS
         while True:
             try:
-                return self.act(signal)
+                return self.reconciler.reconcile(signal)
             except ClientError as error:
                 code = error.response["Error"]["Code"]
                 if code not in DENIED or self.aws.now() >= until:
@@ -2489,25 +3283,139 @@ class Warmkeeper:
         """
         while True:
             try:
-                return self.wait(until, Kind.RESTORE)
+                return self.reconciler.wait(until, Kind.RESTORE)
             except Exception as error:
                 log(level="ERROR", message="not restored yet", error=str(error))
                 if self.aws.now() >= until:
                     what = f"not restored, and maybe still asleep: {error}"
-                    self.tell(attention(HANDLED, what), "unknown", in_haste=True)
+                    notice = problem_notice(ERRORS_HANDLED, what)
+                    self.reconciler.notifier.publish(notice, "unknown", in_haste=True)
                     unknown = Memory(0, Phase.AWAKE, self.aws.now())
                     return Observation(unknown, (), reason=what)
                 self.aws.sleep(BLIND_POLL_SECONDS)
 
+    # reading
+    def doctor(self) -> list[dict[str, str]]:
+        """The problems that there are now, each with its remedy; an empty list is good news."""
+        try:
+            memory = self.aws.read_memory()
+        except TableGoneError as error:
+            return [finding(TABLE_MISSING, str(error))]
+        seen = self.reconciler.observe(memory, Signal(Kind.DOCTOR))
+        return [
+            *self.service_findings(seen),
+            *self.rule_findings(seen),
+            *self.wake_findings(seen),
+            *(finding(NOTICES[code], detail) for code, detail in seen.wiring.items()),
+        ]
+
+    def service_findings(self, seen: Observation) -> Iterator[dict[str, str]]:
+        """Of the service, its alarm and the heartbeat's token."""
+        if seen.missing:
+            yield finding(SERVICE_MISSING, ", ".join(seen.missing))
+        without_grace_period = [s.name for s in seen.services if not s.grace_period_seconds]
+        if without_grace_period:
+            yield finding(NO_GRACE_PERIOD, ", ".join(without_grace_period))
+        if self.aws.alarm(self.config.idle_alarm_arn).state == "MISSING":
+            yield finding(IDLE_ALARM_MISSING, self.config.idle_alarm_arn)
+        if token := self.token_problem():
+            yield finding(TOKEN_UNREADABLE, token)
+
+    def rule_findings(self, seen: Observation) -> Iterator[dict[str, str]]:
+        """Of the listener's rules."""
+        config = self.config
+        stands, rules = self.aws.rules()
+        if stands is Rule.MISSING:
+            yield finding(RULE_MISSING)
+        if seen.detached:
+            yield finding(TARGET_GROUP_DETACHED)
+        service_rule = rules.get(config.service_rule_arn, ListenerRule())
+        if stands in (Rule.UP, Rule.DOWN):
+            wake_rule = rules[config.wake_rule_arn]
+            if wake_rule.conditions != service_rule.conditions:
+                yield finding(RULES_DIFFER)
+        own = [rules.get(arn, ListenerRule()) for arn in config.own_rule_arns]
+        by_upgrade = any(not r.forwards_to.isdisjoint(config.target_group_arns) for r in own)
+        if service_rule.has_transforms and by_upgrade:
+            yield finding(WEBSOCKETS_TRANSFORMED)
+
+    def wake_findings(self, seen: Observation) -> Iterator[dict[str, str]]:
+        """Of the memory, of deployments and of wakes that fail."""
+        memory = seen.memory
+        wake = memory.wake
+        remedy = redeploy(seen.services, self.config.cluster_name)
+        if not memory.adopted:
+            yield finding(NOTHING_REMEMBERED)
+        if remedy:
+            yield {"finding": halted(seen.services), "remedy": remedy}
+        if memory.failure:
+            mend = "Mend the task and deploy it." if remedy else ""
+            yield finding(WAKE_FAILED, memory.failure, mend)
+        late = wake and self.aws.now() - wake.began > self.config.wake_deadline_seconds
+        if late and not seen.live:
+            yield finding(WAKING_FOR_LONG, seen.stopped_reason or "no task stopped", remedy)
+
+    def token_problem(self) -> str:
+        """Why the heartbeat's token cannot be read; "" if it can, or none is wanted."""
+        if not self.config.heartbeat_token_parameter:
+            return ""
+        try:  # read anew: a container believes its cached token for minutes
+            self.aws.read_token()
+        except ERRORS as error:
+            return str(error)
+        return ""
+
+    def report(self) -> dict[str, Any]:
+        """The last wakes, and the settings that they are judged by. Only reads."""
+        memory = self.aws.read_memory()
+        settings = {name: getattr(self.config, name) for name in REPORTED}
+        return {**settings, "estimate_seconds": memory.estimate(), "wakes": memory.wakes}
+
+    def explain(self) -> dict[str, Any]:
+        """Why it is in its phase, and all that a forecast needs. Looks as the tick does; reads."""
+        seen = self.reconciler.observe(self.aws.read_memory(), Signal(Kind.TICK))
+        now = self.aws.now()
+        return {
+            **self.reconciler.status(seen),
+            "now": now,
+            "since": seen.memory.since,
+            "because": seen.memory.because,
+            "failure": seen.memory.failure,
+            "blockers": [
+                {**vars(each), "until": None if each.until == math.inf else each.until}
+                for each in blockers(seen, self.config, now)
+            ],
+            "observation": as_json(seen),
+            "config": as_json(self.config),
+            "code_sha256": code_sha256(),
+        }
+
+
+def finding(problem: Problem, detail: str = "", remedy: str = "") -> dict[str, str]:
+    """One line of doctor's."""
+    return {"finding": described(problem, detail), "remedy": remedy or problem.remedy}
+
+
+# --- the handler ----------------------------------------------------------------------------------
+class Warmkeeper:
+    """The parts, put together over one Aws."""
+
+    def __init__(self, aws: Aws) -> None:
+        self.aws = aws
+        self.notifier = Notifier(aws)
+        self.reconciler = Reconciler(aws, self.notifier)
+        self.waiting_room = WaitingRoom(self.reconciler)
+        self.operator = Operator(self.reconciler)
+
     def dispatch(self, event: Any) -> dict[str, Any]:
-        """Hear one event: an HTTP request, or whatever parse_signal knows."""
+        """Handle one event: an HTTP request, or anything that parse_signal knows."""
         match event:
             case {"requestContext": {"elb": _}}:
-                return self.serve(event)
+                return self.waiting_room.serve(event)
         try:
-            return self.run(event)
+            return self.operator.run(event)
         except RefusedError as error:
-            self.refuse(error)
+            self.reconciler.count_refusal(error)
             raise
 
 
@@ -2522,7 +3430,7 @@ def handler(event: Any, _: object) -> dict[str, Any]:
     return container().dispatch(event)
 
 
-# The clients that a wake calls while somebody waits; True is the configuration of calls that take.
+# The clients that a wake calls while a client waits; True is the configuration of calls that take.
 WAKE_CLIENTS = (
     ("dynamodb", False),
     ("ecs", False),
@@ -2544,7 +3452,8 @@ def prepare() -> None:
         for service, taking in WAKE_CLIENTS:
             aws.client(service, taking=taking)
         aws.client("elbv2").get_paginator("describe_rules")  # looks through botocore's folders
-        ignored_as(Request(), aws.settings().get("wake_policy", ()))  # compiles its patterns
+        policy = aws.settings().get("wake_policy", ())
+        matching_ignore_rule(Request(), policy)  # compiles its patterns
     except Exception as error:
         log(level="WARNING", message="not prepared", error=f"{type(error).__name__}: {error}")
 

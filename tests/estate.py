@@ -203,7 +203,9 @@ class Estate:
         """Asleep for ten seconds, past the fence, through a linger that goes by fast."""
         self.fall_drowsy()
         cloud.advance_until(lambda: self.phase() == "asleep", minutes=5)
-        cloud.advance_until(lambda: cloud.now() > self.memory()["stamp"] + 10, minutes=1, speed=20)
+        cloud.advance_until(
+            lambda: cloud.now() > self.memory()["last_take_at"] + 10, minutes=1, speed=20
+        )
 
     def fall_drowsy(self) -> None:
         """Drowsy now, by command. AssertionError with the reason if it stays awake."""

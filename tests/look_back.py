@@ -119,7 +119,11 @@ class LookBack:
             return min(values, key=lambda value: abs(value - whole))
 
         found = [
-            ("UpdateService, by the memory", watch.given - watch.first, times["given"] - began),
+            (
+                "UpdateService, by the memory",
+                watch.given - watch.first,
+                times["scaled_up_at"] - began,
+            ),
             ("live target, by the memory", whole, self.record["seconds"]),
             ("live target, by the dashboard's graph", whole, nearest(cold_starts.values())),
             ("live target and rule, by the stages added up", whole, nearest(sums)),

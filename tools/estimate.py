@@ -133,11 +133,10 @@ class Simulation:
         self.counted: list[float] = [began]  # minutes that RequestCount has, ascending
         self.slept: float | None = None
         self.waiting: set[str] = set()
-        ready = began - self.config.min_awake_minutes * 60
-        self.memory = wk.Memory(version=1, phase=wk.Phase.AWAKE, since=ready, ready=ready)
-        long_ago = datetime.datetime.fromtimestamp(0, datetime.UTC)
-        deployed = {"id": "app", "status": "PRIMARY", "createdAt": long_ago}
-        self.service = {"serviceName": "app", "status": "ACTIVE", "deployments": [deployed]}
+        start = began - self.config.min_awake_minutes * 60
+        self.memory = wk.Memory(version=1, phase=wk.Phase.AWAKE, since=start, min_awake_from=start)
+        deployed = wk.Deployment("app", primary=True, created=0.0)
+        self.service = wk.Service("app", settings.tasks, deployments=(deployed,))
 
     @property
     def phase(self) -> wk.Phase:
@@ -154,11 +153,10 @@ class Simulation:
         """One signal, decided and done."""
         for _ in range(10):
             healthy = bool(self.desired) and self.now >= self.live_from
-            task = {"taskArn": "task", "desiredStatus": "RUNNING"}
-            tasks = (task,) if self.desired else ()
+            tasks = (wk.Task("task"),) if self.desired else ()
             seen = wk.Observation(
                 memory=self.memory,
-                services=({**self.service, "desiredCount": self.desired},),
+                services=(dataclasses.replace(self.service, desired=self.desired),),
                 rule=self.rule,
                 tasks=tasks,
                 live=tasks if healthy else (),
@@ -167,7 +165,7 @@ class Simulation:
             )
             decision = wk.decide(seen, wk.Signal(kind, arrived=arrived), self.config, self.now)
             self.follow(decision)
-            if not decision.again:
+            if not decision.requeue:
                 return
         raise RuntimeError(f"no end of decisions at {self.now:.0f}")
 
@@ -175,11 +173,11 @@ class Simulation:
         if decision.memory:
             version = self.memory.version + 1
             self.memory = dataclasses.replace(decision.memory, version=version)
-        for _, count in decision.give:
+        for _, count in decision.scale_up:
             if not self.desired:
                 self.live_from = self.now + self.settings.cold_start_seconds
             self.desired = count
-        if decision.take:
+        if decision.scale_to_zero:
             self.desired, self.slept = 0, self.now
         self.rule = decision.rule or self.rule
 

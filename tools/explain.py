@@ -31,7 +31,7 @@ from tools import command, forecast
 from tools.estimate import EXTRA_MINUTES
 from tools.forecast import Forecast
 
-IDLE = forecast.NEEDS[wk.NOT_IDLE][0]
+IDLE = forecast.NEEDS["used"][0]
 DECISIONS = 10
 LOOK_BACK_HOURS = (1, 24, 24 * 14)  # for so many decisions, no further than there is need
 SOON_SECONDS = 1.0
@@ -190,12 +190,12 @@ def longest(told: Mapping[str, Any], minutes: Sequence[Minute]) -> str:
     now = told["now"]
 
     def end(blocker: Mapping[str, Any]) -> float:
-        if blocker["text"] == wk.NOT_IDLE:
+        if blocker["code"] == "used":
             return alarm_at(told, minutes) or now
         return math.inf if blocker["until"] is None else float(blocker["until"])
 
-    last = max(told["blockers"], key=end, default={"text": wk.NOT_IDLE})
-    if last["text"] != wk.NOT_IDLE:
+    last = max(told["blockers"], key=end, default={"code": "used"})
+    if last["code"] != "used":
         # when the others end is what comes next
         return held(last, now) if " until " in last["text"] else str(last["text"])
     if told["phase"] == wk.Phase.ASLEEP and told["failed"]:

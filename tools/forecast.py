@@ -21,19 +21,23 @@ from warmkeeper import Config, Decision, Kind, Observation, Phase, Rule, Signal
 
 from tools.command import CommandError
 
-# For each blocker that no time ends: what has to come about, and how an observation then differs.
+# By the code of a blocker that no time ends: what has to come about, and how an observation then
+# differs.
 NEEDS: dict[str, tuple[str, dict[str, Any]]] = {
-    wk.RULE_MISSING: (
+    wk.RULE_MISSING.code: (
         "the wake rule and the service rule are on the listener",
         {"rule": Rule.DOWN},
     ),
-    wk.ASTRAY: ("the service rule forwards to the target group", {"lost": ""}),
-    wk.NO_ALARM: ("the idle alarm is there", {"lost": ""}),
-    wk.UNSEEN: ("no traffic is unseen", {"wiring": {}}),
-    wk.STRANGERS: ("every healthy target is a task of the service", {"wiring": {}}),
-    wk.DEPLOYING: ("the deployment is over", {}),  # `fulfilled` ends it in the services
-    wk.PROTECTED: ("no task protects itself any more", {"protected": False}),
-    wk.NOT_IDLE: ("the idle alarm is in ALARM", {"idle": True}),
+    wk.TARGET_GROUP_DETACHED.code: (
+        "the service rule forwards to the target group",
+        {"wiring_fault": ""},
+    ),
+    wk.IDLE_ALARM_MISSING.code: ("the idle alarm is there", {"wiring_fault": ""}),
+    wk.UNSEEN_TRAFFIC.code: ("no traffic is unseen", {"wiring": {}}),
+    wk.STRANGE_TARGETS.code: ("every healthy target is a task of the service", {"wiring": {}}),
+    "deploying": ("the deployment is over", {}),  # `fulfilled` ends it in the services
+    "protected": ("no task protects itself any more", {"protected": False}),
+    "used": ("the idle alarm is in ALARM", {"idle": True}),
 }
 # Signals other than a tick that may change the phase, and what sends them.
 SIGNALS = {
@@ -108,11 +112,8 @@ def read(answer: Mapping[str, Any]) -> tuple[Observation, Config, float]:
 # --- playing forward -----------------------------------------------------------------------------
 def afterwards(seen: Observation, decision: Decision) -> Observation:
     """What the next look shows once this is done, if nothing else happens."""
-    counts = dict(decision.give) | dict.fromkeys(decision.take, 0)
-    services = tuple(
-        {**s, "desiredCount": counts.get(s["serviceName"], s["desiredCount"])}
-        for s in seen.services
-    )
+    counts = dict(decision.scale_up) | dict.fromkeys(decision.scale_to_zero, 0)
+    services = tuple(replace(s, desired=counts.get(s.name, s.desired)) for s in seen.services)
     memory = decision.memory or seen.memory
     written = replace(memory, version=memory.version + 1)
     moved = decision.rule if seen.rule in (Rule.UP, Rule.DOWN) else None
@@ -164,10 +165,10 @@ def forecast(
 
 def fulfilled(seen: Observation, changes: Iterable[dict[str, Any]]) -> Observation:
     """The same, had all of this come about, and with no deployment under way."""
-    over = {"rolloutState": "COMPLETED", "stabilityStatus": "STEADY_STATE"}
     services = tuple(
-        {**s, "deployments": [{**d, **over} for d in wk.deployed([s])], "taskSets": ()}
-        for s in seen.services
+        replace(service, deployments=tuple(replace(d, in_progress=False) for d in kept))
+        for service in seen.services
+        for kept in [[d for d in service.deployments if d.primary]]
     )
     changed: dict[str, Any] = {"services": services}
     for change in changes:
@@ -180,11 +181,11 @@ def questions(
 ) -> Iterator[tuple[Observation, Kind, tuple[str, ...]]]:
     """What decide() is asked: an observation, a signal, and what has to come about for them."""
     yield seen, Kind.TICK, ()
-    if endless := [NEEDS[text] for text in wk.blockers(seen, config, now) if text in NEEDS]:
+    if endless := [NEEDS[b.code] for b in wk.blockers(seen, config, now) if b.code in NEEDS]:
         would = fulfilled(seen, [change for _, change in endless])
         yield would, Kind.TICK, tuple(need for need, _ in endless)
     if seen.memory.phase is Phase.WAKING and not seen.live:
-        yield replace(seen, live=({},)), Kind.TICK, (LIVE,)
+        yield replace(seen, live=(wk.Task("live"),)), Kind.TICK, (LIVE,)
     unheard = Kind.WAKE_ALARM if config.wake_rule_arn else Kind.REQUEST
     for kind, need in SIGNALS.items():
         if kind is not unheard:

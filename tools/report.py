@@ -117,11 +117,11 @@ def medians(wakes: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 # --- advice ------------------------------------------------------------------------------------
 def on_interval(took: Mapping[str, float], facts: Facts) -> Iterator[Advice]:
     """A target that is ready waits for its next check: half an interval, on average."""
-    if facts.interval is None or "checked" not in took:
+    if facts.interval is None or "healthy" not in took:
         return
-    gain = min((facts.interval - SHORTEST_INTERVAL) / 2, took["checked"])
+    gain = min((facts.interval - SHORTEST_INTERVAL) / 2, took["healthy"])
     change = f"# aws_lb_target_group\nhealth_check {{\n  interval = {SHORTEST_INTERVAL}\n}}"
-    grace = max(60, math.ceil(took["checked"] * 2 / 30) * 30)
+    grace = max(60, math.ceil(took["healthy"] * 2 / 30) * 30)
     if facts.grace is None or facts.grace < grace:
         change += "\n# aws_ecs_service, or ECS kills a task that still boots"
         change += f"\nhealth_check_grace_period_seconds = {grace}"
@@ -161,7 +161,7 @@ def on_pull(took: Mapping[str, float], facts: Facts) -> Iterator[Advice]:
 
 def on_boot(took: Mapping[str, float], facts: Facts) -> Iterator[Advice]:
     """From the image to the first good answer: the containers' start, and the app's own."""
-    start, own = took.get("booted", 0.0), took.get("checked", 0.0) - (facts.interval or 0) / 2
+    start, own = took.get("started", 0.0), took.get("healthy", 0.0) - (facts.interval or 0) / 2
     why = f"The containers take {start:.1f} s to start, {USUAL_BOOTING:g} s would be much."
     change = "# in container_definitions: a dependsOn that waits, secrets, a sidecar"
     yield Advice("let no container wait for another", why, change, start - USUAL_BOOTING)

@@ -264,7 +264,9 @@ def _may_wake(fields: Mapping[str, str], client: str) -> bool:
 def _wakes(method: str, path: str, agent: str, client: str) -> bool:
     """Asked as the function asks: the load balancer appends the client to X-Forwarded-For."""
     headers = {"user-agent": agent, "x-forwarded-for": client}
-    return wk.ignored_as(wk.Request(method, path, headers=headers), default_policy()) is None
+    return (
+        wk.matching_ignore_rule(wk.Request(method, path, headers=headers), default_policy()) is None
+    )
 
 
 # --- CSV ---------------------------------------------------------------------------------------

@@ -47,18 +47,18 @@ def test_nothing_is_lost_and_nothing_stuck(seed: int) -> None:
 # --- what the long run would show --------------------------------------------------------------
 def deaf_to_beats(patch: pytest.MonkeyPatch) -> None:
     """An open socket is nobody's activity."""
-    act = wk.Warmkeeper.act
+    reconcile = wk.Reconciler.reconcile
 
-    def deaf(keeper: wk.Warmkeeper, signal: wk.Signal) -> wk.Observation:
+    def deaf(keeper: wk.Reconciler, signal: wk.Signal) -> wk.Observation:
         beats = signal.kind is wk.Kind.BEAT
-        return act(keeper, replace(signal, active=False) if beats else signal)
+        return reconcile(keeper, replace(signal, active=False) if beats else signal)
 
-    patch.setattr(wk.Warmkeeper, "act", deaf)
+    patch.setattr(wk.Reconciler, "reconcile", deaf)
 
 
 def running_taken_for_live(patch: pytest.MonkeyPatch) -> None:
     """A task that runs is believed to serve."""
-    patch.setattr(wk.Aws, "targets", lambda _, tasks: (tasks, False))
+    patch.setattr(wk.Aws, "targets", lambda _, tasks: wk.Targets(tasks, strangers=False))
 
 
 def no_ticks(patch: pytest.MonkeyPatch) -> None:

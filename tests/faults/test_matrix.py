@@ -12,7 +12,7 @@ from typing import Any
 import botocore.session
 import pytest
 import warmkeeper as wk
-from warmkeeper import Case, Memory, Phase, Warmkeeper
+from warmkeeper import Case, Memory, Phase, WaitingRoom
 
 from tests import figures
 from tests.faults import matrix
@@ -113,13 +113,13 @@ def count_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 def given_once(patch: pytest.MonkeyPatch) -> None:
     """A count that was given, as far as the memory knows, is not given again."""
-    patch.setattr(wk, "GIVE_AGAIN_SECONDS", 1e6)
+    patch.setattr(wk, "SCALE_UP_AGAIN_SECONDS", 1e6)
 
 
 def raises_on_http(patch: pytest.MonkeyPatch) -> None:
     """An error on the way to an answer is no answer."""
     patch.setattr(
-        Warmkeeper, "serve", lambda self, e: self.request(wk.Request.of(e), self.aws.now())
+        WaitingRoom, "serve", lambda self, e: self.request(wk.Request.of(e), self.aws.now())
     )
 
 

@@ -334,7 +334,7 @@ def test_a_clock_is_fast(case: Case) -> None:
     estate.fall_asleep(cloud)
 
     def by_a_fast_clock(memory: dict[str, Any]) -> None:
-        for name in ("since", "stamp"):
+        for name in ("since", "last_take_at"):
             memory[name] = cloud.now() + 4.0
 
     rewrite(estate, by_a_fast_clock)

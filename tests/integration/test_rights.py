@@ -83,13 +83,13 @@ def assert_refused(estate: Estate) -> int:
     assert [why for _, why, _ in sent if not any(why in reason for reason in reasons)] == []
     assert counted(estate) == already + len(sent)
     assert (untold(estate), estate.service()["desiredCount"]) == (memory, count)
-    assert "beats-refused" in estate.memory()["told"]
+    assert "beats-refused" in estate.memory()["notified_at"]
     return len(sent)
 
 
 def untold(estate: Estate) -> dict[str, Any]:
     """The memory but for what people were told, which a refusal may leave in it."""
-    return {k: v for k, v in estate.memory().items() if k not in ("told", "version")}
+    return {k: v for k, v in estate.memory().items() if k not in ("notified_at", "version")}
 
 
 def log_lines(estate: Estate) -> list[str]:

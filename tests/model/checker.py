@@ -190,7 +190,9 @@ class Program:
 
 def heard(name: str, signal: Signal) -> Program:
     """One invocation by this signal."""
-    return Program(name, lambda aws: str(wk.Warmkeeper(aws).act(signal).memory.phase))
+    return Program(
+        name, lambda aws: str(wk.Warmkeeper(aws).reconciler.reconcile(signal).memory.phase)
+    )
 
 
 def adopts(name: str) -> Program:
@@ -459,8 +461,8 @@ class Checker:
         snap = snap._replace(memory=(version, phase, text))
         began = (before.get("wake") or {}).get("began")
         if phase == Phase.WAKING and began != after["wake"]["began"]:
-            given = after["wake"]["given"]
-            fenced = given < after["stamp"] + wk.FENCE_SECONDS
+            given = after["wake"]["scaled_up_at"]
+            fenced = given < after["last_take_at"] + wk.FENCE_SECONDS
             snap = snap._replace(gives=0, allowed=2 if fenced else 1)
         return {}, "won", snap
 

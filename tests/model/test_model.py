@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import warmkeeper as wk
-from warmkeeper import Case, Decision, Memory, Phase, Warmkeeper
+from warmkeeper import Applied, Case, Decision, Memory, Phase, Reconciler
 
 from tests import figures
 from tests.model.checker import PROGRAMS, Bounds, Checker, Result, total
@@ -149,7 +149,7 @@ def no_fence(patch: Patch) -> None:
 
 def running_taken_for_live(patch: Patch) -> None:
     """A task that runs is believed to serve."""
-    patch.setattr(wk.Aws, "targets", lambda _, tasks: (tasks, False))
+    patch.setattr(wk.Aws, "targets", lambda _, tasks: wk.Targets(tasks, strangers=False))
 
 
 def unconditional_write(patch: Patch) -> None:
@@ -172,24 +172,24 @@ def unconditional_write(patch: Patch) -> None:
 
 def remembered_afterwards(patch: Patch) -> None:
     """The count is remembered when it is taken already."""
-    enter, perform = Case.enter, Warmkeeper.perform
+    enter, apply = Case.enter, Reconciler.apply
 
     def forgetful(case: Case, phase: Phase, because: str, **changes: Any) -> Memory:
         memory = enter(case, phase, because, **changes)
         known = case.memory.counts if phase is Phase.ASLEEP else memory.counts
         return dataclasses.replace(memory, counts=known)
 
-    def late(keeper: Warmkeeper, decision: Decision, stamp: float) -> tuple[list[str], bool]:
-        before = keeper.aws.services() if decision.take else ()
-        done = perform(keeper, decision, stamp)
+    def late(keeper: Reconciler, decision: Decision, last_take_at: float) -> Applied:
+        before = keeper.aws.services() if decision.scale_to_zero else ()
+        done = apply(keeper, decision, last_take_at)
         if before:
-            counts = {s["serviceName"]: s["desiredCount"] for s in before}
+            counts = {service.name: service.desired for service in before}
             memory = keeper.aws.read_memory()
             keeper.aws.write_memory(dataclasses.replace(memory, counts=counts))
         return done
 
     patch.setattr(Case, "enter", forgetful)
-    patch.setattr(Warmkeeper, "perform", late)
+    patch.setattr(Reconciler, "apply", late)
 
 
 def taken_however_late(patch: Patch) -> None:

@@ -81,4 +81,4 @@ def counted(world: World) -> dict[str, int]:
 def told_already(world: World) -> None:
     """As if somebody had been told a moment ago that heartbeats are refused."""
     aws = world.aws()
-    aws.write_memory(replace(aws.read_memory(), told={"beats-refused": world.time}))
+    aws.write_memory(replace(aws.read_memory(), notified_at={"beats-refused": world.time}))

@@ -166,7 +166,9 @@ def decides(rule: dict[str, Any], row: dict[str, Any]) -> bool:
     request = wk.Request.of(event_of(row))
     # as an exception it would say nothing
     matching = (
-        each for each in default_policy() if wk.ignored_as(request, [{**each, "answer": "asleep"}])
+        each
+        for each in default_policy()
+        if wk.matching_ignore_rule(request, [{**each, "answer": "asleep"}])
     )
     return next(matching, None) == rule
 
@@ -185,7 +187,7 @@ def test_no_rule_keeps_a_persons_browser_out(agent: str) -> None:
     engine = any(name in agent for name in ("AppleWebKit/", "Gecko/", "Trident/"))
     for path in PEOPLES_PATHS:
         request = wk.Request("GET", path, headers={"user-agent": agent})
-        rule = wk.ignored_as(request, default_policy())
+        rule = wk.matching_ignore_rule(request, default_policy())
         # a browser without an engine's name is taken for a program at the words of probes
         assert rule is None or (not engine and rule["paths"]), f"{path}: {rule}"
 

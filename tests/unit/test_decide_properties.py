@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 import warmkeeper as wk
@@ -17,7 +16,7 @@ from tools import forecast
 
 NOW = 1_800_000_000.0
 CONFIG = wk.Config.from_environment(ENVIRONMENT)
-LIVE: wk.Task = {"taskArn": "t1", "desiredStatus": "RUNNING"}
+LIVE = wk.Task("t1", running=True)
 QUIET = [kind for kind in Kind if kind not in wk.WAKING_KINDS]
 
 settings.register_profile("decide", max_examples=100)
@@ -32,10 +31,10 @@ WAKES = st.builds(
     Wake,
     began=AGES.map(lambda age: NOW - age),
     cause=st.just("request"),
-    given=PAST,
-    ours=st.booleans(),
+    scaled_up_at=PAST,
+    started_by_us=st.booleans(),
     stage=STAGES,
-    looked=PAST,
+    polled_at=PAST,
 )
 PAST_WAKES = st.lists(
     st.builds(
@@ -46,20 +45,24 @@ PAST_WAKES = st.lists(
     max_size=5,
 ).map(tuple)
 OFTEN = tuple({"cause": "request", "seconds": 20.0, "times": {"live": NOW}} for _ in range(4))
-TROUBLES = [
-    wk.RULE_MISSING,
-    wk.ASTRAY,
-    wk.NO_ALARM,
-    f"{wk.NO_SERVICE} app in cluster estate",
-    f"{wk.NO_NUMBER} to go up",
-    f"{wk.NO_NUMBER} to go down",
-    f"{wk.NOT_LIVE}: no image",
+OPEN_PROBLEMS = [
+    wk.RULE_MISSING.code,
+    wk.TARGET_GROUP_DETACHED.code,
+    wk.IDLE_ALARM_MISSING.code,
+    wk.SERVICE_MISSING.code,
+    wk.NO_RULE_NUMBER.code,
+    wk.NOT_LIVE.code,
+    wk.IDLE_BUT_AWAKE.code,
 ]
-MOMENTS = PAST.map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
+FAULTS = (wk.TARGET_GROUP_DETACHED.code, wk.IDLE_ALARM_MISSING.code)
 TASKS = st.lists(
-    st.fixed_dictionaries(
-        {"taskArn": st.sampled_from(["t1", "t2"]), "createdAt": MOMENTS},
-        optional={"connectivityAt": MOMENTS, "pullStoppedAt": MOMENTS, "startedAt": MOMENTS},
+    st.builds(
+        wk.Task,
+        arn=st.sampled_from(["t1", "t2"]),
+        times=st.fixed_dictionaries(
+            {"createdAt": PAST},
+            optional={"connectivityAt": PAST, "pullStoppedAt": PAST, "startedAt": PAST},
+        ),
     ),
     max_size=2,
 ).map(tuple)
@@ -68,16 +71,12 @@ TASKS = st.lists(
 def service(
     name: str, desired: int, *, deploying: bool = False, since: float = NOW - 9000
 ) -> wk.Service:
-    """As DescribeServices shows it."""
-    state = "IN_PROGRESS" if deploying else "COMPLETED"
-    deployed = datetime.fromtimestamp(since, UTC)
-    primary = {"id": "ecs-svc/1", "status": "PRIMARY", "createdAt": deployed}
-    deployments = [{**primary, "rolloutState": state}]
-    return {"serviceName": name, "desiredCount": desired, "deployments": deployments}
+    primary = wk.Deployment("ecs-svc/1", primary=True, created=since, in_progress=deploying)
+    return wk.Service(name, desired, deployments=(primary,))
 
 
 def counts_of(seen: Observation) -> dict[str, int]:
-    return {s["serviceName"]: s["desiredCount"] for s in seen.services}
+    return {service.name: service.desired for service in seen.services}
 
 
 @st.composite
@@ -87,8 +86,8 @@ def memories(draw: st.DrawFn) -> Memory:
         version=draw(st.sampled_from([0, 1, 2, 3, 4, 5, 6, 7])),
         phase=phase,
         since=NOW - draw(AGES),
-        ready=draw(PAST),
-        stamp=draw(PAST),
+        min_awake_from=draw(PAST),
+        last_take_at=draw(PAST),
         counts=draw(COUNTS),
         beat=draw(PAST),
         pinned_until=draw(AROUND),
@@ -99,8 +98,8 @@ def memories(draw: st.DrawFn) -> Memory:
         failure=draw(st.sampled_from(["", "no image"])),
         failed_deployment=draw(st.sampled_from(["", "ecs-svc/1", "ecs-svc/0"])),
         retry_at=draw(AROUND),
-        untaken=draw(st.booleans()),
-        trouble=draw(st.sampled_from(["", *TROUBLES])),
+        scale_down_failed=draw(st.booleans()),
+        open_problem=draw(st.sampled_from(["", *OPEN_PROBLEMS])),
     )
 
 
@@ -117,10 +116,14 @@ def observations(draw: st.DrawFn) -> Observation:
         tasks=tasks,
         live=draw(st.sampled_from([None, (), tasks[:1]])),
         strangers=draw(st.sampled_from([False, False, True])),
-        wiring=draw(st.sampled_from([{}, {}, {wk.UNSEEN: "Cloud Map"}, {wk.OTHER_RULES: "r"}])),
+        wiring=draw(
+            st.sampled_from(
+                [{}, {}, {wk.UNSEEN_TRAFFIC.code: "Cloud Map"}, {wk.OTHER_RULES.code: "r"}]
+            )
+        ),
         idle=draw(st.sampled_from([None, False, True, True, True])),
         protected=draw(st.sampled_from([None, False, False, True])),
-        lost=draw(st.sampled_from(["", "", "", wk.ASTRAY, wk.NO_ALARM])),
+        wiring_fault=draw(st.sampled_from(["", "", "", *FAULTS])),
         stopped_reason=draw(st.sampled_from(["", "no image"])),
     )
 
@@ -139,15 +142,15 @@ def decide(seen: Observation, signal: Signal) -> Decision:
 
 def after(seen: Observation, decision: Decision) -> Observation:
     """What would be seen next, were everything done at once and the tasks' health to last."""
-    given_counts = dict(decision.give) | dict.fromkeys(decision.take, 0)
+    given_counts = dict(decision.scale_up) | dict.fromkeys(decision.scale_to_zero, 0)
     counts = counts_of(seen) | given_counts
-    services = tuple({**s, "desiredCount": counts[s["serviceName"]]} for s in seen.services)
+    services = tuple(replace(s, desired=counts[s.name]) for s in seen.services)
     memory = decision.memory or seen.memory
     if decision.memory:
         memory = replace(memory, version=seen.memory.version + 1)
     stuck = seen.rule in (Rule.MISSING, Rule.NONE)
     seen = replace(seen, memory=memory, services=services)
-    if decision.take:
+    if decision.scale_to_zero:
         seen = replace(seen, live=(), tasks=())
     return seen if stuck or not decision.rule else replace(seen, rule=decision.rule)
 
@@ -165,9 +168,9 @@ def test_there_is_a_decision_for_everything_and_it_says_why(
 @given(observations(), signals())
 def test_what_takes_stamps_the_memory_with_now(seen: Observation, signal: Signal) -> None:
     decision = decide(seen, signal)
-    if decision.take or decision.rule is Rule.DOWN:
+    if decision.scale_to_zero or decision.rule is Rule.DOWN:
         assert decision.memory
-        assert decision.memory.stamp == NOW
+        assert decision.memory.last_take_at == NOW
 
 
 @given(observations(), signals())
@@ -177,18 +180,18 @@ def test_the_rule_goes_up_before_what_serves_only_to_fall_asleep(
     """Nothing that runs is put out of service, by whatever is seen or not understood."""
     decision = decide(seen, signal)
     phase = decision.memory.phase if decision.memory else seen.memory.phase
-    dying = seen.desired == 0 and not (seen.strangers or seen.lost == wk.ASTRAY)
+    dying = seen.desired == 0 and not (seen.strangers or seen.detached)
     if decision.rule is Rule.UP and seen.serves and not dying:
         assert phase is Phase.DROWSY
         assert seen.memory.phase in (Phase.AWAKE, Phase.DROWSY)
-        assert not seen.lost
+        assert not seen.wiring_fault
 
 
 @given(observations(), signals())
 def test_nothing_is_given_and_taken_at_once(seen: Observation, signal: Signal) -> None:
     decision = decide(seen, signal)
-    assert not (decision.give and (decision.take or decision.rule is Rule.DOWN))
-    assert not (decision.take and decision.rule is Rule.DOWN)
+    assert not (decision.scale_up and (decision.scale_to_zero or decision.rule is Rule.DOWN))
+    assert not (decision.scale_to_zero and decision.rule is Rule.DOWN)
 
 
 @given(observations(), signals())
@@ -200,7 +203,7 @@ def test_a_remembered_count_is_never_lost_and_never_0(seen: Observation, signal:
         assert all(count > 0 for count in counts.values())
         for name, count in seen.memory.counts.items():
             assert counts[name] in (count, running.get(name))
-        if decision.take:
+        if decision.scale_to_zero:
             assert counts.items() >= running.items()
 
 
@@ -209,7 +212,7 @@ def test_what_is_given_is_the_remembered_count_and_never_lowers_one(
     seen: Observation, signal: Signal
 ) -> None:
     desired = counts_of(seen)
-    for name, count in decide(seen, signal).give:
+    for name, count in decide(seen, signal).scale_up:
         assert count >= max(1, desired[name], seen.memory.counts.get(name, CONFIG.awake_count))
 
 
@@ -218,7 +221,7 @@ def test_of_a_service_that_is_gone_nothing_is_given_or_taken(
     seen: Observation, signal: Signal
 ) -> None:
     decision = decide(replace(seen, services=(), missing=("app",)), signal)
-    assert (decision.give, decision.take, decision.rule) == ((), (), None)
+    assert (decision.scale_up, decision.scale_to_zero, decision.rule) == ((), (), None)
     assert decision.memory is None or decision.memory.phase is seen.memory.phase
 
 
@@ -227,7 +230,7 @@ def test_the_count_of_a_pinned_service_is_never_taken(seen: Observation, signal:
     assume(signal.kind is not Kind.UNPIN)
     memory = replace(seen.memory, version=1, pinned_until=NOW + 1)
     pinned = replace(seen, memory=memory, services=(service("app", 1),))
-    assert not decide(pinned, signal).take
+    assert not decide(pinned, signal).scale_to_zero
 
 
 @given(observations(), signals())
@@ -236,7 +239,7 @@ def test_the_count_is_never_taken_while_deploying_but_at_the_deadline_of_a_wake(
 ) -> None:
     services = (service("app", max(1, seen.desired), deploying=True),)
     decision = decide(replace(seen, services=services), signal)
-    if decision.take:
+    if decision.scale_to_zero:
         memory = seen.memory
         began = memory.wake.began if memory.wake else memory.since
         assert memory.phase is Phase.WAKING
@@ -248,7 +251,7 @@ def test_the_count_of_a_drowsy_service_is_taken_only_when_every_guard_agrees(
     seen: Observation, signal: Signal
 ) -> None:
     memory = seen.memory
-    if memory.phase is Phase.DROWSY and decide(seen, signal).take:
+    if memory.phase is Phase.DROWSY and decide(seen, signal).scale_to_zero:
         assert signal.kind in wk.SLEEPING_KINDS
         assert NOW - memory.since >= CONFIG.linger_seconds - wk.TICK_JITTER_SECONDS
         assert seen.rule in (Rule.UP, Rule.NONE, Rule.UNSEEN)
@@ -263,9 +266,9 @@ def test_the_count_is_taken_in_the_linger_and_at_the_deadline_and_where_that_fai
     seen: Observation, signal: Signal
 ) -> None:
     memory = seen.memory
-    if decide(seen, signal).take:
+    if decide(seen, signal).scale_to_zero:
         assert memory.version > 0
-        assert memory.phase in (Phase.DROWSY, Phase.WAKING) or memory.untaken
+        assert memory.phase in (Phase.DROWSY, Phase.WAKING) or memory.scale_down_failed
         assert memory.phase is not Phase.AWAKE
 
 
@@ -273,11 +276,11 @@ def test_the_count_is_taken_in_the_linger_and_at_the_deadline_and_where_that_fai
 def test_a_count_that_we_did_not_give_is_never_taken_at_the_deadline(
     seen: Observation, signal: Signal, wake: Wake
 ) -> None:
-    wake = replace(wake, ours=False)
+    wake = replace(wake, started_by_us=False)
     memory = replace(seen.memory, version=1, phase=Phase.WAKING, wake=wake)
     services = (service("app", 1),)
     decision = decide(replace(seen, memory=memory, services=services, missing=()), signal)
-    assert not decision.take
+    assert not decision.scale_to_zero
     assert decision.memory is None or decision.memory.phase is not Phase.ASLEEP
 
 
@@ -285,12 +288,12 @@ def towards_sleep(seen: Observation, decision: Decision) -> int:
     """How far a decision goes: 2 takes the count, 1 puts the wake rule up for it, 0 neither."""
     phase = decision.memory.phase if decision.memory else seen.memory.phase
     drowsy = phase is Phase.DROWSY and seen.memory.phase is not Phase.DROWSY
-    return 2 if decision.take else 1 if drowsy else 0
+    return 2 if decision.scale_to_zero else 1 if drowsy else 0
 
 
 def deployed_now(seen: Observation) -> wk.Service:
     """The service, deployed just now; a deployment that is under way still is."""
-    deploying = any(map(wk.is_deploying, seen.services))
+    deploying = any(s.is_deploying for s in seen.services)
     return service("app", seen.desired, deploying=deploying, since=NOW)
 
 
@@ -298,14 +301,14 @@ REASONS_TO_STAY: dict[str, Callable[[Observation], Observation]] = {
     "pinned": lambda s: replace(s, memory=replace(s.memory, pinned_until=NOW + 60)),
     "a beat": lambda s: replace(s, memory=replace(s.memory, beat=NOW)),
     "woken often": lambda s: replace(s, memory=replace(s.memory, wakes=OFTEN)),
-    "woken just now": lambda s: replace(s, memory=replace(s.memory, ready=NOW)),
+    "woken just now": lambda s: replace(s, memory=replace(s.memory, min_awake_from=NOW)),
     "deploying": lambda s: replace(s, services=(service("app", s.desired, deploying=True),)),
     "deployed just now": lambda s: replace(s, services=(deployed_now(s),)),
     "protected": lambda s: replace(s, protected=True),
     "the alarm is OK": lambda s: replace(s, idle=False),
-    "astray": lambda s: replace(s, lost=wk.ASTRAY),
-    "unseen traffic": lambda s: replace(s, wiring={wk.UNSEEN: "Cloud Map"}),
-    "strangers": lambda s: replace(s, wiring={wk.STRANGERS: "a group"}, strangers=True),
+    "astray": lambda s: replace(s, wiring_fault=wk.TARGET_GROUP_DETACHED.code),
+    "unseen traffic": lambda s: replace(s, wiring={wk.UNSEEN_TRAFFIC.code: "Cloud Map"}),
+    "strangers": lambda s: replace(s, wiring={wk.STRANGE_TARGETS.code: "a group"}, strangers=True),
     "no rule": lambda s: replace(s, rule=Rule.MISSING),
 }
 
@@ -326,7 +329,9 @@ def test_time_alone_never_leads_away_from_sleep(
 ) -> None:
     assume(signal.kind is not Kind.PIN)
     # within the fence a wake is not given again yet, which once comes before giving it up
-    assume(seen.memory.phase is not Phase.WAKING or seen.memory.stamp + wk.FENCE_SECONDS <= NOW)
+    assume(
+        seen.memory.phase is not Phase.WAKING or seen.memory.last_take_at + wk.FENCE_SECONDS <= NOW
+    )
     later = wk.decide(seen, signal, CONFIG, NOW + seconds)
     assert towards_sleep(seen, later) >= towards_sleep(seen, decide(seen, signal))
 
@@ -337,7 +342,7 @@ def test_the_rule_goes_down_only_for_what_serves(seen: Observation, signal: Sign
     if decision.rule is Rule.DOWN:
         assert decision.memory
         assert decision.memory.phase is Phase.AWAKE
-        assert seen.live or seen.strangers or seen.lost == wk.ASTRAY
+        assert seen.live or seen.strangers or seen.detached
 
 
 @given(observations(), signals())
@@ -357,9 +362,9 @@ def test_a_wake_succeeds_only_past_the_fence_and_with_a_gift_younger_than_it(
     waking = replace(seen, memory=memory, services=services, missing=(), live=(LIVE,))
     decision = decide(waking, signal)
     if decision.memory and decision.memory.phase is Phase.AWAKE:
-        fence = waking.memory.stamp + wk.FENCE_SECONDS
+        fence = waking.memory.last_take_at + wk.FENCE_SECONDS
         assert fence <= NOW
-        assert wake.given >= fence
+        assert wake.scaled_up_at >= fence
 
 
 @given(observations(), signals(QUIET), st.sampled_from([Rule.UP, Rule.NONE]))
@@ -371,7 +376,7 @@ def test_where_aws_agrees_no_beat_tick_or_poll_leads_out_of_asleep(
     agreed = replace(seen, memory=memory, services=services, missing=(), rule=rule)
     decision = decide(agreed, signal)
     assert decision.memory is None or decision.memory.phase is Phase.ASLEEP
-    assert (decision.give, decision.take, decision.rule) == ((), (), None)
+    assert (decision.scale_up, decision.scale_to_zero, decision.rule) == ((), (), None)
 
 
 @given(observations())
@@ -385,7 +390,7 @@ def test_what_backs_off_is_woken_by_no_request(seen: Observation, signal: Signal
     memory = replace(seen.memory, version=1, phase=Phase.ASLEEP, wake=None, failures=1)
     memory = replace(memory, failed_deployment="ecs-svc/1", retry_at=NOW + 0.1)
     decision = decide(replace(seen, memory=memory), signal)
-    assert not decision.give
+    assert not decision.scale_up
     let_through = seen.live and seen.desired
     assert let_through or not decision.memory or decision.memory.phase is Phase.ASLEEP
 
@@ -397,8 +402,8 @@ def test_whoever_insists_wakes_whatever_sleeps(seen: Observation, signal: Signal
     decision = decide(replace(seen, memory=memory, services=services, missing=()), signal)
     assert decision.memory
     assert decision.memory.phase is Phase.WAKING
-    assert decision.give
-    assert decision.rule is (None if seen.strangers or seen.lost == wk.ASTRAY else Rule.UP)
+    assert decision.scale_up
+    assert decision.rule is (None if seen.strangers or seen.detached else Rule.UP)
 
 
 @given(observations(), signals())
@@ -408,7 +413,7 @@ def test_heard_again_at_the_same_moment_there_is_soon_nothing_more_to_do(
     for _ in range(8):
         decision = decide(seen, signal)
         following = after(seen, decision)
-        if following == seen and not decision.again:
+        if following == seen and not decision.requeue:
             return
         seen = following
     raise AssertionError(f"never settles: {decision}")
@@ -450,8 +455,8 @@ def test_a_memory_of_another_form_is_decided_upon_as_if_there_were_none(
     else:
         assert decision.memory == replace(without.memory, version=version)
         assert decision.memory.form == wk.FORM
-        assert decision.memory.stamp == NOW, "what was announced before may be on its way"
-        assert not decision.take
+        assert decision.memory.last_take_at == NOW, "what was announced before may be on its way"
+        assert not decision.scale_to_zero
         assert decision.rule is not Rule.DOWN
 
 

@@ -269,13 +269,6 @@ def test_the_settings_for_a_provider_mirror_are_those_with_which_the_tests_run(
     assert parsed(textwrap.dedent(text)) == parsed(written)
 
 
-def test_every_notice_that_needs_attention_is_one_that_the_warmkeeper_gives() -> None:
-    source = (ROOT / "lambda" / "warmkeeper.py").read_text()
-    told = re.findall(r"\| `needs attention: (.+?)(?: \.\.\.)?` \|", prose(OPERATING))
-    assert len(told) == len(wk.TROUBLES)
-    assert [what for what in told if f'"{what}"' not in source] == []
-
-
 def test_every_alarm_is_documented() -> None:
     values = parsed((ROOT / "alarms.tf").read_text())["locals"]
     (alarms,) = [block["people_alarms"] for block in values if "people_alarms" in block]

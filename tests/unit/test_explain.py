@@ -338,24 +338,29 @@ SITUATIONS: dict[Callable[[], World], Said] = {
     pinned: Said(Phase.DROWSY, 90 * 60, (), ("pinned until",)),
     beaten: Said(Phase.DROWSY, 5 * 60 + 15 - 60, (), ("active beat 60 s ago",)),
     deployed: Said(Phase.DROWSY, 480 - 120, (), ("deployed 120 s ago",)),
-    deploying: Said(Phase.DROWSY, 0, ("the deployment is over",), (wk.DEPLOYING,)),
+    deploying: Said(Phase.DROWSY, 0, ("the deployment is over",), ("a deployment is in progress",)),
     protected: Said(
-        Phase.DROWSY, 0, ("no task protects itself any more", IDLE), (wk.PROTECTED, BUSY)
+        Phase.DROWSY,
+        0,
+        ("no task protects itself any more", IDLE),
+        ("a task protects itself from scale-in", BUSY),
     ),
-    woken_often: Said(Phase.DROWSY, 3600 - 996, (), ("the 4 wakes of an hour are spent",)),
+    woken_often: Said(Phase.DROWSY, 3600 - 996, (), ("the 4 wakes of an hour are used up",)),
     rule_gone: Said(
         Phase.DROWSY,
         0,
         ("the wake rule and the service rule are on the listener",),
-        (wk.RULE_MISSING,),
+        (wk.RULE_MISSING.text,),
     ),
-    alarm_gone: Said(Phase.DROWSY, 0, ("the idle alarm is there", IDLE), (wk.NO_ALARM, BUSY)),
-    astray: Said(Phase.DROWSY, 0, (WIRED,), (wk.ASTRAY,)),
+    alarm_gone: Said(
+        Phase.DROWSY, 0, ("the idle alarm is there", IDLE), (wk.IDLE_ALARM_MISSING.text, BUSY)
+    ),
+    astray: Said(Phase.DROWSY, 0, (WIRED,), (wk.TARGET_GROUP_DETACHED.text,)),
     several_reasons: Said(
         Phase.DROWSY,
         20 * 60,
         ("no task protects itself any more", IDLE),
-        ("pinned until", "active beat", wk.PROTECTED, BUSY),
+        ("pinned until", "active beat", "a task protects itself from scale-in", BUSY),
     ),
     task_died: Said(Phase.WAKING, 0, (), (BUSY,)),
     set_to_zero: Said(Phase.ASLEEP, 0, (), (BUSY,)),
@@ -363,7 +368,7 @@ SITUATIONS: dict[Callable[[], World], Said] = {
     rule_not_taken: Said(Phase.DROWSY, 480 - 2, (), ("up for",)),
     lingers: Said(Phase.ASLEEP, 58 - 20),
     asked_to_sleep: Said(Phase.ASLEEP, 58 - 10),
-    drowsy_and_deployed: Said(Phase.AWAKE, 0, (), (wk.DEPLOYING,)),
+    drowsy_and_deployed: Said(Phase.AWAKE, 0, (), ("a deployment is in progress",)),
     drowsy_and_deployed_lately: Said(Phase.AWAKE, 0, (), ("deployed 470 s ago",)),
     drowsy_rule_down: Said(Phase.ASLEEP, 58),
     drowsy_task_died: Said(Phase.ASLEEP, 58 - 20),
@@ -485,7 +490,9 @@ def test_a_service_that_is_gone_comes_to_nothing() -> None:
     world.exists = False
     explained = told(world)
     assert ways_of(explained) == []
-    assert explained["blockers"] == [{"text": f"{wk.NO_SERVICE} app", "until": None}]
+    assert explained["blockers"] == [
+        {"code": "service-missing", "text": f"{wk.SERVICE_MISSING.text}: app", "until": None}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -520,9 +527,9 @@ def test_the_tool_reads_the_very_observation_that_the_function_made(
 ) -> None:
     world = build()
     warmkeeper = wk.Warmkeeper(world.aws())
-    seen = warmkeeper.look(warmkeeper.aws.read_memory(), wk.Signal(Kind.TICK))
+    seen = warmkeeper.reconciler.observe(warmkeeper.aws.read_memory(), wk.Signal(Kind.TICK))
     read, config, now = forecast.read(told(world))
-    assert (read, config, now) == (seen, warmkeeper.config, world.time)
+    assert (read, config, now) == (seen, warmkeeper.aws.config, world.time)
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def test_another_day_is_named() -> None:
         (given_up, "asleep: the last wake failed (image-not-pulled), waking at once, when the"),
         (browser_only, "asleep: waking at once, when the command wake is sent"),
         (starts, "waking: awake at once, when a target is live"),
-        (service_gone, "awake: no ACTIVE ECS service app, nothing that is known changes that"),
+        (service_gone, "awake: no ACTIVE ECS service: app, nothing that is known changes that"),
         (alarm_gone, "awake: the idle alarm is not there, drowsy at once, when the idle alarm is"),
         (alarm_gone, "when the idle alarm is there and the idle alarm is in ALARM"),
     ],
@@ -136,13 +136,14 @@ def test_a_situation_in_words(build: Any, words: str) -> None:
 
 
 def held(*blockers: tuple[str, float | None]) -> list[dict[str, Any]]:
-    return [{"text": text, "until": until} for text, until in blockers]
+    codes = {BUSY[0]: "used"}
+    return [{"code": codes.get(text, ""), "text": text, "until": until} for text, until in blockers]
 
 
 PINNED = ("pinned until 2026-11-24 21:36:00 UTC", at("21:36"))
 DEPLOYED = ("deployed 209 s ago", at("12:08"))
-BUSY = (wk.NOT_IDLE, None)
-PROTECTED = (wk.PROTECTED, None)
+BUSY = ("the idle alarm is not in ALARM", None)
+PROTECTED = ("a task protects itself from scale-in", None)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,10 @@ PROTECTED = (wk.PROTECTED, None)
         ([DEPLOYED, ("active beat 3 s ago", at("12:09")), BUSY], "awake: 3 requests at 12:04, dr"),
         ([("deployed 9 s ago", at("12:30")), BUSY], "awake: deployed 9 s ago, drowsy"),
         ([PINNED, PROTECTED, BUSY], "awake: a task protects itself from scale-in, drowsy"),
-        ([(wk.DEPLOYING, None), PROTECTED], "awake: a deployment is in progress, drowsy"),
+        (
+            [("a deployment is in progress", None), PROTECTED],
+            "awake: a deployment is in progress, drowsy",
+        ),
         ([("pinned until 2026-11-25 00:00:05 UTC", NOON + 12 * 3600 + 5)], "2026-11-25 00:00:05"),
     ],
 )

@@ -134,8 +134,8 @@ def test_a_new_deployment_is_woken_at_the_next_request_and_nothing_is_left_of_th
 
 def test_each_service_whose_deployment_failed_has_its_own_command() -> None:
     services = [
-        {"serviceName": name, "deployments": [{"status": "PRIMARY", "rolloutState": state}]}
-        for name, state in (("app", "FAILED"), ("web", "COMPLETED"), ("jobs", "FAILED"))
+        wk.Service(name, 1, (wk.Deployment("id", primary=True, created=0.0, failure=failure),))
+        for name, failure in (("app", TRIPPED), ("web", ""), ("jobs", TRIPPED))
     ]
     halted = wk.halted(services)
     assert ("app" in halted, "web" in halted, "jobs" in halted) == (True, False, True)

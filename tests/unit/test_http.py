@@ -535,7 +535,7 @@ def test_what_cannot_be_counted_is_held(capsys: pytest.CaptureFixture[str]) -> N
     world = asleep(HOLD_LIMIT="0")
     world.failing.add("update_item")
     assert ask(world)["statusCode"] == 307
-    assert "what is held is not counted" in capsys.readouterr().out
+    assert "held calls are not counted" in capsys.readouterr().out
 
 
 def test_a_call_that_comes_late_in_a_wake_is_held_all_the_same() -> None:
@@ -671,7 +671,7 @@ def test_a_cold_start_counts_from_the_arrival_of_the_request() -> None:
     ask(world, headers=NAVIGATION)
     wake = world.memory.wake
     assert wake
-    assert (wake.began, wake.given) == (arrived, arrived + 2)
+    assert (wake.began, wake.scaled_up_at) == (arrived, arrived + 2)
 
 
 # --- where a redirect leads --------------------------------------------------------------------

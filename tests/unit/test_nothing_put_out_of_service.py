@@ -87,7 +87,7 @@ def test_with_a_healthy_target_that_is_nobody_we_know_the_rule_is_never_raised(
     assert not world.rule_up
     assert world.desired == desired
     assert sum("is no task of the service" in notice for notice in world.notices) == 1
-    assert any(wk.STRANGERS in each for each in findings(world))
+    assert any(wk.STRANGE_TARGETS.text in each for each in findings(world))
 
 
 def test_a_stranger_that_goes_leaves_a_service_at_0_asleep_as_any_other() -> None:
@@ -174,11 +174,11 @@ def test_a_service_with_traffic_that_it_cannot_see_stays_awake_and_somebody_is_t
     world.invoke({"command": "sleep"})
     assert world.phase() is Phase.AWAKE
     assert world.calls == []
-    assert sum(wk.UNSEEN in notice for notice in world.notices) == 1
-    assert any(wk.UNSEEN in each for each in findings(world))
-    (told,) = [p for p in world.published if wk.UNSEEN in p["Message"]]
+    assert sum(wk.UNSEEN_TRAFFIC.text in notice for notice in world.notices) == 1
+    assert any(wk.UNSEEN_TRAFFIC.text in each for each in findings(world))
+    (told,) = [p for p in world.published if wk.UNSEEN_TRAFFIC.text in p["Message"]]
     assert "unseen_traffic" in told["Message"]
-    assert world.invoke({"command": "explain"})["blockers"][0]["text"] == wk.UNSEEN
+    assert world.invoke({"command": "explain"})["blockers"][0]["text"] == wk.UNSEEN_TRAFFIC.text
 
 
 @pytest.mark.parametrize("reached", SERVED.values(), ids=list(SERVED))
@@ -186,7 +186,7 @@ def test_who_knows_better_lets_it_sleep(reached: dict[str, Any]) -> None:
     world = awake(alarm="ALARM", environment={"UNSEEN_TRAFFIC": "ignore"}, **reached)
     world.minutes(12)
     assert world.phase() is Phase.ASLEEP
-    assert not any(wk.UNSEEN in notice for notice in world.notices)
+    assert not any(wk.UNSEEN_TRAFFIC.text in notice for notice in world.notices)
 
 
 def test_a_service_that_only_calls_others_by_service_connect_sleeps() -> None:
@@ -202,7 +202,7 @@ def test_unseen_traffic_that_ends_and_comes_back_is_told_again() -> None:
     world.minutes(2)
     world.described = SERVED["Cloud Map"]["described"]
     world.minutes(2)
-    assert sum(wk.UNSEEN in notice for notice in world.notices) == 2
+    assert sum(wk.UNSEEN_TRAFFIC.text in notice for notice in world.notices) == 2
 
 
 @pytest.mark.parametrize("phase", [awake, drowsy, waking])
@@ -215,7 +215,7 @@ def test_another_rule_that_leads_to_the_service_is_told_once_and_keeps_nothing_a
     world.forwards[FOREIGN] = SERVICE_GROUP
     world.minutes(40)
     assert world.phase() is Phase.ASLEEP
-    (told,) = [notice for notice in world.notices if wk.OTHER_RULES in notice]
+    (told,) = [notice for notice in world.notices if wk.OTHER_RULES.text in notice]
     assert FOREIGN in told
     assert any(FOREIGN in each for each in findings(world))
 
@@ -257,9 +257,9 @@ def test_an_earlier_rule_that_takes_the_control_path_is_told(
     world.rules[FOREIGN] = 5
     world.conditions[FOREIGN] = conditions
     world.minutes(1)
-    assert any(wk.COVERED in notice for notice in world.notices) is covered
-    assert any(wk.COVERED in each for each in findings(world)) is covered
-    assert (wk.COVERED in world.invoke(UPDATE)["wiring"]) is covered
+    assert any(wk.CONTROL_PATH_COVERED.text in notice for notice in world.notices) is covered
+    assert any(wk.CONTROL_PATH_COVERED.text in each for each in findings(world)) is covered
+    assert (wk.CONTROL_PATH_COVERED.text in world.invoke(UPDATE)["wiring"]) is covered
 
 
 def test_a_rule_behind_the_control_rule_covers_nothing() -> None:
@@ -267,7 +267,7 @@ def test_a_rule_behind_the_control_rule_covers_nothing() -> None:
     world.rules[FOREIGN] = 11
     world.conditions[FOREIGN] = [path("/*")]
     world.minutes(1)
-    assert not any(wk.COVERED in notice for notice in world.notices)
+    assert not any(wk.CONTROL_PATH_COVERED.text in notice for notice in world.notices)
 
 
 @pytest.mark.parametrize("at", ["status", "health"])
@@ -361,7 +361,7 @@ def test_doctor_names_a_wake_that_is_not_live_long_after_its_deadline_also_if_no
     world.invoke(ADOPT)
     assert world.phase() is Phase.WAKING
     world.time += 301
-    assert any(wk.NOT_LIVE_FOR in each for each in findings(world))
+    assert any(wk.WAKING_FOR_LONG.text in each for each in findings(world))
 
 
 def test_doctor_names_a_token_that_cannot_be_read() -> None:
@@ -389,7 +389,7 @@ def test_doctor_compares_what_two_rules_match_however_aws_tells_of_it(
 ) -> None:
     world = awake()
     world.conditions = {SERVICE_RULE: service, WAKE_RULE: wake}
-    assert (wk.DIFFER in findings(world)) is differ
+    assert (wk.RULES_DIFFER.text in findings(world)) is differ
 
 
 def test_doctor_names_transforms_that_the_websocket_rule_would_pass_by() -> None:
@@ -452,7 +452,7 @@ def test_a_service_of_more_than_a_hundred_tasks_has_no_strangers_and_sleeps() ->
     world = awake(desired=120, alarm="ALARM")
     world.minutes(12)
     assert world.phase() is Phase.ASLEEP
-    assert not any(wk.STRANGERS in notice for notice in world.notices)
+    assert not any(wk.STRANGE_TARGETS.text in notice for notice in world.notices)
 
 
 def test_a_notice_that_could_not_be_sent_is_sent_later() -> None:
@@ -461,13 +461,13 @@ def test_a_notice_that_could_not_be_sent_is_sent_later() -> None:
     world.invoke(ADOPT)
     assert world.notices == []
     world.minutes(3)
-    assert sum(wk.UNSEEN in notice for notice in world.notices) == 1
+    assert sum(wk.UNSEEN_TRAFFIC.text in notice for notice in world.notices) == 1
 
 
 def test_a_restore_that_failed_is_told_whatever_was_told_before() -> None:
     world = asleep()
     keeper = wk.Warmkeeper(world.aws())
-    keeper.tell_of_error("something else")
+    keeper.notifier.notify_error("something else")
     world.failing.add("describe_services")
     keeper.dispatch(DELETE)
     assert any("not restored" in notice for notice in world.notices)
@@ -477,4 +477,4 @@ def test_at_0_a_service_rule_that_forwards_elsewhere_is_told_for_no_request_wake
     world = World(desired=0, forwards_to=ANOTHER_GROUP)
     world.invoke(ADOPT)
     world.minutes(5)
-    assert sum(wk.ASTRAY in notice for notice in world.notices) == 1
+    assert sum(wk.TARGET_GROUP_DETACHED.text in notice for notice in world.notices) == 1

@@ -22,6 +22,7 @@ from tests.unit.world import (
     WAKE_ALARM,
     WAKE_RULE,
     World,
+    moment,
 )
 
 FOREIGN_RULE = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:listener-rule/app/x/a/l/f"
@@ -249,8 +250,8 @@ def was_woken_often(world: World) -> None:
 
 
 RULES_GONE = [has_no_wake_rule, has_no_service_rule]
-ASTRAY = [is_served_by_another_group, has_no_target_group]
-UNWIRED = [has_no_alarm, *ASTRAY]
+DETACHED = [is_served_by_another_group, has_no_target_group]
+UNWIRED = [has_no_alarm, *DETACHED]
 GUARDS = [is_pinned, is_deploying, is_protected, has_beaten, *UNWIRED, *RULES_GONE]
 GUARDS += [was_deployed, was_woken_often]
 
@@ -363,7 +364,7 @@ GUARDED = [was_called_back_as_the_alarm_left_alarm, was_called_back_by_another_g
 def test_min_awake_minutes_begin_again_with_somebody_who_came(call_back: Break) -> None:
     world = drowsy()
     call_back(world)
-    assert world.memory.ready == world.time
+    assert world.memory.min_awake_from == world.time
     world.minutes(7)
     assert world.phase() is Phase.AWAKE
     world.minutes(1)
@@ -373,10 +374,10 @@ def test_min_awake_minutes_begin_again_with_somebody_who_came(call_back: Break) 
 @pytest.mark.parametrize("call_back", GUARDED)
 def test_min_awake_minutes_do_not_begin_again_where_a_guard_called_back(call_back: Break) -> None:
     world = drowsy()
-    ready = world.memory.ready
+    ready = world.memory.min_awake_from
     world.time += 10
     call_back(world)
-    assert (world.phase(), world.memory.ready) == (Phase.AWAKE, ready)
+    assert (world.phase(), world.memory.min_awake_from) == (Phase.AWAKE, ready)
     world.alarm, world.protected = "ALARM", False
     world.minutes(1)
     assert world.phase() is Phase.DROWSY
@@ -573,7 +574,7 @@ def test_a_live_target_ends_a_wake_and_the_cold_start_is_recorded(
     assert memory.wake is None
     (past,) = memory.wakes
     assert past["seconds"] == pytest.approx(10, abs=0.6)
-    assert {"began", "given", "createdAt", "connectivityAt", "live"} <= past["times"].keys()
+    assert {"began", "scaled_up_at", "createdAt", "connectivityAt", "live"} <= past["times"].keys()
     assert past["times"]["began"] == began
     assert metrics(capsys.readouterr().out) == {"ColdStartSeconds": past["seconds"]}
     (notice,) = world.notices
@@ -722,7 +723,7 @@ def test_a_live_target_is_not_trusted_before_the_last_take_is_fence_seconds_old(
     world.time += 60
     world.lands_after = 2.9
     world.signal(Kind.TICK)
-    stamp = world.memory.stamp
+    stamp = world.memory.last_take_at
     world.lands_after = None
     world.signal(Kind.REQUEST)
     while world.phase() is Phase.WAKING:
@@ -759,7 +760,7 @@ def test_a_rule_is_not_taken_down_late() -> None:
     world.time += 5
     world.signal(Kind.REQUEST)
     assert not world.rule_up
-    assert world.memory.stamp == world.time
+    assert world.memory.last_take_at == world.time
 
 
 def test_a_rule_that_could_not_be_taken_down_goes_down_later_newly_stamped() -> None:
@@ -768,11 +769,11 @@ def test_a_rule_that_could_not_be_taken_down_goes_down_later_newly_stamped() -> 
     follow(world, 11)
     assert world.phase() is Phase.AWAKE
     assert world.rules[WAKE_RULE] == 12
-    first = world.memory.stamp
+    first = world.memory.last_take_at
     world.failing.clear()
     world.minutes(1)
     assert not world.rule_up
-    assert world.memory.stamp == world.time > first
+    assert world.memory.last_take_at == world.time > first
 
 
 def test_a_rule_on_its_way_down_is_not_taken_down_once_more() -> None:
@@ -787,7 +788,7 @@ def test_every_take_starts_within_a_second_of_the_stamp_that_stands_in_the_memor
     world = drowsy()
     seen: list[float] = []
     for operation in ("update_service", "set_rule_priorities"):
-        world.between(operation, lambda: seen.append(world.time - world.memory.stamp))
+        world.between(operation, lambda: seen.append(world.time - world.memory.last_take_at))
     world.minutes(1)
     world.signal(Kind.POLL)
     assert seen
@@ -802,7 +803,7 @@ def test_a_count_that_could_not_be_taken_leaves_the_service_up() -> None:
     world.minutes(1)
     assert world.desired == 0
     assert world.memory.counts == {"app": 1}
-    assert not world.memory.untaken
+    assert not world.memory.scale_down_failed
 
 
 def untaken_but_at_0(**environment: str) -> World:
@@ -818,7 +819,7 @@ def untaken_but_at_0(**environment: str) -> World:
 
 def test_a_count_that_was_taken_without_an_answer_is_no_longer_ours_to_take() -> None:
     world = untaken_but_at_0()
-    assert not world.memory.untaken
+    assert not world.memory.scale_down_failed
     world.minutes(10)
     world.calls.clear()
     world.set_desired(1)
@@ -1024,7 +1025,7 @@ def test_a_wake_rule_that_somebody_put_up_while_awake_goes_down_again() -> None:
     world.signal(Kind.TICK)
     assert world.phase() is Phase.AWAKE
     assert not world.rule_up
-    assert world.memory.stamp == world.time
+    assert world.memory.last_take_at == world.time
 
 
 def test_a_wake_rule_that_somebody_put_down_while_asleep_goes_up_again() -> None:
@@ -1280,7 +1281,7 @@ def test_that_a_task_does_not_start_is_told_once_however_the_reason_varies() -> 
         world.tasks[-1].reason = f"ResourceInitializationError: request id: {number}"
         world.set_desired(1)
         world.minutes(1)
-    assert len([notice for notice in world.notices if wk.NOT_LIVE in notice]) == 1
+    assert len([notice for notice in world.notices if wk.NOT_LIVE.text in notice]) == 1
 
 
 def test_a_service_that_crashes_again_and_again_is_told_a_few_times_and_no_more() -> None:
@@ -1294,20 +1295,23 @@ def test_a_service_that_crashes_again_and_again_is_told_a_few_times_and_no_more(
     assert "Woken 4 times within an hour" in world.notices[-1]
 
 
+TASK_SET = {"id": "ecs-svc/1", "status": "PRIMARY", "createdAt": moment(0)}
+WITHOUT_DEPLOYMENTS = {"serviceName": "app", "desiredCount": 1, "deployments": []}
+
+
 @pytest.mark.parametrize(
     "sets",
     [
-        [{"id": "ecs-svc/1", "status": "PRIMARY", "stabilityStatus": "STABILIZING"}],
-        [{"id": "ecs-svc/1", "status": "PRIMARY"}, {"id": "ecs-svc/2", "status": "ACTIVE"}],
+        [{**TASK_SET, "stabilityStatus": "STABILIZING"}],
+        [TASK_SET, {**TASK_SET, "id": "ecs-svc/2", "status": "ACTIVE"}],
     ],
 )
-def test_task_sets_of_another_controller_are_deployments_too(sets: list[dict[str, str]]) -> None:
-    service = {"serviceName": "app", "deployments": [], "taskSets": sets}
-    assert wk.is_deploying(service)
-    assert wk.deployment([service]) == "ecs-svc/1"
-    assert not wk.is_deploying(
-        {"deployments": [], "taskSets": [{"stabilityStatus": "STEADY_STATE"}]}
-    )
+def test_task_sets_of_another_controller_are_deployments_too(sets: list[dict[str, Any]]) -> None:
+    service = wk.service_view({**WITHOUT_DEPLOYMENTS, "taskSets": sets})
+    assert service.is_deploying
+    assert wk.deployed_ids([service]) == "ecs-svc/1"
+    steady = [{**TASK_SET, "stabilityStatus": "STEADY_STATE"}]
+    assert not wk.service_view({**WITHOUT_DEPLOYMENTS, "taskSets": steady}).is_deploying
 
 
 def test_no_reason_has_no_class() -> None:
@@ -1411,7 +1415,7 @@ def test_a_count_that_we_did_not_give_is_not_taken_at_the_deadline_and_somebody_
     assert world.desired == 1
     assert world.rule_up
     (notice,) = world.notices
-    assert f"needs attention: {wk.NOT_LIVE}" in notice
+    assert f"needs attention: {wk.NOT_LIVE.text}" in notice
     world.boot = 0
     world.minutes(1)
     assert world.phase() is Phase.AWAKE
@@ -1445,7 +1449,7 @@ def test_a_pinned_service_that_does_not_start_is_not_given_up_and_somebody_is_to
     world.minutes(10)
     assert world.phase() is Phase.WAKING
     assert world.desired == 1
-    assert len([notice for notice in world.notices if wk.NOT_LIVE in notice]) == 1
+    assert len([notice for notice in world.notices if wk.NOT_LIVE.text in notice]) == 1
     world.time += 600
     world.signal(Kind.TICK)
     assert world.phase() is Phase.AWAKE
@@ -1585,7 +1589,7 @@ def test_the_wake_rule_never_stands_before_one_of_our_own() -> None:
     world.minutes(3)
     assert world.rules[WAKE_RULE] == 100
     assert world.desired == 1
-    assert any(wk.NO_NUMBER in notice for notice in world.notices)
+    assert any(wk.NO_RULE_NUMBER.text in notice for notice in world.notices)
 
 
 def test_down_is_the_parked_number_or_the_next_free_one_behind_it() -> None:
@@ -1665,7 +1669,7 @@ def test_a_rule_that_is_missing_again_is_told_again() -> None:
     world.alarm = "OK"
     world.rules[WAKE_RULE] = 30_010
     world.minutes(2)
-    assert world.memory.trouble == ""
+    assert world.memory.open_problem == ""
     del world.rules[WAKE_RULE]
     world.minutes(2)
     assert len(world.notices) == 2
@@ -1707,7 +1711,7 @@ def test_a_service_that_is_gone_is_told_once_and_nothing_is_done(
     world.signal(Kind.REQUEST)
     assert world.calls == []
     (notice,) = world.notices
-    assert "no ACTIVE ECS service app in cluster estate" in notice
+    assert "no ACTIVE ECS service: app in cluster estate" in notice
 
 
 def test_a_service_that_comes_back_goes_on_where_it_was() -> None:
@@ -1744,13 +1748,13 @@ def test_what_is_not_wired_any_more_is_told_once_and_again_when_it_comes_back(
     world.forwards_to, world.alarm = SERVICE_GROUP, "OK"
     world.gone.clear()
     world.minutes(2)
-    assert world.memory.trouble == ""
+    assert world.memory.open_problem == ""
     unwired(world)
     world.minutes(2)
     assert len(world.notices) == 2
 
 
-@pytest.mark.parametrize("astray", ASTRAY)
+@pytest.mark.parametrize("astray", DETACHED)
 @pytest.mark.parametrize("phase", [asleep, waking, drowsy])
 def test_nobody_is_kept_from_a_service_whose_target_group_is_another(
     phase: Callable[[], World], astray: Break
@@ -1764,7 +1768,7 @@ def test_nobody_is_kept_from_a_service_whose_target_group_is_another(
     assert world.desired == 1
 
 
-@pytest.mark.parametrize("astray", ASTRAY)
+@pytest.mark.parametrize("astray", DETACHED)
 def test_a_service_whose_target_group_is_another_is_not_hidden_when_its_task_dies(
     astray: Break,
 ) -> None:
@@ -1786,7 +1790,9 @@ def test_of_several_groups_of_the_service_rule_those_count_that_get_requests(
         {"TargetGroupArn": SERVICE_GROUP, "Weight": weight},
     ]
     forward = {"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}
-    found = wk.forwards_to({"Actions": [{"Type": "authenticate-oidc"}, forward]})
+    rule = {"RuleArn": SERVICE_RULE, "Priority": "100", "Conditions": []}
+    actions = [{"Type": "authenticate-oidc"}, forward]
+    found = wk.rule_view({**rule, "Actions": actions}).forwards_to
     assert (SERVICE_GROUP in found) is ours
     assert "two" in found
 
@@ -1845,13 +1851,16 @@ def test_the_doctor_names_what_is_gone_or_renamed_with_the_remedy() -> None:
         return str(finding["finding"])
 
     assert "no table" in found(without_table(awake))
-    for unwired, expected in [*((astray, wk.ASTRAY) for astray in ASTRAY), (has_no_alarm, "alarm")]:
+    for unwired, expected in [
+        *((astray, wk.TARGET_GROUP_DETACHED.text) for astray in DETACHED),
+        (has_no_alarm, "alarm"),
+    ]:
         world = awake()
         unwired(world)
         assert expected in found(world)
     world = awake()
     world.hosts[SERVICE_RULE] = ["other.example.com"]
-    assert found(world) == wk.DIFFER
+    assert found(world) == wk.RULES_DIFFER.text
     world.hosts[WAKE_RULE] = ["Other.example.com"]
     world.grace = 0
     assert "grace period" in found(world)

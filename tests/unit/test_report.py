@@ -26,16 +26,16 @@ def wake(
     asked: float = 0.2,
     placed: float = 9.0,
     pulled: float = 2.0,
-    booted: float = 1.0,
-    checked: float = 3.0,
+    started: float = 1.0,
+    healthy: float = 3.0,
     opened: float = 1.0,
 ) -> dict[str, Any]:
     """A record with these stages."""
-    ends = itertools.accumulate((BEGAN, asked, placed, pulled, booted, checked, opened))
+    ends = itertools.accumulate((BEGAN, asked, placed, pulled, started, healthy, opened))
     names = ("began", "createdAt", "pullStartedAt", "pullStoppedAt", "startedAt", "live", "down")
     times = dict(zip(names, ends, strict=True))
     seconds = times["live"] - BEGAN
-    return {"cause": "request", "seconds": seconds, "times": {**times, "given": BEGAN + 0.1}}
+    return {"cause": "request", "seconds": seconds, "times": {**times, "scaled_up_at": BEGAN + 0.1}}
 
 
 GOOD = Facts(
@@ -56,7 +56,7 @@ def facts(**changes: Any) -> Facts:
 def test_the_stages_are_what_they_were_and_add_up() -> None:
     took = report.stages(wake(0.2, 9, 20, 1.5, 12, 1))
     assert took == pytest.approx(
-        {"asked": 0.2, "placed": 9, "pulled": 20, "booted": 1.5, "checked": 12, "opened": 1}
+        {"asked": 0.2, "placed": 9, "pulled": 20, "started": 1.5, "healthy": 12, "opened": 1}
     )
 
 
@@ -110,24 +110,24 @@ def test_a_wake_that_the_warmkeeper_recorded_is_read() -> None:
     follow(world, 15)
     (record,) = json.loads(json.dumps(world.invoke({"command": "report"})))["wakes"]
     took = report.stages(record)
-    assert {"asked", "placed", "checked"} <= took.keys()
-    assert took["asked"] + took["placed"] + took["checked"] == pytest.approx(record["seconds"])
+    assert {"asked", "placed", "healthy"} <= took.keys()
+    assert took["asked"] + took["placed"] + took["healthy"] == pytest.approx(record["seconds"])
 
 
 # --- advice ------------------------------------------------------------------------------------
 CASES: dict[str, tuple[Mapping[str, Any], Facts, dict[str, float | None]]] = {
     "all is well": (wake(), GOOD, {}),
     "an interval of 30 s": (
-        wake(checked=20),
+        wake(healthy=20),
         facts(interval=30, cpu=2048),
         {"check the health more often": 12.5},
     ),
     "an interval of 30 s, and a check that came at once": (
-        wake(checked=2),
+        wake(healthy=2),
         facts(interval=30),
         {"check the health more often": 2.0},
     ),
-    "an interval of 7 s is no matter": (wake(checked=4), facts(interval=7), {}),
+    "an interval of 7 s is no matter": (wake(healthy=4), facts(interval=7), {}),
     "a large image": (
         wake(pulled=40),
         facts(images=(Image(NEAR, 260.0),)),
@@ -158,17 +158,17 @@ CASES: dict[str, tuple[Mapping[str, Any], Facts, dict[str, float | None]]] = {
         {},
     ),
     "an app that boots slowly with little CPU": (
-        wake(checked=22.5),
+        wake(healthy=22.5),
         facts(cpu=256),
         {"give the task twice the CPU": 10.0},
     ),
     "an app that boots slowly with enough CPU": (
-        wake(checked=22.5),
+        wake(healthy=22.5),
         GOOD,
         {"let the app answer sooner": None},
     ),
     "containers that wait": (
-        wake(booted=14),
+        wake(started=14),
         GOOD,
         {"let no container wait for another": 9.0},
     ),
@@ -178,7 +178,7 @@ CASES: dict[str, tuple[Mapping[str, Any], Facts, dict[str, float | None]]] = {
         facts(spot=True),
         {"do not wait for Spot capacity": 15.0},
     ),
-    "nothing can be read": (wake(pulled=1, checked=4), Facts(), {}),
+    "nothing can be read": (wake(pulled=1, healthy=4), Facts(), {}),
 }
 
 
@@ -212,7 +212,7 @@ def test_the_number_behind_an_advice_is_told() -> None:
 def test_the_grace_period_that_a_short_interval_needs_is_advised_with_it(
     grace: int | None, advised: bool
 ) -> None:
-    (advice, *_) = report.advise([wake(checked=40)], facts(interval=30, grace=grace))
+    (advice, *_) = report.advise([wake(healthy=40)], facts(interval=30, grace=grace))
     assert ("health_check_grace_period_seconds = 90" in advice.change) is advised
 
 

@@ -46,7 +46,7 @@ def kinds(world: World) -> list[str]:
 
 # --- the record of a wake ----------------------------------------------------------------------
 
-MOMENTS = sorted({"given", *(moment for moments in wk.ENDS.values() for moment in moments)})
+MOMENTS = sorted({"scaled_up_at", *(moment for moments in wk.ENDS.values() for moment in moments)})
 SECONDS = st.floats(-1e4, 1e4).map(lambda seconds: 1.8e9 + seconds)
 
 
@@ -73,13 +73,13 @@ def test_each_stage_is_the_time_up_to_its_own_moment() -> None:
         "asked": 1,
         "placed": 10,
         "pulled": 20,
-        "booted": 2,
-        "checked": 10,
+        "started": 2,
+        "healthy": 10,
         "opened": 0.5,
     }
     del whole["pullStartedAt"], whole["startedAt"], whole["down"]
     whole["connectivityAt"] = 1.8e9 + 9
-    assert wk.stages(whole) == {"asked": 1, "placed": 8, "pulled": 22, "checked": 12}
+    assert wk.stages(whole) == {"asked": 1, "placed": 8, "pulled": 22, "healthy": 12}
 
 
 def test_a_wake_is_one_line_of_the_log_with_its_stages_and_what_it_ended(
@@ -105,7 +105,7 @@ def test_the_record_in_the_memory_goes_from_the_first_request_to_the_first_who_w
     began = world.time
     world.invoke(request())
     times = world.memory.wakes[-1]["times"]
-    assert {"given", "createdAt", "connectivityAt"} <= times.keys()
+    assert {"scaled_up_at", "createdAt", "connectivityAt"} <= times.keys()
     assert times["began"] == began < times["live"] <= times["down"] <= times["sent"] == world.time
 
 
@@ -136,14 +136,14 @@ def test_the_record_is_in_nobody_s_way(what: str) -> None:
     def served(spoil: Callable[[World], object]) -> tuple[object, float]:
         world = asleep()
         began, keeper = world.time, wk.Warmkeeper(world.aws())
-        remember = keeper.remember
+        remember = keeper.reconciler.remember
 
         def spoiled(seen: wk.Observation, sent: float = 0.0) -> None:
             if sent:
                 spoil(world)
             remember(seen, sent)
 
-        keeper.remember = spoiled  # type: ignore[method-assign]
+        keeper.reconciler.remember = spoiled  # type: ignore[method-assign]
         return keeper.dispatch(request())["statusCode"], world.time - began
 
     def slow(world: World) -> None:
@@ -168,7 +168,9 @@ def test_the_record_is_whole_also_where_somebody_else_wrote_first() -> None:
     kept = world.memory
     del kept.wakes[-1]["times"]["down"]
     world.between("put_item", lambda: somebody_writes(world))
-    wk.Warmkeeper(world.aws()).remember(wk.Observation(kept, (), down=world.time), world.time)
+    wk.Warmkeeper(world.aws()).reconciler.remember(
+        wk.Observation(kept, (), down=world.time), world.time
+    )
     assert world.memory.wakes[-1]["times"]["sent"] == world.time
 
 
@@ -278,14 +280,15 @@ def test_every_request_that_waits_is_counted_and_none_that_does_not(
 
 def publish(kind: str, text: str = "text", **environment: str) -> World:
     world = World(environment={**ENVIRONMENT, **environment})
-    wk.Warmkeeper(world.aws()).tell(wk.Notice(kind, text), "awake")
+    wk.Warmkeeper(world.aws()).notifier.publish(wk.Notice(wk.NOTICES[kind], text), "awake")
     return world
 
 
 @pytest.mark.parametrize("kind", wk.NOTICES)
 def test_a_notice_is_worded_for_mail_for_chat_and_for_machines(kind: str) -> None:
     (sent,) = publish(kind, "what happened\nand more").published
-    severity, remedy = wk.NOTICES[kind]
+    severity = wk.NOTICES[kind].severity
+    remedy = wk.NOTICES[kind].remedy
     worded = json.loads(sent["Message"])
     assert worded["default"] == "what happened\nand more"
     assert worded["email"].startswith("what happened\nand more\n\nWhat to do: " + remedy)
@@ -332,18 +335,29 @@ def test_a_mailbox_stays_quiet_through_a_day_on_which_all_is_well() -> None:
     assert world.published == []
 
 
-def test_every_kind_of_notice_is_given_somewhere_and_has_its_row_in_the_runbook() -> None:
+def rows(section: str) -> dict[str, tuple[str, str]]:
+    """Severity and text of each row of a table of docs/guide/operating.md, by its code."""
+    text = OPERATING.read_text(encoding="utf-8").split(f"\n{section}\n")[1].split("\n#")[0]
+    found = re.findall(r"(?m)^\| `([a-z-]+)` \| (\w+) \| ([^|]+) \|", text)
+    return {code: (severity, words) for code, severity, words in found}
+
+
+def test_the_runbook_s_tables_are_the_program_s() -> None:
+    for section, problems in (("## Notices", wk.NOTICES), ("### doctor", wk.FINDINGS)):
+        table = rows(section)
+        assert list(table) == list(problems)
+        for code, (severity, words) in table.items():
+            assert severity == problems[code].severity
+            assert problems[code].text in words
+    for _, remedy in rows("### doctor").values():
+        assert remedy
+
+
+def test_every_notice_is_given_somewhere() -> None:
     source = Path(wk.__file__).read_text(encoding="utf-8")
-    notices = OPERATING.read_text(encoding="utf-8").split("\n## Notices\n")[1].split("\n## ")[0]
-    rows = re.findall(r"(?m)^\| `([a-z-]+)` \| (\w+) \|", notices)
-    assert dict(rows) == {kind: severity for kind, (severity, _) in wk.NOTICES.items()}
-    given = {*wk.TROUBLES.values(), *re.findall(r'Notice\(\s*"([a-z-]+)"', source)}
-    assert given == set(wk.NOTICES)
-
-
-def test_what_begins_with_the_words_of_a_trouble_is_a_notice_of_its_kind() -> None:
-    for words, kind in wk.TROUBLES.items():
-        assert wk.attention(f"{words} and more").kind == kind
+    names = {name: p.code for name, p in vars(wk).items() if isinstance(p, wk.Problem)}
+    used = {code for name, code in names.items() if len(re.findall(rf"\b{name}\b", source)) > 2}
+    assert used == {*wk.NOTICES, *wk.FINDINGS}
 
 
 # --- what holds it awake -----------------------------------------------------------------------
@@ -363,10 +377,10 @@ def test_who_pinned_it_and_forgot_is_told_once_after_half_a_day() -> None:
     world.minutes(12 * 60 - 1)
     assert kinds(world) == []
     world.minutes(2)
-    assert kinds(world) == ["held-awake"]
+    assert kinds(world) == ["idle-but-awake"]
     assert re.search(r": pinned until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$", world.notices[-1])
     world.minutes(300)
-    assert kinds(world) == ["held-awake"]
+    assert kinds(world) == ["idle-but-awake"]
 
 
 def test_who_uses_it_meanwhile_is_no_news_and_the_next_half_day_is() -> None:
@@ -376,9 +390,9 @@ def test_who_uses_it_meanwhile_is_no_news_and_the_next_half_day_is() -> None:
     world.minutes(30)
     world.alarm, world.alarm_since = "ALARM", world.time
     world.minutes(12 * 60 - 1)
-    assert kinds(world) == ["held-awake"]
+    assert kinds(world) == ["idle-but-awake"]
     world.minutes(2)
-    assert kinds(world) == ["held-awake", "held-awake"]
+    assert kinds(world) == ["idle-but-awake", "idle-but-awake"]
 
 
 def test_beats_are_use() -> None:
@@ -442,7 +456,7 @@ def test_handled_errors_are_told_once_an_hour_however_many_there_are() -> None:
         world.time += 60
     assert kinds(world) == ["errors-handled"]
     assert "ThrottlingException" in world.notices[-1]
-    world.time += wk.HANDLED_SECONDS
+    world.time += wk.ERROR_NOTICE_SECONDS
     keeper.dispatch(request())
     assert kinds(world) == ["errors-handled"] * 2
 

@@ -162,7 +162,7 @@ class World:
         return SimulatedAws(self)
 
     def signal(self, kind: wk.Kind, **more: Any) -> wk.Observation:
-        return wk.Warmkeeper(self.aws()).act(wk.Signal(kind, **more))
+        return wk.Warmkeeper(self.aws()).reconciler.reconcile(wk.Signal(kind, **more))
 
     def invoke(self, event: Any) -> dict[str, Any]:
         return wk.Warmkeeper(self.aws()).dispatch(event)
@@ -391,8 +391,14 @@ class Database(Client):
 class Ecs(Client):
     def describe_services(self, *, services: list[str], **_: Any) -> dict[str, Any]:
         world = self.world
-        primary = {"id": world.deployment, "status": "PRIMARY", **world.rollout, **world.connect}
-        deployments = [{**primary, "createdAt": moment(world.deployed)}]
+        primary = {
+            "id": world.deployment,
+            "status": "PRIMARY",
+            "createdAt": moment(world.deployed),
+            **world.rollout,
+            **world.connect,
+        }
+        deployments = [primary]
         if world.deploying:
             deployments += [{**primary, "id": "ecs-svc/0", "status": "ACTIVE"}]
         service = {
