@@ -95,17 +95,18 @@ terraform:
 
 .PHONY: demo
 demo: terraform $(VENV)/.demo ## Play and measure it on a local AWS (ARGS=--alarm-path: both wake paths)
-	@exec $(BIN)/python -m tests.demo $(ARGS)
+	@exec $(BIN)/python -m demo $(ARGS)
 
 .PHONY: up
 up: terraform $(VENV)/.demo ## Leave a staging estate running on a local AWS, until Ctrl-C or SIGTERM
-	@exec $(BIN)/python -m tests.demo --up
+	@exec $(BIN)/python -m demo --up
 
 ##@ Change it
 
 # For the minutes between two edits. What takes longest is left to make test: the model's explorations
 # of more than two orders, the local cloud's mutants, most of the mutated events.
 LONG := race_while_time or triples or other_kinds or policy_is_late or mutants_that_need_no_cloud
+QUICK := tests/warmkeeper tests/tools tests/docs tests/model localcloud demo
 .PHONY: check
 check: setup terraform ## What an edit breaks soonest: ruff, mypy, terraform fmt, unit and model tests
 	@echo "==> ruff, mypy, terraform fmt"
@@ -113,8 +114,9 @@ check: setup terraform ## What an edit breaks soonest: ruff, mypy, terraform fmt
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@terraform fmt -check -diff -recursive .
-	@echo "==> pytest: tests/unit, tests/model"
-	@FUZZ=2000 $(BIN)/python -m pytest tests/unit tests/model -k "not ($(LONG))" --numprocesses=2 --quiet $(ARGS)
+	@echo "==> pytest: $(QUICK)"
+	@FUZZ=2000 $(BIN)/python -m pytest $(QUICK) -m "not cloud and not terraform" -k "not ($(LONG))" \
+	  --numprocesses=2 --quiet $(ARGS)
 
 .PHONY: fmt
 fmt: setup terraform ## Format Python and Terraform
@@ -167,7 +169,7 @@ lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, t
 	@$(BIN)/python -m tools.terraform_docs --check
 	@echo "==> checkov"
 	@$(CHECKOV_VENV)/bin/checkov --directory . --framework terraform --skip-download --quiet --compact \
-	  --skip-path '\.venv' --skip-path '\.cache' --skip-path '\.terraform' --skip-path 'tests/module'
+	  --skip-path '\.venv' --skip-path '\.cache' --skip-path '\.terraform' --skip-path 'tests/terraform'
 
 # Judges that the tests' environment has no place for.
 COMPATIBILITY_VENV := .venv-compatibility
@@ -185,11 +187,11 @@ compatibility: setup ## Terraform 1.9, AWS provider 6's schema and policy-sentry
 	}; \
 	echo "==> pytest"; \
 	PATH="$(CURDIR)/tests/compatibility/bin:$$PATH" \
-	  $(BIN)/python -m pytest tests/compatibility tests/module --numprocesses=3 --dist=loadfile \
+	  $(BIN)/python -m pytest tests/compatibility tests/terraform --numprocesses=3 --dist=loadfile \
 	  --no-loadscope-reorder $(ARGS)
 
 # One worker: another cloud is one, with one estate in it. What it cannot do is skipped, also in CI. The
-# tests of the local cloud itself, of the proxy and of redirects have nothing to do with it.
+# tests of the proxy and of redirects have nothing to do with it.
 .PHONY: test-integration
 test-integration: setup terraform ## Integration tests on a cloud of yours: LOCALSTACK_HOST=host:port
 	@if [ -z "$(LOCALSTACK_HOST)$(AWS_ENDPOINT_URL)" ]; then \
@@ -197,8 +199,7 @@ test-integration: setup terraform ## Integration tests on a cloud of yours: LOCA
 	  exit 1; \
 	fi
 	@CI= $(BIN)/python -m pytest tests/integration --numprocesses=0 \
-	  --ignore-glob='*/test_localcloud_*' --ignore=tests/integration/test_caddy_beat.py \
-	  --ignore=tests/integration/test_redirects.py $(ARGS)
+	  --ignore=tests/integration/test_caddy_beat.py --ignore=tests/integration/test_redirects.py $(ARGS)
 
 ##@ Look further: what takes longer than a test run should
 
@@ -208,17 +209,17 @@ model: setup ## Explore the interleavings of the warmkeeper with wider bounds th
 
 .PHONY: fuzz
 fuzz: setup ## Give the warmkeeper 200,000 mutated events, make test has 10,000 (FUZZ=N: so many)
-	@FUZZ=$(or $(FUZZ),200000) $(BIN)/python -m pytest tests/unit/test_events_mutated.py --numprocesses=0
+	@FUZZ=$(or $(FUZZ),200000) $(BIN)/python -m pytest tests/warmkeeper/test_events_mutated.py --numprocesses=0
 
 .PHONY: fidelity
 fidelity: setup ## Test the local cloud against its mutants: docs/evidence/fidelity.md (ARGS=--stale)
-	@$(BIN)/python -m tests.fidelity $(ARGS)
+	@$(BIN)/python -m localcloud.fidelity $(ARGS)
 
 .PHONY: reliability
 reliability: setup terraform ## Try to break it with wide bounds: docs/evidence/reliability.md
 	@rm -rf .cache/figures
-	@RELIABILITY=1 MODEL=1 $(BIN)/python -m pytest $$($(BIN)/python -m tools.reliability --tests)
-	@RELIABILITY=1 MODEL=1 $(BIN)/python -m tools.reliability
+	@RELIABILITY=1 MODEL=1 $(BIN)/python -m pytest $$($(BIN)/python -m tests.faults.reliability --tests)
+	@RELIABILITY=1 MODEL=1 $(BIN)/python -m tests.faults.reliability
 
 .PHONY: test-upgrades
 test-upgrades: setup terraform ## Change the module in every way under a service in every phase
@@ -227,8 +228,8 @@ test-upgrades: setup terraform ## Change the module in every way under a service
 
 .PHONY: mutate-validations
 mutate-validations: setup terraform ## Take out each validation and check, and record which run goes red
-	@$(BIN)/python -m tests.module.mutate_validations
+	@$(BIN)/python -m tests.terraform.mutate_validations
 
 .PHONY: bench
 bench: setup terraform ## Measure how long things take (RECORD=1: docs/evidence/performance.md; ARGS='drowsy ticks')
-	@$(BIN)/python -m tests.bench $(if $(RECORD),--record) $(ARGS)
+	@$(BIN)/python -m demo.bench $(if $(RECORD),--record) $(ARGS)

@@ -111,7 +111,7 @@ POLICY_AGAIN_SECONDS = 3.0
 
 # Words in ECS's reason for a failed start, and their class. The first match decides, so a cause
 # stands before the sentence that contains it ("unable to place a task. Reason: Internal error.").
-# The class is public. Each documented text with its page is a row of tests/unit/ecs_words.toml.
+# The class is public. tests/warmkeeper/ecs_words.toml has each documented text with its page.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
 FAILURES = (

@@ -1,1 +1,1 @@
-"""Tests, and the AWS that they run against."""
+"""Tests, by subject, and what they share."""

@@ -18,7 +18,7 @@ import requests
 from localstack_client.session import Session
 from python_terraform import IsFlagged, IsNotFlagged, Terraform
 
-from tests.localcloud.client import LocalCloud
+from localcloud.client import LocalCloud
 from tests.surroundings import Surroundings
 from tools.terraform_env import terraform_environment
 

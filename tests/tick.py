@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from localcloud.client import LocalCloud
 from tests.estate import Estate
-from tests.localcloud.client import LocalCloud
 
 MEASURED = Path(__file__).resolve().parents[1] / "tools" / "measured.json"
 TICKS = 10

@@ -1,7 +1,7 @@
 """The tables about clients: what each gets, which wake nothing, which follow no redirect.
 
-Promise: the text between the markers of these documents is made from tests/unit/clients.toml, the
-table that the tests run, and from wake-policy.yaml:
+Promise: the text between the markers of these documents is made from the clients of
+tests/warmkeeper/clients.toml, the table that the tests run, and from wake-policy.yaml:
 
     docs/evidence/clients.md      every request of the table, and its answer
     docs/guide/wake-policy.md     the rules of the default policy

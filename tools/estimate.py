@@ -41,7 +41,7 @@ EXTRA_MINUTES = 2
 STOP_SECONDS = 30.0  # a task is paid for until it has drained and stopped
 POLL_SECONDS = 0.5
 SKIP_SECONDS = 120.0  # of sleep, beyond which its minutes are not played one by one
-# The module's own cost an hour, at most: tests/module/test_cost.py holds the plan to these.
+# The module's own cost a month, at most: tests/tools/test_cost_of_a_plan.py holds the plan to it.
 MODULE_ASLEEP_USD = 1.00
 MODULE_AWAKE_USD = 1.50
 EXAMPLE_SEED = 6

@@ -19,7 +19,7 @@ from selenium.webdriver import Chrome
 from tests.browser import site
 from tests.browser.chromium import NO_JAVASCRIPT, chromium, prefer, speak
 from tests.browser.site import Site, confirming, serving, settle
-from tests.unit.world import World
+from tests.warmkeeper.world import World
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "images" / "page"
 WIDTH, HEIGHT, SCALE, GAP = 400, 500, 2, 16

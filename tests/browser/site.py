@@ -21,8 +21,8 @@ from urllib.parse import parse_qsl, urlsplit
 import warmkeeper as wk
 from warmkeeper import Kind
 
-from tests.unit.recorded import request
-from tests.unit.world import CONTROL_GROUP, WAKE_GROUP, World
+from tests.warmkeeper.recorded import request
+from tests.warmkeeper.world import CONTROL_GROUP, WAKE_GROUP, World
 from tools import package
 
 APPLICATION = "<!doctype html><html lang=en><title>The app</title><h1>The application</h1>"

@@ -16,7 +16,7 @@ from warmkeeper import Kind, Phase
 from tests.browser import chromium, site
 from tests.browser.chromium import NO_JAVASCRIPT, accessibility, prefer, speak, violations
 from tests.browser.site import STATES, Site, confirming, serving, settle
-from tests.unit.world import World
+from tests.warmkeeper.world import World
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "guide" / "page.md"
 WAKE = "POST /.warmkeeper/wake"

@@ -15,8 +15,8 @@ from warmkeeper import Kind
 
 from tests.browser.chromium import MISSING, chromium
 from tests.caddy import until
-from tests.unit.recorded import request
-from tests.unit.world import CONTROL_GROUP, World
+from tests.warmkeeper.recorded import request
+from tests.warmkeeper.world import CONTROL_GROUP, World
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "guide" / "heartbeat.md"
 BETWEEN_SECONDS = 0.1

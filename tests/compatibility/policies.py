@@ -1,6 +1,6 @@
 """Every policy that the module and its examples write, as Terraform renders them.
 
-The provider is mocked (tests/module/mocks), which leaves the `json` of an aws_iam_policy_document
+The provider is mocked (tests/terraform/mocks), and the `json` of an aws_iam_policy_document is
 empty. Its statements stand in the state, evaluated; what the provider makes of them is done here.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.compatibility import judges
-from tests.module import plans
+from tests.terraform import plans
 
 LISTENER: dict[str, Any] = {
     "target_group_arns": [plans.GROUP],

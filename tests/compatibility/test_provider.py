@@ -8,7 +8,7 @@ import pytest
 
 from tests.compatibility import judges
 from tests.compatibility.provider import Deprecations, Judge, Schema
-from tests.module import plans
+from tests.terraform import plans
 
 FILES = [*judges.ROOT.glob("*.tf"), *judges.ROOT.glob("examples/*/*.tf")]
 

@@ -1,4 +1,4 @@
-"""The oldest Terraform that the module admits: `make compatibility` runs tests/module on it too."""
+"""The oldest Terraform that the module admits, on which tests/terraform runs too."""
 
 from __future__ import annotations
 

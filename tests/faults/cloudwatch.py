@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 
-from tests.localcloud.metrics import EXTRA_PERIODS, evaluate
+from localcloud.metrics import EXTRA_PERIODS, evaluate
 
 MINUTE = 60.0
 

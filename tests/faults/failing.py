@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import warmkeeper as wk
 
 from tests.faults.simulation import COUNT, Simulation
-from tests.unit.world import SimulatedTask
+from tests.warmkeeper.world import SimulatedTask
 
 DAY, HOUR, ASKS_SECONDS = 86_400.0, 3_600.0, 30.0
 REPLACED_SECONDS = 10.0  # ECS starts another task so long after one stopped; it paces itself later

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from warmkeeper import TAKE_TIMEOUT_SECONDS
 
 from tests.faults.simulation import READ_LAG_SECONDS, Effect, Killed, Simulation
-from tests.unit.world import ConditionalCheckFailedException
+from tests.warmkeeper.world import ConditionalCheckFailedException
 
 ATTEMPT_SECONDS = 3.0  # the SDK waits so long for an answer, three times, where a call may repeat
 PAUSES_SECONDS = 2.0  # between those

@@ -29,7 +29,7 @@ from tests.faults.simulation import (
     ecs_event,
     idle_alarm,
 )
-from tests.unit.world import OTHER_ESTATES
+from tests.warmkeeper.world import OTHER_ESTATES
 
 HEAL_SECONDS = 2 * TICK_SECONDS + 5.0  # two ticks, and what the second takes
 HORIZON_SECONDS = 45 * 60.0

@@ -19,7 +19,7 @@ from warmkeeper import Phase
 
 from tests.faults.cloudwatch import IdleAlarm
 from tests.faults.timeline import Timeline
-from tests.unit.world import (
+from tests.warmkeeper.world import (
     ACCOUNT,
     CONTROL_GROUP,
     IDLE_ALARM,

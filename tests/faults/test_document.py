@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults import matrix
-from tools import reliability
+from tests.faults import matrix, reliability
 
 
 def kept() -> dict[str, Any]:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from localstack_client import config
 
+from localcloud.client import LocalCloud, running
 from tests.estate import Estate, surrounded
-from tests.localcloud.client import LocalCloud, running
 from tests.rights.reference import Place
 from tests.rights.watch import Watch
 

@@ -13,8 +13,8 @@ from typing import Any
 import hcl2
 import pytest
 
+from localcloud.client import LocalCloud
 from tests.estate import REPOSITORY, Estate
-from tests.localcloud.client import LocalCloud
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 

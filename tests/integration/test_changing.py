@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from localcloud.client import LocalCloud
 from tests import figures
 from tests.estate import MODULE_ALONE, REPOSITORY, Estate, Workspace
 from tests.integration.test_lifecycle import bring_to
-from tests.localcloud.client import LocalCloud
 from tests.surroundings import Surroundings
 from tools.package import build
 from tools.terraform_env import terraform_environment

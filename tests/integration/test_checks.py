@@ -1,6 +1,6 @@
 """The module's `check` blocks before a real estate: what is wrong there is a warning, and no more.
 
-tests/module/checks.tftest.hcl has each of them alone, but for what cannot be mocked.
+tests/terraform/checks.tftest.hcl has each of them alone, but for what cannot be mocked.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from localcloud.client import LocalCloud
 from tests.estate import Estate, TerraformError
-from tests.localcloud.client import LocalCloud
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from localcloud.client import LocalCloud, running
 from tests.estate import Estate, staging
 from tests.integration.conftest import QUICK_START, elsewhere
-from tests.localcloud.client import LocalCloud, running
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.client import LocalCloud
 from tests.estate import Estate
-from tests.localcloud.client import LocalCloud
 from tools import explain, report
 from tools.terraform_docs import with_table
 

@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 import requests
 
+from localcloud.client import LocalCloud
 from tests import figures
 from tests.estate import REPOSITORY, Estate
-from tests.localcloud.client import LocalCloud
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 

@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from localcloud.client import LocalCloud, running
 from tests.estate import surrounded
 from tests.integration.conftest import QUICK_START, elsewhere
-from tests.localcloud.client import LocalCloud, running
 
 pytestmark = [
     pytest.mark.cloud,

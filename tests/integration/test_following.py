@@ -1,7 +1,7 @@
 """Real clients before a sleeping service: who follows redirects is served by that alone.
 
 All of them ask at once, within one cold start. A function that holds a request runs at the speed of
-the wall clock, whatever the local cloud's clock is told (tests/localcloud), so a cold start of 70 s
+the wall clock, whatever the local cloud's clock is told (localcloud), so a cold start of 70 s
 takes as long: a sped-up one would not have these clients wait.
 
 docs/guide/waiting.md has a table of clients. What it says of those that are at hand is tried here:
@@ -32,8 +32,8 @@ import pytest
 import requests
 import urllib3
 
+from localcloud.client import LocalCloud
 from tests.estate import REPOSITORY, Estate
-from tests.localcloud.client import LocalCloud
 
 MISSING = [program for program in ("curl", "node") if not shutil.which(program)]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs {MISSING}: make tools")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from localcloud.client import LocalCloud
 from tests.estate import Estate, TerraformError
-from tests.localcloud.client import LocalCloud
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 

@@ -17,9 +17,9 @@ import aiohttp
 import pytest
 import requests
 
+from localcloud.client import LocalCloud
 from tests.caddy import Caddy, beating, until
 from tests.estate import Estate
-from tests.localcloud.client import LocalCloud
 
 SPEED = 60.0
 BETWEEN_SECONDS = 30.0

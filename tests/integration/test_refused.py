@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 import requests
 
+from localcloud.client import LocalCloud
 from tests.estate import Estate
-from tests.localcloud.client import LocalCloud
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 

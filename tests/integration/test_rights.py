@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import requests
 
+from localcloud.client import LocalCloud
 from tests import figures
 from tests.caddy import until
 from tests.estate import Estate
-from tests.localcloud.client import LocalCloud
 from tests.rights.reference import UNCALLED
 from tests.rights.watch import Watch
-from tests.unit.recorded import recorded, request
+from tests.warmkeeper.recorded import recorded, request
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 

@@ -1,6 +1,6 @@
 """Other hands on the listener, with the real Terraform and over real HTTP.
 
-tests/unit/test_rule_numbers.py has every trouble in every phase.
+tests/warmkeeper/test_rule_numbers.py has every trouble in every phase.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from localcloud.client import LocalCloud
 from tests.estate import Estate
-from tests.localcloud.client import LocalCloud
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 

@@ -8,9 +8,9 @@ import time
 import pytest
 from selenium.webdriver.common.by import By
 
+from localcloud.client import LocalCloud
 from tests.browser import chromium
 from tests.estate import Estate
-from tests.localcloud.client import LocalCloud
 
 pytestmark = [
     pytest.mark.browser,

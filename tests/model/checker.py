@@ -20,7 +20,7 @@ import warmkeeper as wk
 from botocore.exceptions import ClientError, ReadTimeoutError
 from warmkeeper import Kind, Phase, Signal
 
-from tests.unit.world import (
+from tests.warmkeeper.world import (
     ENVIRONMENT,
     SERVICE_RULE,
     WAKE_GROUP,
@@ -165,7 +165,7 @@ class ReplayClient:
     """A boto3 client over `ReplayAws.step`."""
 
     class exceptions:  # noqa: N801 (boto3's name)
-        from tests.unit.world import (
+        from tests.warmkeeper.world import (
             ClusterNotFoundException,
             ConditionalCheckFailedException,
         )

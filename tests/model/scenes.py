@@ -10,7 +10,7 @@ from typing import Any
 from warmkeeper import Kind, Phase
 
 from tests.model.checker import SETTINGS
-from tests.unit.world import OTHER_ESTATES, World
+from tests.warmkeeper.world import OTHER_ESTATES, World
 
 
 def awake(boot: float = 10.0, **world: Any) -> World:

@@ -1,25 +1,21 @@
-"""Each patch here breaks the product where it must not break; the tests it names must see it.
-
-A patch begins with what it breaks and with lines `test: FILE::NAME`, which git apply passes over.
-"""
+"""Each mutant of mutants.toml breaks the module where it must not break; its tests must go red."""
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from tests.module.kept_provider import mocked_environment
+from tests.terraform.kept_provider import mocked_environment
+from tools import mutant
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
-PATCHES = sorted(HERE.glob("*.patch"))
+MUTANTS = {row["name"]: row for row in tomllib.loads((HERE / "mutants.toml").read_text())["mutant"]}
 FAILED = 1  # pytest's own exit code for "tests were run, and some failed"
 
 
@@ -37,24 +33,6 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@contextmanager
-def broken(copy: Path, patch: Path) -> Iterator[None]:
-    """The copy with the patch in it."""
-    command = ["git", "apply", "--unsafe-paths", f"--directory={copy}", str(patch)]
-    applied = subprocess.run(command, cwd=copy, capture_output=True, text=True)
-    assert applied.returncode == 0, f"does not apply any more: {applied.stderr}"
-    try:
-        yield
-    finally:
-        subprocess.run([*command, "--reverse"], cwd=copy, check=True)
-
-
-def named_tests(patch: Path) -> list[str]:
-    tests = re.findall(r"^test: (\S.*)$", patch.read_text(), re.MULTILINE)
-    assert tests, f"{patch.name} names no test"
-    return tests
-
-
 def run_tests(copy: Path, *tests: str) -> subprocess.CompletedProcess[str]:
     # what is compiled is kept for the next run, which plain assertions allow; they tell less
     environment = {k: v for k, v in mocked_environment().items() if not k.startswith("PYTEST_")}
@@ -65,21 +43,21 @@ def run_tests(copy: Path, *tests: str) -> subprocess.CompletedProcess[str]:
 
 def test_unbroken_the_copy_is_green(copy: Path) -> None:
     """Of the quick ones: the others are slow, and green in this very run."""
-    tests = {test for patch in PATCHES for test in named_tests(patch) if "/unit/" in test}
+    tests = {test for row in MUTANTS.values() for test in row["tests"] if "/warmkeeper/" in test}
     run = run_tests(copy, *sorted(tests))
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-@pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
-def test_the_named_tests_go_red(patch: Path, copy: Path) -> None:
-    with broken(copy, patch):
-        for test in named_tests(patch):
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_named_tests_go_red(name: str, copy: Path) -> None:
+    with mutant.applied(mutant.edits(MUTANTS[name]), copy):
+        for test in MUTANTS[name]["tests"]:
             run = run_tests(copy, test)
             assert run.returncode == FAILED, f"{test} did not see it:\n{run.stdout}\n{run.stderr}"
 
 
 def test_there_is_a_mutant_for_each_of_the_things_that_must_not_break() -> None:
-    assert {patch.stem for patch in PATCHES} >= {
+    assert MUTANTS.keys() >= {
         "permission-removed",
         "rule-down-on-running",
         "no-fence",

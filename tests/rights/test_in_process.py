@@ -20,10 +20,10 @@ from botocore.session import Session
 from tests.rights.module import rendered
 from tests.rights.policy import Ask, Policy
 from tests.rights.reference import UNCALLED, Place, asked
-from tests.unit import world
-from tests.unit.recorded import recorded, request
-from tests.unit.test_events_mutated import STATES, TEXTS
-from tests.unit.test_events_mutated import world as prepared
+from tests.warmkeeper import world
+from tests.warmkeeper.recorded import recorded, request
+from tests.warmkeeper.test_events_mutated import STATES, TEXTS
+from tests.warmkeeper.test_events_mutated import world as prepared
 
 PLACE = Place("eu-central-1", "123456789012")
 CLIENTS = {

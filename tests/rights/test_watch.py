@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.localcloud.client import LocalCloud
+from localcloud.client import LocalCloud
 from tests.rights.reference import Place
 from tests.rights.watch import Watch
 

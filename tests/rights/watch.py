@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.localcloud.client import LocalCloud
+from localcloud.client import LocalCloud
 from tests.rights.policy import Policy
 from tests.rights.reference import RIGHTS, Place, asked
 

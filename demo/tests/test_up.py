@@ -1,0 +1,143 @@
+"""What `make up` prints once its estate runs, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from demo import up
+from localcloud.client import REPOSITORY, LocalCloud
+
+ENVIRONMENT = LocalCloud("http://127.0.0.1:40123").environment()
+OUTPUTS = {
+    "url": "http://127.0.0.1:40124",
+    "status_url": "http://127.0.0.1:40124/.warmkeeper/status",
+    "function_name": "preview-warmkeeper",
+    "cluster_name": "preview",
+    "service_name": "preview-app",
+}
+
+WAITS = "from demo import up; up.stop_on_signals(); up.attend(print); print('cleared up')"
+READY = "SIGTERM or SIGINT"
+
+
+def test_up_prints_what_points_other_tools_at_the_cloud_and_what_to_try() -> None:
+    lines = up.directions(ENVIRONMENT, OUTPUTS).splitlines()
+    exported = dict(
+        line.removeprefix("export ").split("=", 1) for line in lines if "export" in line
+    )
+    assert exported == ENVIRONMENT
+    for line in (
+        ".venv/bin/python -m tools.explain preview",
+        ".venv/bin/python -m tools.report preview",
+        ".venv/bin/python -m tools.dashboard preview-warmkeeper dashboard.png",
+        "curl -i http://127.0.0.1:40124/api/time",
+        "aws lambda invoke --function-name preview-warmkeeper \\",
+        "aws ecs describe-services --cluster preview --services preview-app",
+    ):
+        assert line in lines
+
+
+def test_the_lines_that_up_prints_are_a_script_for_a_shell() -> None:
+    commands = up.directions(ENVIRONMENT, OUTPUTS).partition("in this folder:\n")[2]
+    checked = subprocess.run(["bash", "-n"], input=commands, capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def waiting(stdin: int | None, before: Callable[[], None] | None) -> subprocess.Popen[str]:
+    """The part of `make up` that waits, as a process; it has said that it does."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", WAITS],
+        cwd=REPOSITORY,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=before,
+    )
+    assert process.stdout is not None
+    assert READY in process.stdout.readline()
+    return process
+
+
+def closed() -> None:
+    os.close(0)
+
+
+def in_the_background() -> None:
+    """As a shell without job control starts `make up &`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize(
+    ("stdin", "before"),
+    [
+        (subprocess.DEVNULL, None),
+        (subprocess.PIPE, None),
+        (None, closed),
+        (subprocess.DEVNULL, in_the_background),
+    ],
+    ids=["null", "pipe", "closed", "background"],
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_without_a_terminal_up_runs_until_a_signal_and_clears_up(
+    stdin: int | None, before: Callable[[], None] | None, number: signal.Signals
+) -> None:
+    process = waiting(stdin, before)
+    try:
+        if process.stdin is not None:
+            process.stdin.close()  # the end of the input is not a signal
+            process.stdin = None
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.3)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=60)
+        assert (process.returncode, out) == (0, "cleared up\n")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_on_a_terminal_up_obeys_each_line_until_stop() -> None:
+    terminal, end = os.openpty()
+    try:
+        os.write(terminal, b"sleep\nfast\nstop\nslow\n")
+        ran = subprocess.run(
+            [sys.executable, "-c", WAITS],
+            cwd=REPOSITORY,
+            stdin=end,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    finally:
+        os.close(terminal)
+        os.close(end)
+    assert ran.stdout == f"{up.KEYBOARD}\nsleep\nfast\ncleared up\n"
+
+
+def test_what_an_interrupted_run_leaves_behind_is_ended() -> None:
+    program = (
+        "import subprocess\n"
+        "from demo import up\n"
+        "command = ['bash', '-c', 'sleep 600 & echo $!; echo $$; wait']\n"
+        "pipe = subprocess.PIPE\n"
+        "shell = subprocess.Popen(command, stdout=pipe, stderr=subprocess.DEVNULL, text=True)\n"
+        "print(shell.stdout.readline(), shell.stdout.readline())\n"
+        "up.kill_descendants()\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    pids = ran.stdout.split()
+    assert len(pids) == 2
+    until = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < until
+        time.sleep(0.05)

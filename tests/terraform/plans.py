@@ -1,0 +1,199 @@
+"""What Terraform makes of every example and of all code in the documents, without a cloud.
+
+`terraform test` applies them, side by side in one configuration, to the mocked provider of
+tests/terraform/mocks. What comes of an example is held against its inventory under
+tests/terraform/inventories: addresses, and of some types the attributes that tell most. So a change
+of resources is seen in review.
+
+    python -m tests.terraform.plans --record    writes the inventories anew
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.terraform.kept_provider import mocked_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+INVENTORIES = HERE / "inventories"
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+
+ARN = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:"
+GROUP = f"{ARN}targetgroup/web/0123456789abcdef"
+RULE = f"{ARN}listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+SERVICE = {"cluster_name": "staging", "service_name": "web"}
+NAMES = {**SERVICE, "load_balancer_name": "edge", "target_group_name": "web"}
+
+# The inputs that each example asks for.
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "alarm-path": NAMES,
+    "existing-estate": {**NAMES, "service_rule_priority": 100, "hosts": []},
+    "minimal": {
+        **SERVICE,
+        "target_group_arn": GROUP,
+        "service_rule_arn": RULE,
+        "rule_priority": 97,
+    },
+    "staging": {},
+}
+
+TELLING = {
+    "aws_cloudwatch_event_rule": ("schedule_expression",),
+    "aws_cloudwatch_log_group": ("retention_in_days",),
+    "aws_cloudwatch_metric_alarm": ("metric_name", "evaluation_periods", "threshold"),
+    "aws_dynamodb_table": ("billing_mode",),
+    "aws_lambda_function": ("runtime", "architectures", "memory_size", "timeout"),
+    "aws_lambda_permission": ("principal",),
+    "aws_lb_listener_rule": ("priority",),
+    "aws_lb_target_group": ("target_type",),
+}
+
+
+class PlansError(RuntimeError):
+    """Terraform refused something. The message is what it said, and of what."""
+
+
+def blocks() -> dict[str, str]:
+    """The Terraform code in the documents, by document and number."""
+    found: dict[str, str] = {}
+    for document in DOCUMENTS:
+        code = re.findall(r"(?ms)^```hcl\n(.*?)^```", document.read_text())
+        name = document.stem.lower()
+        found |= {f"{name}-{number}": block for number, block in enumerate(code, 1)}
+    return found
+
+
+def completed(block: str) -> str:
+    """The block with the module of this working tree, and with what it refers to."""
+    # no checks of a rule whose conditions are mocked, which asks for the number
+    here = 'source = "../../.."\n  checks_enabled = false\n  parked_rule_priority = 40000'
+    block = re.sub(r'source = "github\.com/[^"]*"', here, block)
+    declared = set(re.findall(r'(?m)^((?:resource|variable) "[^{]*) {', block))
+    stubs = re.split(r'(?m)^(?=resource "|variable ")', (HERE / "estate.tf").read_text())[1:]
+    return block + "".join("\n" + stub for stub in stubs if stub.split(" {")[0] not in declared)
+
+
+def states(scratch: Path) -> dict[str, dict[str, Any]]:
+    """What there is after all was applied, by example, block and `several`.
+
+    Each is a module as `terraform show -json` tells it. `scratch` is a folder two below the
+    repository, as an example is. Raises PlansError.
+    """
+    shutil.copytree(HERE / "several", scratch / "several")
+    _one_deeper(scratch / "several")
+    for name in EXAMPLES:
+        copy_example(name, scratch)
+    for name, block in blocks().items():
+        (scratch / name).mkdir()
+        (scratch / name / "main.tf").write_text(completed(block))
+        (scratch / name / "logo.svg").write_text("<svg/>")  # docs/guide/page.md reads one
+    inputs = {**{name: {} for name in ("several", *blocks())}, **EXAMPLES}
+    calls = [call(name, given) for name, given in inputs.items()]
+    (scratch / "main.tf").write_text("\n".join(calls))
+    modules = state_of(scratch)["child_modules"]
+    return {module["address"].removeprefix("module."): module for module in modules}
+
+
+def state_of(scratch: Path) -> dict[str, Any]:
+    """The root module of a configuration two folders below the repository, once it was applied."""
+    shutil.copy(ROOT / "versions.tf", scratch)  # the provider that is mocked has to be the root's
+    mocks = 'mock_provider "aws" {\n  source = "../../tests/terraform/mocks"\n}\n'
+    (scratch / "tests").mkdir()
+    (scratch / "tests" / "all.tftest.hcl").write_text(f'{mocks}\nrun "all" {{\n}}\n')
+    terraform(scratch, "init", "-backend=false", "-no-color")
+    told = terraform(scratch, "test", "-verbose", "-json")
+    (line,) = [line for line in told if '"type":"test_state"' in line]
+    root: dict[str, Any] = json.loads(line)["test_state"]["root_module"]
+    return root
+
+
+def inventory(state: dict[str, Any]) -> str:
+    """A line for each resource: its address, and what tells most of it."""
+    lines = []
+    for resource in resources(state):
+        values = resource["values"]
+        told = [
+            f"{key}={json.dumps(values[key])}"
+            for key in TELLING.get(resource["type"], ())
+            if values[key] is not None
+        ]
+        if resource["type"] == "aws_iam_policy_document":
+            sids = [statement["sid"] for statement in values["statement"]]
+            told.append(f"sids={json.dumps(sids)}")
+        address = resource["address"].removeprefix(state["address"] + ".")
+        lines.append("  ".join((address, *told)))
+    return "\n".join(sorted(lines)) + "\n"
+
+
+def copy_example(name: str, scratch: Path) -> None:
+    """Copies an example so that a configuration in `scratch` can call it as a module."""
+    shutil.copytree(ROOT / "examples" / name, scratch / name)
+    _one_deeper(scratch / name)
+
+
+def _one_deeper(folder: Path) -> None:
+    for file in folder.glob("*.tf"):  # a module in a module has no provider of its own
+        code = re.sub(r'(?ms)^provider "aws" {.*?^}\n', "", file.read_text())
+        file.write_text(code.replace('source = "../../"', 'source = "../../.."'))
+
+
+def call(name: str, inputs: dict[str, Any], source: str | None = None) -> str:
+    """Terraform code that calls a module; by default the one in the folder of that name."""
+    given = "".join(f"  {key} = {json.dumps(value)}\n" for key, value in inputs.items())
+    return f'module "{name}" {{\n  source = "{source or f"./{name}"}"\n{given}}}\n'
+
+
+def resources(module: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Of a module and of those in it."""
+    yield from module.get("resources", ())
+    for child in module.get("child_modules", ()):
+        yield from resources(child)
+
+
+def terraform(scratch: Path, *arguments: str, fine: tuple[int, ...] = (0,)) -> list[str]:
+    """The lines that Terraform writes, run there; PlansError with its errors for another status."""
+    environment = {**mocked_environment(), "TF_DATA_DIR": str(scratch / "data")}
+    command = ["terraform", f"-chdir={scratch}", *arguments]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if ran.returncode not in fine:
+        raise PlansError(_said(ran.stdout) or ran.stdout + ran.stderr)
+    return ran.stdout.splitlines()
+
+
+def _said(output: str) -> str:
+    """The errors among the events of `terraform test -json`."""
+    told = []
+    for line in output.splitlines():
+        if '"type":"diagnostic"' in line:
+            event = json.loads(line)
+            where = event["diagnostic"].get("range", {}).get("filename")
+            told.append(f"{where}: {event['@message']} {event['diagnostic']['detail']}")
+    return "\n".join(told)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--record", action="store_true", required=True)
+    parser.parse_args()
+    (ROOT / ".cache").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="plans-", dir=ROOT / ".cache") as scratch:
+        found = states(Path(scratch))
+    INVENTORIES.mkdir(exist_ok=True)
+    for name in EXAMPLES:
+        (INVENTORIES / f"{name}.txt").write_text(inventory(found[name]))
+    print(f"{len(EXAMPLES)} inventories written, {len(blocks())} blocks of documents applied.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Every example and every block of Terraform code in the documents, with the mocked provider."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.terraform import plans
+
+NAMED_BY = {
+    "aws_cloudwatch_dashboard": "dashboard_name",
+    "aws_cloudwatch_event_rule": "name",
+    "aws_cloudwatch_log_group": "name",
+    "aws_cloudwatch_metric_alarm": "alarm_name",
+    "aws_cloudwatch_query_definition": "name",
+    "aws_dynamodb_table": "name",
+    "aws_iam_role": "name",
+    "aws_lambda_function": "function_name",
+    "aws_lb_target_group": "name",
+    "aws_sns_topic": "name",
+}
+
+pytestmark = pytest.mark.terraform
+
+
+@pytest.fixture(scope="module")
+def states() -> Iterator[dict[str, dict[str, Any]]]:
+    """Of one run of Terraform over all of them; PlansError with what it said of which."""
+    (plans.ROOT / ".cache").mkdir(exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="plans-", dir=plans.ROOT / ".cache"))
+    try:
+        yield plans.states(scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def test_every_example_is_applied_and_inventoried() -> None:
+    folders = {path.parent.name for path in (plans.ROOT / "examples").glob("*/main.tf")}
+    assert set(plans.EXAMPLES) == folders
+    assert {path.stem for path in plans.INVENTORIES.glob("*.txt")} == folders
+
+
+@pytest.mark.parametrize("example", plans.EXAMPLES)
+def test_an_example_makes_what_its_inventory_says(
+    states: dict[str, dict[str, Any]], example: str
+) -> None:
+    recorded = (plans.INVENTORIES / f"{example}.txt").read_text()
+    assert plans.inventory(states[example]) == recorded, (
+        "python -m tests.terraform.plans --record, and look at the changes"
+    )
+
+
+@pytest.mark.parametrize("block", plans.blocks())
+def test_the_code_in_the_documents_is_what_terraform_applies(
+    states: dict[str, dict[str, Any]], block: str
+) -> None:
+    assert list(plans.resources(states[block]))
+
+
+def test_two_instances_on_one_listener_share_no_name_and_no_rule_number(
+    states: dict[str, dict[str, Any]],
+) -> None:
+    found = [r for r in plans.resources(states["several"]) if r["mode"] == "managed"]
+    names = [(r["type"], r["values"][NAMED_BY[r["type"]]]) for r in found if r["type"] in NAMED_BY]
+    assert len(names) == len(set(names)) == 2 * (1 + 3 + 1 + 6 + 4 + 1 + 1 + 1 + 2 + 1)
+    rules = [r for r in found if r["type"] == "aws_lb_listener_rule"]
+    numbers = sorted(rule["values"]["priority"] for rule in rules)
+    assert numbers == [87, 88, 97, 98, 30087, 30097]
