@@ -1284,15 +1284,15 @@ def adopt(seen: Observation, signal: Signal, config: Config, now: float) -> Deci
 
 def cleared_problem(memory: Memory, seen: Observation) -> Memory:
     """Without the open problem, if it is over: should it come back, it is published again."""
-    looked = seen.rule is not Rule.UNSEEN
+    rules_read = seen.rule is not Rule.UNSEEN
     fault = RULE_MISSING.code if seen.rule is Rule.MISSING else seen.wiring_fault
     match memory.open_problem:
         case SERVICE_MISSING.code:
             over = True
         case RULE_MISSING.code | TARGET_GROUP_DETACHED.code:
-            over = looked and fault != memory.open_problem
+            over = rules_read and fault != memory.open_problem
         case IDLE_ALARM_MISSING.code:
-            over = looked and seen.idle is not None and fault != memory.open_problem
+            over = rules_read and seen.idle is not None and fault != memory.open_problem
         case IDLE_BUT_AWAKE.code:
             over = seen.idle is False
         case _:

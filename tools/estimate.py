@@ -484,7 +484,7 @@ def log_of(options: argparse.Namespace) -> Log:
     return read(options.log, options.only, options.column)
 
 
-def tell(options: argparse.Namespace) -> None:
+def show(options: argparse.Namespace) -> None:
     """Print the table and its notes, and draw the picture. LogError, OSError."""
     settings = settings_of(options)
     book = Book.read()
@@ -505,7 +505,7 @@ def tell(options: argparse.Namespace) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_intermixed_args(arguments)
     try:
-        tell(options)
+        show(options)
     except (LogError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

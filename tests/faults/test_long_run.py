@@ -49,11 +49,11 @@ def deaf_to_beats(patch: pytest.MonkeyPatch) -> None:
     """An open socket is nobody's activity."""
     reconcile = wk.Reconciler.reconcile
 
-    def deaf(keeper: wk.Reconciler, signal: wk.Signal) -> wk.Observation:
+    def ignoring_beats(keeper: wk.Reconciler, signal: wk.Signal) -> wk.Observation:
         beats = signal.kind is wk.Kind.BEAT
         return reconcile(keeper, replace(signal, active=False) if beats else signal)
 
-    patch.setattr(wk.Reconciler, "reconcile", deaf)
+    patch.setattr(wk.Reconciler, "reconcile", ignoring_beats)
 
 
 def running_taken_for_live(patch: pytest.MonkeyPatch) -> None:

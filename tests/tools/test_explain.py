@@ -151,7 +151,7 @@ def alarm_gone() -> World:
     return awake(alarm=None)
 
 
-def astray() -> World:
+def detached() -> World:
     return awake(alarm="ALARM", forwards_to="another group")
 
 
@@ -355,7 +355,7 @@ SITUATIONS: dict[Callable[[], World], Said] = {
     alarm_gone: Said(
         Phase.DROWSY, 0, ("the idle alarm is there", IDLE), (wk.IDLE_ALARM_MISSING.text, BUSY)
     ),
-    astray: Said(Phase.DROWSY, 0, (WIRED,), (wk.TARGET_GROUP_DETACHED.text,)),
+    detached: Said(Phase.DROWSY, 0, (WIRED,), (wk.TARGET_GROUP_DETACHED.text,)),
     several_reasons: Said(
         Phase.DROWSY,
         20 * 60,

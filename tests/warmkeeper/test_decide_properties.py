@@ -306,7 +306,7 @@ REASONS_TO_STAY: dict[str, Callable[[Observation], Observation]] = {
     "deployed just now": lambda s: replace(s, services=(deployed_now(s),)),
     "protected": lambda s: replace(s, protected=True),
     "the alarm is OK": lambda s: replace(s, idle=False),
-    "astray": lambda s: replace(s, wiring_fault=wk.TARGET_GROUP_DETACHED.code),
+    "detached": lambda s: replace(s, wiring_fault=wk.TARGET_GROUP_DETACHED.code),
     "unseen traffic": lambda s: replace(s, wiring={wk.UNSEEN_TRAFFIC.code: "Cloud Map"}),
     "strangers": lambda s: replace(s, wiring={wk.STRANGE_TARGETS.code: "a group"}, strangers=True),
     "no rule": lambda s: replace(s, rule=Rule.MISSING),

@@ -1162,18 +1162,18 @@ def test_who_waits_does_not_wait_for_a_topic_that_does_not_answer() -> None:
     world = asleep()
     control(world, "POST", f"{CONTROL}/wake")
     world.time += 20
-    hasty: list[bool] = []
+    in_haste: list[bool] = []
 
     class Watched(SimulatedAws):
         def client(self, service: str, *, taking: bool = False) -> Any:
             if service == "sns":
-                hasty.append(taking)
+                in_haste.append(taking)
             return super().client(service, taking=taking)
 
     aws = Watched(world)
     wk.Warmkeeper(aws).dispatch(request("GET", f"{CONTROL}/status", group=CONTROL_GROUP))
     assert world.phase() is Phase.AWAKE
-    assert hasty == [True], "tried once, for a moment"
+    assert in_haste == [True], "tried once, for a moment"
 
 
 def test_a_token_that_cannot_be_read_is_503_not_a_beat() -> None:

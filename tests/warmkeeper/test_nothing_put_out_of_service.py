@@ -420,7 +420,7 @@ def test_a_stranger_is_seen_while_a_task_of_ours_has_no_address_yet(event: dict[
     assert not world.rule_up
 
 
-@pytest.mark.parametrize("how", ["stranger", "astray"])
+@pytest.mark.parametrize("how", ["stranger", "detached"])
 @pytest.mark.parametrize("event", [{"command": "wake"}, {"command": "pin"}, DELETE])
 def test_a_command_raises_no_rule_before_what_serves_beside_a_service_at_0(
     event: dict[str, Any], how: str

@@ -1754,13 +1754,13 @@ def test_what_is_not_wired_any_more_is_told_once_and_again_when_it_comes_back(
     assert len(world.notices) == 2
 
 
-@pytest.mark.parametrize("astray", DETACHED)
+@pytest.mark.parametrize("detached", DETACHED)
 @pytest.mark.parametrize("phase", [asleep, waking, drowsy])
 def test_nobody_is_kept_from_a_service_whose_target_group_is_another(
-    phase: Callable[[], World], astray: Break
+    phase: Callable[[], World], detached: Break
 ) -> None:
     world = phase()
-    astray(world)
+    detached(world)
     world.signal(Kind.REQUEST)
     follow(world, 20)
     assert world.phase() is Phase.AWAKE
@@ -1768,12 +1768,12 @@ def test_nobody_is_kept_from_a_service_whose_target_group_is_another(
     assert world.desired == 1
 
 
-@pytest.mark.parametrize("astray", DETACHED)
+@pytest.mark.parametrize("detached", DETACHED)
 def test_a_service_whose_target_group_is_another_is_not_hidden_when_its_task_dies(
-    astray: Break,
+    detached: Break,
 ) -> None:
     world = awake()
-    astray(world)
+    detached(world)
     world.set_desired(0)
     world.set_desired(1)
     world.minutes(3)
@@ -1852,7 +1852,7 @@ def test_the_doctor_names_what_is_gone_or_renamed_with_the_remedy() -> None:
 
     assert "no table" in found(without_table(awake))
     for unwired, expected in [
-        *((astray, wk.TARGET_GROUP_DETACHED.text) for astray in DETACHED),
+        *((detached, wk.TARGET_GROUP_DETACHED.text) for detached in DETACHED),
         (has_no_alarm, "alarm"),
     ]:
         world = awake()

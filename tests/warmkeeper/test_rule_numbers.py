@@ -69,12 +69,12 @@ def wake_rule(world: World) -> int:
     return world.rules[world.environment["WAKE_RULE_ARN"]]
 
 
-def begin(phase: Callable[..., World], trouble: Trouble) -> World:
-    """In the phase, with nobody coming, and then the trouble."""
+def begin(phase: Callable[..., World], problem: Trouble) -> World:
+    """In the phase, with nobody coming, and then the problem."""
     world = phase()
     world.alarm = "ALARM"
     world.notices.clear()
-    trouble(world)
+    problem(world)
     return world
 
 
@@ -89,12 +89,12 @@ def in_the_way(world: World) -> bool:
     return {WAKE_RULE, SERVICE_RULE} <= world.rules.keys() and world.rule_up
 
 
-@pytest.mark.parametrize("trouble", HARMLESS.values(), ids=list(HARMLESS))
+@pytest.mark.parametrize("problem", HARMLESS.values(), ids=list(HARMLESS))
 @pytest.mark.parametrize("phase", PHASES)
 def test_where_there_is_a_place_for_the_rule_it_sleeps_and_is_woken_by_a_request(
-    phase: Callable[..., World], trouble: Trouble
+    phase: Callable[..., World], problem: Trouble
 ) -> None:
-    world = begin(phase, trouble)
+    world = begin(phase, problem)
     for _ in range(30):
         world.minutes(1)
         assert world.desired > 0 or world.rule_up, "nobody would hear a request"
@@ -107,12 +107,12 @@ def test_where_there_is_a_place_for_the_rule_it_sleeps_and_is_woken_by_a_request
     assert world.desired == 1
 
 
-@pytest.mark.parametrize("trouble", GRAVE.values(), ids=list(GRAVE))
+@pytest.mark.parametrize("problem", GRAVE.values(), ids=list(GRAVE))
 @pytest.mark.parametrize("phase", PHASES)
 def test_where_there_is_none_it_is_up_and_served_by_its_own_rule_and_somebody_is_told(
-    phase: Callable[..., World], trouble: Trouble
+    phase: Callable[..., World], problem: Trouble
 ) -> None:
-    world = begin(phase, trouble)
+    world = begin(phase, problem)
     world.minutes(30)
     assert world.desired == 1
     assert not in_the_way(world)

@@ -289,11 +289,11 @@ def test_a_notice_is_worded_for_mail_for_chat_and_for_machines(kind: str) -> Non
     (sent,) = publish(kind, "what happened\nand more").published
     severity = wk.NOTICES[kind].severity
     remedy = wk.NOTICES[kind].remedy
-    worded = json.loads(sent["Message"])
-    assert worded["default"] == "what happened\nand more"
-    assert worded["email"].startswith("what happened\nand more\n\nWhat to do: " + remedy)
-    assert f"row {kind}" in worded["email"]
-    chat = json.loads(worded["https"])
+    messages = json.loads(sent["Message"])
+    assert messages["default"] == "what happened\nand more"
+    assert messages["email"].startswith("what happened\nand more\n\nWhat to do: " + remedy)
+    assert f"row {kind}" in messages["email"]
+    chat = json.loads(messages["https"])
     assert (chat["version"], chat["source"]) == ("1.0", "custom")
     content = chat["content"]
     assert content["textType"] == "client-markdown"
