@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CLIENTS = ROOT / "docs" / "evidence" / "clients.md"
 POLICY = ROOT / "docs" / "guide" / "wake-policy.md"
 WAITING = ROOT / "docs" / "guide" / "waiting.md"
-TABLE = ROOT / "tests" / "unit" / "clients.toml"
+TABLE = ROOT / "tests" / "warmkeeper" / "clients.toml"
 ANSWERS = {
     "page": "The page",
     "held": "Held, then 307",

@@ -23,7 +23,7 @@ CI = ROOT / "docs" / "guide" / "ci.md"
 METRICS = ROOT / "docs" / "guide" / "metrics.md"
 CHANGELOG = ROOT / "CHANGELOG.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
-LOCAL_CLOUD = ROOT / "tests" / "localcloud" / "README.md"
+LOCAL_CLOUD = ROOT / "localcloud" / "README.md"
 DOCUMENTS = [
     README,
     CONTRIBUTING,
@@ -140,7 +140,7 @@ def test_every_document_that_the_code_names_exists() -> None:
     """Messages and comments name documents by their path from the root."""
     code = [
         file
-        for folder in ("lambda", "tools", "tests", "examples")
+        for folder in ("lambda", "tools", "localcloud", "demo", "tests", "examples")
         for file in (ROOT / folder).rglob("*")
         if file.suffix in {".py", ".tf", ".toml", ".hcl", ".service", ".md"}
         and ".terraform" not in file.parts
@@ -172,7 +172,9 @@ def test_every_make_target_named_exists(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_program_named_by_python_m_exists(document: Path) -> None:
-    named = set(re.findall(r"python -m ((?:tools|tests)[.\w]*\w)", document.read_text()))
+    named = set(
+        re.findall(r"python -m ((?:tools|tests|demo|localcloud)[.\w]*\w)", document.read_text())
+    )
     files = {name: ROOT / name.replace(".", "/") for name in named}
     assert [
         name

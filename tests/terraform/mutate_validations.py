@@ -94,7 +94,7 @@ def runs() -> Iterator[tuple[str, str]]:
 
 def missed(scratch: Path, mended: list[Condition]) -> dict[str, list[str]]:
     """The runs that went red with these conditions made true, by the object that did not fail."""
-    folder = scratch / "tests" / "module"
+    folder = scratch / "tests" / "terraform"
     for suite in folder.glob("*.tftest.hcl"):
         suite.unlink()
     for name, text in runs():
@@ -125,7 +125,7 @@ def copy_to(scratch: Path) -> None:
         shutil.copy(file, scratch)
     shutil.copy(ROOT / "wake-policy.yaml", scratch)
     shutil.copytree(ROOT / "lambda", scratch / "lambda")
-    shutil.copytree(HERE / "mocks", scratch / "tests" / "module" / "mocks")
+    shutil.copytree(HERE / "mocks", scratch / "tests" / "terraform" / "mocks")
     terraform(scratch, "init", "-backend=false", "-no-color", "-test-directory=tests/terraform")
 
 

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = (ROOT, *sorted(path.parent for path in (ROOT / "examples").glob("*/versions.tf")))
 CODE = [path for folder in FOLDERS for path in sorted(folder.glob("*.tf"))]
-SUITES = sorted((ROOT / "tests" / "module").glob("*.hcl"))
+SUITES = sorted((ROOT / "tests" / "terraform").glob("*.hcl"))
 
 # https://github.com/hashicorp/terraform/blob/main/CHANGELOG.md, 1.10 and later
 NEWER_THAN_1_9 = {

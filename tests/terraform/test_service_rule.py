@@ -113,7 +113,7 @@ def said() -> Iterator[dict[str, list[str]]]:
                 f"    {k} = {json.dumps(v)}\n" for k, v in {**inputs, "told": told}.items()
             )
             run = f'run "case" {{\n  variables {{\n{given}  }}\n}}\n'
-            (scratch / "tests" / "module" / f"{name}.tftest.hcl").write_text(head + run)
+            (scratch / "tests" / "terraform" / f"{name}.tftest.hcl").write_text(head + run)
         found: dict[str, list[str]] = {name: [] for name in CASES}
         test = ("test", "-json", "-test-directory=tests/terraform")
         for line in plans.terraform(scratch, *test, fine=(0, 1)):

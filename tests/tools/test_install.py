@@ -172,8 +172,8 @@ def test_it_installs_into_virtual_environments_only(tmp_path: Path) -> None:
 
 
 PROGRAMS = (
-    "demo",
-    "localcloud",
+    "demo.__main__",
+    "localcloud.__main__",
     "localcloud.bootstrap",
     "tools.explain",
     "tools.report",
