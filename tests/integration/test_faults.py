@@ -351,7 +351,7 @@ def test_the_idle_alarm_is_deleted(case: Case) -> None:
         assert case.fits()
         assert estate.phase() == "awake", "it does not know, so it stays up"
         findings = [each["finding"] for each in estate.invoke({"command": "doctor"})["findings"]]
-        assert any("no alarm" in finding for finding in findings)
+        assert any("the idle alarm is not there" in finding for finding in findings)
         case.ask()
     heal = case.heals(cloud.now(), "awake")
     cloud.advance_until(lambda: estate.phase() == "asleep" and case.fits(), minutes=20)
