@@ -36,12 +36,12 @@ from tools import estimate
 from tools.cost import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
-KEPT = ROOT / "tests" / "performance.json"
+KEPT = ROOT / "demo" / "performance.json"
 DOCUMENT = ROOT / "docs" / "evidence" / "performance.md"
 HEAD = """\
 # How long it takes
 
-Written by `make bench RECORD=1` ([demo/bench.py](../../tests/bench.py)): do not edit. The figures were measured on the [local cloud](../../localcloud/README.md), which is not AWS: its API runs on the same machine, its functions share the machine's CPU, and its connections have no TLS. They show how long the module's own steps take, and which change made one slower. No test asserts any of them.
+Written by `make bench RECORD=1` ([demo/bench.py](../../demo/bench.py)): do not edit. The figures were measured on the [local cloud](../../localcloud/README.md), which is not AWS: its API runs on the same machine, its functions share the machine's CPU, and its connections have no TLS. They show how long the module's own steps take, and which change made one slower. No test asserts any of them.
 """  # noqa: E501
 FOOT = """\
 When you compare them with AWS:
