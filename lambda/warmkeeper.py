@@ -1552,9 +1552,9 @@ def host_ports(binding: Mapping[str, Any]) -> list[int]:
     return list(range(int(first), int(last or first) + 1)) if first else []
 
 
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetDescription.html
 def target_address(target: Mapping[str, Any]) -> str:
     """The address of a target, as task_addresses() has it: an IP address, or an instance's port."""
-    # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetDescription.html
     if target["Id"].startswith("i-"):
         return f"port {target['Port']}"
     return plain_address(target["Id"])
@@ -2114,10 +2114,10 @@ class Request:
         path = "/." + self.path if self.path.startswith("//") else "/" + self.path.lstrip("/")
         return quote(path, safe) + query
 
+    # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/x-forwarded-headers.html
     @property
     def client_address(self) -> str:
         """The address that the load balancer added to X-Forwarded-For; "" where it did not."""
-        # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/x-forwarded-headers.html
         last = self.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
         if last.startswith("["):  # [IPv6]:port
             return last[1:].partition("]")[0]
@@ -2138,6 +2138,7 @@ class Request:
             Access_Control_Allow_Headers=headers,
         )
 
+    # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/http-3xx-status-codes.html
     def answer(self, status: int, body: object, **headers: str) -> dict[str, Any]:
         """An ALB response: text as HTML, anything else as JSON; never stored, no body for HEAD.
 
@@ -2145,7 +2146,6 @@ class Request:
         for its minimum TTL, in which a browser goes round until it gives up. A header carries back
         printable ASCII alone of what the client sent.
         """
-        # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/http-3xx-status-codes.html
         is_html = isinstance(body, str)
         redirects = status == HTTPStatus.TEMPORARY_REDIRECT
         named = {
