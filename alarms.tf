@@ -1,17 +1,17 @@
-# The alarms. The first two speak to the warmkeeper, the others to people, through the topic: they
-# watch what the warmkeeper cannot tell by itself. Everything else is a notice that it publishes.
-# Each costs about 0.10 USD a month.
+# The first two alarms invoke the warmkeeper. The others notify people through the topic about faults that
+# the warmkeeper cannot report by itself; it publishes everything else as notices. Each alarm costs about
+# 0.10 USD a month.
 
 # ---------------------------------------------------------------------------------------------
-# Nobody comes: consider falling asleep
+# No requests: check whether to fall asleep
 # ---------------------------------------------------------------------------------------------
 
-# No traffic gives no data, so what is missing counts as idle. No FILL: it would turn a minute that
-# is only late into a zero, and the alarm looks further back for exactly that case.
+# No traffic produces no data, so missing data counts as idle. The alarm does not use FILL, which would turn
+# a late data point into a zero; without it, the alarm evaluates older points until the late one arrives.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 resource "aws_cloudwatch_metric_alarm" "idle" {
   alarm_name          = local.idle_alarm
-  alarm_description   = "${var.idle_minutes} minutes with fewer than ${var.idle_request_threshold} requests each to ${local.service_label}. Usual: the warmkeeper then considers putting it to sleep."
+  alarm_description   = "${var.idle_minutes} minutes with fewer than ${var.idle_request_threshold} requests each to ${local.service_label}. This is no fault: the warmkeeper then checks whether to put the service to sleep."
   namespace           = "AWS/ApplicationELB"
   metric_name         = "RequestCount"
   statistic           = "Sum"
@@ -32,16 +32,16 @@ resource "aws_cloudwatch_metric_alarm" "idle" {
 }
 
 # ---------------------------------------------------------------------------------------------
-# Somebody came in vain: wake up (the alarm path)
+# 503s of a sleeping service: wake it (the alarm path)
 # ---------------------------------------------------------------------------------------------
 
-# With no target there is no RequestCount. These 503s are counted by load balancer only, so that
-# another service's on the same one wake this one too.
+# Without a target there is no RequestCount. The metric of 503s is per load balancer, so 503s of other
+# services wake this service too.
 resource "aws_cloudwatch_metric_alarm" "wake" {
   count = local.listener_path ? 0 : 1
 
   alarm_name          = local.wake_alarm
-  alarm_description   = "The load balancer answered 503. Where ${local.service_label} is asleep, the warmkeeper wakes it."
+  alarm_description   = "The load balancer answered 503. If ${local.service_label} is asleep, the warmkeeper wakes it."
   namespace           = "AWS/ApplicationELB"
   metric_name         = "HTTPCode_ELB_503_Count"
   statistic           = "Sum"
@@ -60,14 +60,14 @@ resource "aws_cloudwatch_metric_alarm" "wake" {
 }
 
 # ---------------------------------------------------------------------------------------------
-# Somebody is needed
+# Faults for people
 # ---------------------------------------------------------------------------------------------
 
 locals {
-  # CloudWatch does not promise every minute of EventBridge's; ten of them in a row are not mislaid.
+  # CloudWatch may miss single minutes of EventBridge's metrics, but not ten in a row.
   silent_minutes = 10
 
-  # One datum above 0 is an alarm, and no data is none.
+  # One data point above 0 is an alarm; missing data is not.
   people_alarm_defaults = {
     statistic           = "Sum"
     evaluation_periods  = 1
@@ -77,9 +77,9 @@ locals {
   }
 
   people_alarms = {
-    # A single wake is an event: its end, a minute without data, is no news.
+    # A single wake is an event, so the following minute without data is not reported as a recovery.
     cold_start = {
-      description = "A cold start of ${local.service_label} took longer than the ${var.cold_start_target_seconds} s aimed at. The warmkeeper's log tells it stage by stage."
+      description = "A cold start of ${local.service_label} took longer than the target of ${var.cold_start_target_seconds} s. The warmkeeper's log has the duration of each stage."
       namespace   = local.metric_namespace
       metric_name = "ColdStartSeconds"
       statistic   = "Maximum"
@@ -93,7 +93,7 @@ locals {
       dimensions  = { Name = var.name }
     }
     errors = {
-      description = "The warmkeeper ${local.function_name} fails. Its log has the trace. The service stays as it is."
+      description = "The warmkeeper ${local.function_name} failed. Its log has the trace. The service stays as it is."
       namespace   = "AWS/Lambda"
       metric_name = "Errors"
       dimensions  = { FunctionName = aws_lambda_function.this.function_name }
@@ -104,13 +104,13 @@ locals {
       metric_name = "Throttles"
       dimensions  = { FunctionName = aws_lambda_function.this.function_name }
     }
-    # The tick is what nothing is lost on, and EventBridge counts only what it does: a rule that is
-    # disabled or gone has no data. So silence itself is told, as INSUFFICIENT_DATA, the state in which
-    # an alarm begins. With missing data breaching, each new module would be in ALARM until its first
-    # ticks have come through to CloudWatch. The alarm's own action is for a zero, should there be one.
+    # A disabled or deleted rule has no data, because EventBridge counts only invocations. So the alarm
+    # notifies people in the state INSUFFICIENT_DATA, in which every alarm begins. If missing data were
+    # breaching, each new module would be in ALARM until CloudWatch has its first ticks. The action for
+    # ALARM is for the case that CloudWatch reports a zero.
     # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
     tick_silent = {
-      description         = "The warmkeeper ${local.function_name} has not been ticked for ${local.silent_minutes} minutes (INSUFFICIENT_DATA is that, too). It still wakes ${local.service_label}, and puts it to sleep no more."
+      description         = "The warmkeeper ${local.function_name} got no tick for ${local.silent_minutes} minutes (INSUFFICIENT_DATA means the same). Requests still wake ${local.service_label}, but it does not go to sleep."
       namespace           = "AWS/Events"
       metric_name         = "Invocations"
       evaluation_periods  = local.silent_minutes
@@ -123,7 +123,8 @@ locals {
   whole_people_alarms = { for name, alarm in local.people_alarms : name => merge(local.people_alarm_defaults, alarm) }
 }
 
-# No ok_actions: a new alarm goes from INSUFFICIENT_DATA to OK, and every apply would send mail.
+# There are no ok_actions: a new alarm changes from INSUFFICIENT_DATA to OK, and each new module would send
+# mail.
 resource "aws_cloudwatch_metric_alarm" "people" {
   for_each = local.whole_people_alarms
 

@@ -1,33 +1,28 @@
-# What is around the module, and would cost requests or money: seen while planning, and told as a
-# warning. What would harm a running service at once, or could not be made, is refused by preconditions
-# in main.tf, which look at the same. The data sources stand beside the checks and not in them: one within a check is
-# read again by every apply, and makes every plan a change (`plan -detailed-exitcode` 2, Terraform
-# 1.11; https://github.com/hashicorp/terraform/issues/35226). So a check sees what was there when the
-# plan was made; what the same apply mends it sees the next time.
+# A plan warns about mismatches around the module that would lose requests or cost money. Preconditions in
+# main.tf use the same data, and refuse a change that would harm a running service or could not be applied.
+# The data sources stand beside the checks, and not in them, so that a plan is empty: the reasons, and what
+# a plan cannot see, are in docs/technical/ecs-scale-to-zero.md (Terraform) and in
+# docs/guide/configuration.md (What a plan checks).
 #
-# They run as Terraform's caller (elasticloadbalancing:Describe*), who has read rules and target groups
-# anyway to make those of the module. What they look at has to exist, as everywhere in Terraform:
-# checks_enabled = false is for a caller who may not look, or for an ARN of what is gone.
-#
-# Not seen here: other rules of the listener, because no data source lists them; desired_count without ignore_changes, which is in the caller's configuration alone, and
-# the service's grace period, which no data source of provider 5 tells: the command doctor does.
+# The data sources use the credentials of Terraform (elasticloadbalancing:Describe*). Their resources must
+# exist. Set checks_enabled = false without that right, or if a resource was deleted.
 
 locals {
   checks_on_listener = var.checks_enabled && local.listener_path
 
-  # Null where nothing is looked at, and so is an attribute that AWS does not tell.
+  # Null if the checks are off. An attribute that AWS does not return is null, too.
   service_rule  = one(data.aws_lb_listener_rule.service)
   listener      = one(data.aws_lb_listener.service)
   load_balancer = one(data.aws_lb.service)
   target_group  = one(data.aws_lb_target_group.service)
   target_type   = try(coalesce(local.target_group.target_type), "")
 
-  # 0 where nothing is looked at: no rule has that number.
+  # 0 if the checks are off: no rule has that number.
   service_rule_priority = try(coalesce(local.service_rule.priority), 0)
 
-  # A rule without a path condition matches every path, and so does one for every host. Host names know
-  # no case. A condition that matches by regular expressions has null for values. A block within a
-  # condition is an object or null with provider 5, and a list with 6: [*] makes lists of both.
+  # A rule without a path condition matches every path, and a rule without a host condition matches every
+  # host. Host names ignore case. The values of a condition with regular expressions are null. A block
+  # within a condition is an object or null with provider 5, and a list with 6: [*] makes a list of either.
   service_rule_hosts = local.service_rule == null ? [] : flatten([
     for condition in local.service_rule.condition : [for host in condition.host_header[*] : host.values == null ? [] : tolist(host.values)]
   ])
@@ -47,7 +42,7 @@ locals {
     ]
   ]))
 
-  # Provider 5 does not know regular expressions: it tells such a condition without values.
+  # Provider 5 does not know regular expressions: it returns such a condition without values.
   regex_conditions_found = local.service_rule == null ? [] : compact(flatten([
     for condition in local.service_rule.condition : [
       alltrue([for host in condition.host_header[*] : length(host.values == null ? [] : tolist(host.values)) > 0]) ? "" : "host_header",
@@ -55,13 +50,13 @@ locals {
     ]
   ]))
 
-  # Provider 5 does not tell transforms; 6 does.
+  # Provider 6 returns transforms; provider 5 does not.
   transforms_found = try([for transform in local.service_rule.transform : transform.type], [])
 
   service_rule_actions = local.service_rule == null ? [] : local.service_rule.action[*].type
   only_forwards        = alltrue([for type in local.service_rule_actions : type == "forward"])
 
-  # What the service rule does and the WebSocket rule cannot: an upgrade would get round it.
+  # The parts of the service rule that the WebSocket rule cannot repeat, so that an upgrade would bypass them.
   websocket_bypasses = compact([
     local.only_forwards ? "" : "has the actions ${jsonencode(local.service_rule_actions)}",
     length(local.other_conditions_found) == 0 ? "" : "has a condition of ${jsonencode(local.other_conditions_found)}",
@@ -81,19 +76,18 @@ locals {
 
   matches_everything = length(local.hosts_given) == 0 && contains(local.paths_given, "/*")
 
-  # A new target is live at its first passed check, for which it waits an interval (the timeout is
-  # shorter than that, or AWS refuses it): a sixth of what the whole cold start may take, 10 s of 60.
-  # 5 s is the least that there is.
+  # A new target waits one interval for its first check, and is healthy when it passes. The interval may be a
+  # sixth of cold_start_target_seconds (10 s of 60), but 5 s is always allowed, because AWS has no shorter one.
   interval_seconds       = try(coalesce(one(local.target_group.health_check).interval), 0)
   most_interval_seconds  = max(5, floor(var.cold_start_target_seconds / 6))
-  usual_drain_seconds    = 300 # AWS's default, which nobody chose
+  usual_drain_seconds    = 300 # AWS's default
   deregistration_seconds = try(coalesce(tonumber(local.target_group.deregistration_delay)), 0)
 
-  # A held request has to be answered before the load balancer takes its connection for dead.
+  # A held request must be answered before the load balancer closes the idle connection.
   idle_timeout_seconds       = try(coalesce(local.load_balancer.idle_timeout), 60) # AWS's default
   least_idle_timeout_seconds = var.hold_seconds + 10
 
-  # Of the warmkeeper's answer to the last apply that changed the module: particulars by finding.
+  # The findings in the warmkeeper's answer to the last apply that changed the module, with particulars.
   wiring_found = try({ for finding, particulars in jsondecode(aws_lambda_invocation.this.result).wiring : finding => tostring(particulars) }, {})
 }
 
@@ -124,57 +118,57 @@ data "aws_lb_target_group" "service" {
 check "service_rule" {
   assert {
     condition     = length(local.service_rule_groups) == 0 || contains(local.service_rule_groups, local.target_group_arn)
-    error_message = "service_rule_arn: the rule forwards to ${jsonencode(local.service_rule_groups)}, and not to target_group_arns (${local.target_group_arn}). Write the rule and the target group of the same service, or the one would be put in the way of the other."
+    error_message = "service_rule_arn: the rule forwards to ${jsonencode(local.service_rule_groups)}, and not to target_group_arns (${local.target_group_arn}). Write the rule and the target group of the same service; otherwise the wake rule follows the traffic of one service and takes the requests of the other."
   }
 
   assert {
     condition     = local.service_rule == null || contains(local.regex_conditions_found, "host_header") || local.hosts_found == local.hosts_given
-    error_message = "conditions.host_header is ${jsonencode(local.hosts_given)}; the service rule has ${jsonencode(local.hosts_found)}. Write the rule's hosts, exactly: requests for a host that only one of the two has get 503 while the service sleeps, or are taken from somebody else. (Where this apply changes the rule as well, this is about the rule before.)"
+    error_message = "conditions.host_header is ${jsonencode(local.hosts_given)}; the service rule has ${jsonencode(local.hosts_found)}. Write exactly the rule's hosts: while the service sleeps, requests for a host that only the rule has get 503, and requests for a host that only conditions has are taken from other services. (If this apply also changes the rule, this warning is about the old rule.)"
   }
 
   assert {
     condition     = local.service_rule == null || contains(local.regex_conditions_found, "path_pattern") || local.paths_found == local.paths_given
-    error_message = "conditions.path_pattern is ${jsonencode(local.paths_given)}; the service rule has ${jsonencode(local.paths_found)}. Write the rule's paths, exactly: requests for a path that only one of the two has get 503 while the service sleeps, or are taken from somebody else. (Where this apply changes the rule as well, this is about the rule before.)"
+    error_message = "conditions.path_pattern is ${jsonencode(local.paths_given)}; the service rule has ${jsonencode(local.paths_found)}. Write exactly the rule's paths: while the service sleeps, requests for a path that only the rule has get 503, and requests for a path that only conditions has are taken from other services. (If this apply also changes the rule, this warning is about the old rule.)"
   }
 
   assert {
     condition     = length(local.other_conditions_found) == 0
-    error_message = "service_rule_arn: the rule has a condition of ${jsonencode(local.other_conditions_found)}, which the wake rule cannot have: while the service sleeps it would take requests that the rule leaves to others. Let the rule match by host_header and path_pattern alone."
+    error_message = "service_rule_arn: the rule has a condition of ${jsonencode(local.other_conditions_found)}, which the wake rule cannot have: while the service sleeps, the wake rule would take requests that the service rule leaves to other rules. Let the service rule match by host_header and path_pattern only."
   }
 
   assert {
     condition     = length(local.regex_conditions_found) == 0
-    error_message = "service_rule_arn: the rule matches ${jsonencode(local.regex_conditions_found)} by regular expressions, which the wake rule cannot have: while the service sleeps, requests that match only one of the two get 503, or are taken from somebody else. Let the rule match by values (host names and path patterns with * and ?), and write them in conditions."
+    error_message = "service_rule_arn: the rule matches ${jsonencode(local.regex_conditions_found)} by regular expressions, which the wake rule cannot have: while the service sleeps, requests that only the service rule matches get 503, and requests that only the wake rule matches are taken from other services. Let the service rule match by values (host names and path patterns with * and ?), and write them in conditions."
   }
 
   assert {
     condition     = length(local.transforms_found) == 0
-    error_message = "service_rule_arn: the rule has the transforms ${jsonencode(local.transforms_found)}. They are applied to what reaches the service by this rule, and to nothing that the module's rules take: the warmkeeper sees and repeats the client's own host and path. Where that is what you want, go on; else let the application serve the paths as they come."
+    error_message = "service_rule_arn: the rule has the transforms ${jsonencode(local.transforms_found)}. AWS applies them to requests by this rule, and not to requests by the module's rules: the warmkeeper sees and repeats the client's own host and path. If you want that, ignore this warning; otherwise remove the transforms, and let the application serve the original paths."
   }
 
   assert {
     condition     = local.service_rule == null || coalesce(var.rule_priority, 1) + local.rules_before_wake < local.service_rule_priority
-    error_message = "rule_priority is ${coalesce(var.rule_priority, 1)}; with the ${local.rules_before_wake} numbers after it, it must be below the service rule's, which is ${local.service_rule_priority}, or the wake rule does not stand before it. Write the first of ${local.rules_before_wake + 1} free numbers below ${local.service_rule_priority}."
+    error_message = "rule_priority is ${coalesce(var.rule_priority, 1)}; with the ${local.rules_before_wake} numbers after it, it must be below the service rule's priority, which is ${local.service_rule_priority}, or the wake rule cannot stand before that rule. Write the first of ${local.rules_before_wake + 1} free numbers below ${local.service_rule_priority}."
   }
 }
 
-# A default action comes after every rule, so that no wake rule can stand before it.
+# A default action comes after every rule, so the wake rule cannot be placed behind it.
 check "default_action" {
   assert {
     condition     = local.matches_everything || !contains(local.default_groups, local.target_group_arn)
-    error_message = "the listener's default action forwards to target_group_arns as well: requests that conditions does not match reach the service past its rule, and get 503 while it sleeps. Give the listener another default action, such as a fixed response of 404, and the service rule what it should serve."
+    error_message = "the listener's default action forwards to target_group_arns as well: requests that conditions does not match reach the service by the default action, and get 503 while the service sleeps. Give the listener another default action, such as a fixed 404 response, and let the service rule match all requests for the service."
   }
 }
 
 check "target_group" {
   assert {
     condition     = local.interval_seconds <= local.most_interval_seconds
-    error_message = "target_group_arns: health_check.interval is ${local.interval_seconds} s, which a new task waits for its first check. For a cold start of ${var.cold_start_target_seconds} s (cold_start_target_seconds) write at most ${local.most_interval_seconds}, best 5, and health_check_grace_period_seconds on the service with it; or set a higher target."
+    error_message = "target_group_arns: health_check.interval is ${local.interval_seconds} s, the time that a new task waits for its first check. For a cold start of ${var.cold_start_target_seconds} s (cold_start_target_seconds) write at most ${local.most_interval_seconds}, preferably 5, and set health_check_grace_period_seconds on the service; or raise cold_start_target_seconds."
   }
 
   assert {
     condition     = local.deregistration_seconds < local.usual_drain_seconds
-    error_message = "target_group_arns: deregistration_delay is ${local.deregistration_seconds} s, for which every task that is put to sleep runs on and is billed. Write what your longest request takes, for example 15."
+    error_message = "target_group_arns: deregistration_delay is ${local.deregistration_seconds} s, and every stopped task runs and is billed for that time. Write the duration of your longest request, for example 15."
   }
 }
 
@@ -188,15 +182,15 @@ check "load_balancer" {
 check "unseen_traffic" {
   assert {
     condition     = var.unseen_traffic == "ignore" || length(local.foreign_load_balancers) == 0
-    error_message = "target_group_arns: the target group hangs on another load balancer too (${join(", ", local.foreign_load_balancers)}). Its requests are not seen: nobody is woken by them, and while the service sleeps they get 503. Give that load balancer a target group of its own, or set unseen_traffic = \"ignore\" where nobody comes that way."
+    error_message = "target_group_arns: the target group is also used by another load balancer (${join(", ", local.foreign_load_balancers)}). The module does not see its requests: they do not wake the service, and get 503 while it sleeps. Give that load balancer its own target group, or set unseen_traffic = \"ignore\" if it gets no requests."
   }
 }
 
-# The warmkeeper sees rules, tasks and targets, which no data source tells. It answers an apply alone, so
-# that this may be over.
+# The warmkeeper sees rules, tasks and targets that no data source returns. Its answer is from the last
+# apply that changed the module, so a finding may be resolved already.
 check "wiring" {
   assert {
     condition     = length(local.wiring_found) == 0
-    error_message = "the warmkeeper has found: ${join("; ", [for finding, particulars in local.wiring_found : "${finding} (${particulars})"])}. This is of the last apply that changed the module; what holds now is told by the command doctor, with the remedy: docs/guide/operating.md."
+    error_message = "the warmkeeper has found: ${join("; ", [for finding, particulars in local.wiring_found : "${finding} (${particulars})"])}. This was found during the last apply that changed the module. The command doctor reports the current findings and the remedies: docs/guide/operating.md."
   }
 }

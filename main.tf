@@ -1,9 +1,9 @@
 # The module puts an ECS Fargate service to sleep (desiredCount = 0) after idle_minutes without a
 # request, and wakes it at the next request. One Lambda does both, the warmkeeper. While the service is
 # not awake, a listener rule of the module, the wake rule, stands before the service's own rule and
-# hands requests to that Lambda. While the service is awake, the wake rule stands behind, and no part of
-# the module is in a request's way. Asleep, all of this costs under 1 USD a month: one short check a
-# minute and a few alarms.
+# hands requests to that Lambda. While the service is awake, the wake rule stands behind the
+# service rule, and requests do not pass through the module. While the service sleeps, the module costs
+# under 1 USD a month: one short check a minute and a few alarms.
 
 data "aws_partition" "current" {}
 
@@ -11,8 +11,8 @@ locals {
   function_name = "${var.name}-warmkeeper"
   service_label = "${var.cluster_name}/${var.service_name}" # for descriptions
 
-  # The ARN says where the service is. The data source for the region reads differently in providers
-  # 5 and 6 (`name`, `region`), and this works in both.
+  # Partition, region and account come from the ARN. The region's data source has another attribute in
+  # provider 5 (`name`) than in provider 6 (`region`).
   target_group_arn        = one(var.target_group_arns)
   target_group_arn_fields = split(":", local.target_group_arn)
   partition               = data.aws_partition.current.partition
@@ -27,23 +27,25 @@ locals {
   websocket_rule_wanted = local.listener_path && var.websocket_rule
   min_awake_minutes     = coalesce(var.min_awake_minutes, var.idle_minutes + 3)
 
-  # arn:...:listener-rule/app/NAME/ID/LISTENER/RULE: the listener's ARN has the same without the rule.
+  # The rule's ARN is arn:...:listener-rule/app/NAME/ID/LISTENER/RULE, the listener's is
+  # arn:...:listener/app/NAME/ID/LISTENER.
   rule_arn_fields = split("/", local.listener_path ? var.service_rule_arn : "")
   listener_arn = local.listener_path ? join("/", concat(
     [trimsuffix(local.rule_arn_fields[0], "-rule")],
     slice(local.rule_arn_fields, 1, 5),
   )) : null
 
-  # arn:...:loadbalancer/app/NAME/ID: the same without the listener.
+  # The load balancer's ARN is arn:...:loadbalancer/app/NAME/ID.
   load_balancer_arn = local.listener_path ? join("/", concat(
     [replace(local.rule_arn_fields[0], "/:listener-rule$/", ":loadbalancer")],
     slice(local.rule_arn_fields, 1, 4),
   )) : var.load_balancer_arn
 
-  # Before the wake rule, when it is up, stand the module's fixed rules: control, heartbeat, WebSocket.
+  # Number of fixed rules (control, heartbeat, WebSocket) before the wake rule when it is up.
   rules_before_wake = local.websocket_rule_wanted ? 3 : 2
 
-  # When it is down it stands far behind, where nobody's next rule goes.
+  # While the service is awake, the wake rule is parked far behind the service rule, to leave the next
+  # numbers free.
   parked_rule_priority = local.listener_path ? coalesce(var.parked_rule_priority, 30000 + var.rule_priority) : 0
 
   # The metric dimensions are the ends of the ARNs: targetgroup/NAME/ID and app/NAME/ID.
@@ -54,8 +56,8 @@ locals {
     : join("/", slice(split("/", coalesce(var.load_balancer_arn, "///")), 1, 4))
   )
 
-  # Composed and not read from the resources, because the function has to know them and is itself
-  # what they refer to.
+  # These ARNs are composed. The function needs the ARNs of the alarms, which refer to the function: reading
+  # them from the resources would be a cycle.
   cluster_arn    = "arn:${local.partition}:ecs:${local.region}:${local.account_id}:cluster/${var.cluster_name}"
   service_arn    = "arn:${local.partition}:ecs:${local.region}:${local.account_id}:service/${var.cluster_name}/${var.service_name}"
   alarm_arn      = "arn:${local.partition}:cloudwatch:${local.region}:${local.account_id}:alarm"
@@ -68,26 +70,26 @@ locals {
 }
 
 # ---------------------------------------------------------------------------------------------
-# A request comes to the listener's rules. Only the wake rule ever moves, and only the warmkeeper moves it.
+# Requests arrive at the listener's rules. Only the wake rule moves, and only the warmkeeper moves it.
 # ---------------------------------------------------------------------------------------------
 
 locals {
-  # Each rule's number is rule_priority and its offset.
+  # The priority of each rule is rule_priority + offset.
   possible_fixed_rules = {
-    # Status, health, wake and heartbeat of pages, monitors and proxies.
+    # Status, health, wake and heartbeat requests of pages, monitors and proxies.
     control = {
       wanted       = local.listener_path
       offset       = 0
       path_pattern = ["${var.control_path}/*"]
     }
-    # The path belongs to the application, so only its POST is taken.
+    # The path belongs to the application, so the rule takes only POST requests.
     heartbeat = {
       wanted       = local.heartbeat_rule_wanted
       offset       = 1
       path_pattern = [var.heartbeat.path]
     }
-    # A Lambda takes no upgrade: the load balancer answers 400 wherever the wake rule would get one. This
-    # rule gets it first, in every phase, and leads where the service rule does.
+    # A Lambda target does not support upgrades: the load balancer would answer 400 at the wake rule. This
+    # rule stands before the wake rule and forwards upgrades to the service in every phase.
     websocket = {
       wanted       = local.websocket_rule_wanted
       offset       = 2
@@ -96,7 +98,7 @@ locals {
   }
   fixed_rules = { for role, rule in local.possible_fixed_rules : role => rule if rule.wanted }
 
-  # None or one condition: a condition must have a value.
+  # An empty list, or one list of hosts: a condition must have at least one value.
   host_conditions = length(var.conditions.host_header) == 0 ? [] : [var.conditions.host_header]
 }
 
@@ -153,19 +155,19 @@ resource "aws_lb_listener_rule" "fixed" {
   lifecycle {
     precondition {
       condition     = var.rule_priority + each.value.offset != local.service_rule_priority
-      error_message = "rule_priority: the ${each.key} rule's number (rule_priority + ${each.value.offset}) is ${local.service_rule_priority}, which the service rule (service_rule_arn) holds. Write the first of ${local.rules_before_wake + 1} free numbers below ${local.service_rule_priority}. (Where this apply moves the service rule as well, move it in an apply of its own first.)"
+      error_message = "rule_priority: the ${each.key} rule's number (rule_priority + ${each.value.offset}) is ${local.service_rule_priority}, which the service rule (service_rule_arn) holds. Write the first of ${local.rules_before_wake + 1} free numbers below ${local.service_rule_priority}. (If this apply also moves the service rule, move that rule in a separate apply first.)"
     }
 
-    # The WebSocket rule has none of the service rule's other conditions and actions.
+    # The WebSocket rule cannot repeat other conditions and actions of the service rule.
     precondition {
       condition     = each.key == "websocket" ? length(local.websocket_bypasses) == 0 : true
-      error_message = "websocket_rule must be false: the service rule ${join(", and ", local.websocket_bypasses)}, and a request with \"Upgrade: websocket\" would reach the service past that, awake or not. Leave websocket_rule out, or let the service rule only forward, by values of host_header and path_pattern, without transforms."
+      error_message = "websocket_rule must be false: the service rule ${join(", and ", local.websocket_bypasses)}, and a request with \"Upgrade: websocket\" would bypass that in every phase. Leave websocket_rule out, or limit the service rule to a forward action, values of host_header and path_pattern, and no transforms."
     }
   }
 }
 
-# The same conditions as the service rule. It begins down, behind the service rule: applying the module
-# wakes and stops nothing.
+# The wake rule has the same conditions as the service rule. It is created behind the service rule, so
+# that applying the module does not affect a running service.
 resource "aws_lb_listener_rule" "wake" {
   count = local.listener_path ? 1 : 0
 
@@ -195,23 +197,23 @@ resource "aws_lb_listener_rule" "wake" {
 
   tags = var.tags
 
-  # Where the rule stands is the service's state and not Terraform's.
+  # The warmkeeper changes the priority with the phase of the service.
   lifecycle {
     ignore_changes = [priority]
 
     precondition {
       condition     = local.parked_rule_priority > local.service_rule_priority
-      error_message = "parked_rule_priority is ${local.parked_rule_priority}${var.parked_rule_priority == null ? " (30000 + rule_priority)" : ""}; it must be behind the service rule's, which is ${local.service_rule_priority}, or a new wake rule takes the running service's requests at once. ${local.service_rule_priority < 50000 ? "Write a free number from ${local.service_rule_priority + 1} to 50000." : "There is none behind 50000: give the service rule a lower number first."}"
+      error_message = "parked_rule_priority is ${local.parked_rule_priority}${var.parked_rule_priority == null ? " (30000 + rule_priority)" : ""}; it must be greater than the service rule's priority, which is ${local.service_rule_priority}, or a new wake rule takes the running service's requests. ${local.service_rule_priority < 50000 ? "Write a free number from ${local.service_rule_priority + 1} to 50000." : "No number is greater than 50000: give the service rule a lower priority first."}"
     }
   }
 }
 
 # ---------------------------------------------------------------------------------------------
-# The rule hands it to the Lambda
+# The rules forward requests to the Lambda
 # ---------------------------------------------------------------------------------------------
 
-# Two groups, because a request to the control group is no activity. No health_check block: health checks
-# of a Lambda are off by default, and each would be an invocation.
+# Two groups, so that the warmkeeper can distinguish control requests, which are no activity. There is no
+# health_check block: health checks of a Lambda are off by default, and each would be an invocation.
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
 resource "aws_lb_target_group" "warmkeeper" {
   for_each = toset(local.listener_path ? ["control", "wake"] : [])
@@ -219,7 +221,7 @@ resource "aws_lb_target_group" "warmkeeper" {
   name        = "${var.name}-${each.key}"
   target_type = "lambda"
 
-  # Without this the last of repeated headers and query keys wins, and a 307 would lose the others.
+  # Without this, only the last of repeated headers and query keys arrives, and a 307 would lose the others.
   lambda_multi_value_headers_enabled = true
 
   tags = var.tags
@@ -231,12 +233,12 @@ resource "aws_lb_target_group_attachment" "warmkeeper" {
   target_group_arn = each.value.arn
   target_id        = aws_lambda_function.this.arn
 
-  # Registering checks that the load balancer may invoke.
+  # AWS checks the permission to invoke when the target is registered.
   depends_on = [aws_lambda_permission.this]
 }
 
 # ---------------------------------------------------------------------------------------------
-# The warmkeeper answers it
+# The warmkeeper answers
 # ---------------------------------------------------------------------------------------------
 
 locals {
@@ -283,14 +285,14 @@ locals {
     RESTORE_ON_DESTROY        = tostring(var.restore_on_destroy)
   }
 
-  # A restore on destroy waits for a whole wake, and a minute is for what comes around it.
+  # A restore on destroy waits for a whole wake; the minute is for the steps before and after.
   timeout_seconds = var.wake_deadline_seconds + 60
 }
 
-# Before the function, or Lambda makes one that never expires.
+# Created before the function; otherwise Lambda creates a log group that never expires.
 resource "aws_cloudwatch_log_group" "this" {
-  # checkov:skip=CKV_AWS_158: a key of one's own is an input (kms_key_arn), not a default: it costs 1 USD a month
-  # checkov:skip=CKV_AWS_338: decisions are of interest for days; how many is an input
+  # checkov:skip=CKV_AWS_158: a customer key is an input (kms_key_arn), not a default: it costs 1 USD a month
+  # checkov:skip=CKV_AWS_338: the log is needed for days, not for a year; log_retention_days is an input
   name              = "/aws/lambda/${local.function_name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.kms_key_arn
@@ -312,13 +314,13 @@ data "aws_iam_policy_document" "assume" {
 resource "aws_iam_role" "this" {
   name                 = local.function_name
   path                 = var.role_path
-  description          = "What the warmkeeper of ${local.service_label} may do"
+  description          = "Rights of the warmkeeper of ${local.service_label}"
   assume_role_policy   = data.aws_iam_policy_document.assume.json
   permissions_boundary = var.role_permissions_boundary
   tags                 = var.tags
 }
 
-# One sid per purpose, in the order in which the warmkeeper comes to need it.
+# One sid per purpose, in the order in which the warmkeeper needs them.
 data "aws_iam_policy_document" "this" {
   statement {
     sid       = "WriteLog"
@@ -338,7 +340,7 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
-  # The settings are Terraform's.
+  # Only Terraform writes the settings.
   statement {
     sid       = "WriteMemory"
     actions   = ["dynamodb:PutItem"]
@@ -367,9 +369,9 @@ data "aws_iam_policy_document" "this" {
     }
   }
 
-  # The service's ARN holds the cluster. A condition that ecs:task-definition be absent would keep
-  # UpdateService from a new one, if AWS supplies that key only where a call names it: it does not
-  # say so, and supplied always it would deny every wake.
+  # The service's ARN contains the cluster. A condition on the absence of ecs:task-definition could forbid
+  # another task definition. But AWS does not document whether the key is present in calls that name no
+  # task definition; if it always is, the condition would deny every wake.
   statement {
     sid       = "SeeAndScaleService"
     actions   = ["ecs:DescribeServices", "ecs:UpdateService"]
@@ -379,7 +381,7 @@ data "aws_iam_policy_document" "this" {
   statement {
     sid       = "ListTasks"
     actions   = ["ecs:ListTasks"]
-    resources = ["*"] # the action knows no service or task; the condition holds it to the cluster
+    resources = ["*"] # the action supports no service or task; the condition limits it to the cluster
 
     condition {
       test     = "ArnEquals"
@@ -391,7 +393,7 @@ data "aws_iam_policy_document" "this" {
   statement {
     sid       = "SeeTasks"
     actions   = ["ecs:DescribeTasks", "ecs:GetTaskProtection"]
-    resources = ["arn:${local.partition}:ecs:${local.region}:${local.account_id}:task/${var.cluster_name}/*"] # task ids are not known before
+    resources = ["arn:${local.partition}:ecs:${local.region}:${local.account_id}:task/${var.cluster_name}/*"] # task ids are not known in advance
   }
 
   statement {
@@ -426,7 +428,7 @@ data "aws_iam_policy_document" "this" {
     resources = [local.idle_alarm_arn]
   }
 
-  # An alarm that stays in ALARM does not call again: the tick has to look.
+  # An alarm that stays in ALARM does not invoke the function again, so the tick reads it.
   dynamic "statement" {
     for_each = local.listener_path ? [] : [local.wake_alarm_arn]
 
@@ -480,10 +482,10 @@ resource "aws_iam_role_policy" "this" {
 }
 
 resource "aws_lambda_function" "this" {
-  # checkov:skip=CKV_AWS_50: one JSON line per decision tells what a trace would, X-Ray costs and needs more rights
-  # checkov:skip=CKV_AWS_115: a reserved number throttles, and a throttled function is a 502 for a waiting client
+  # checkov:skip=CKV_AWS_50: the log has one JSON line per decision; X-Ray costs money and needs more rights
+  # checkov:skip=CKV_AWS_115: reserved concurrency throttles, and waiting clients of a throttled function get 502
   # checkov:skip=CKV_AWS_116: asynchronous failures go to the topic, see aws_lambda_function_event_invoke_config
-  # checkov:skip=CKV_AWS_117: it talks to AWS's APIs alone; in a VPC it would need a NAT gateway, at 30 times the cost
+  # checkov:skip=CKV_AWS_117: it calls AWS's APIs only; in a VPC it would need a NAT gateway, at 30 times the cost
   # checkov:skip=CKV_AWS_173: the environment holds names and numbers, no secret
   # checkov:skip=CKV_AWS_272: the package is in the repository, and a test compares it with its source
   function_name    = local.function_name
@@ -503,7 +505,7 @@ resource "aws_lambda_function" "this" {
 
   tags = var.tags
 
-  # a container reads the settings when it starts, and believes them for minutes
+  # a container reads the settings when it starts, and caches them for minutes
   depends_on = [aws_cloudwatch_log_group.this, aws_dynamodb_table_item.settings]
 
   lifecycle {
@@ -514,7 +516,7 @@ resource "aws_lambda_function" "this" {
   }
 }
 
-# No retries and a short age: a command that is late is stale, and the next tick sees to what failed.
+# No retries and a short age: a late event is stale, and the next tick makes up for a failed one.
 resource "aws_lambda_function_event_invoke_config" "this" {
   function_name                = aws_lambda_function.this.function_name
   maximum_event_age_in_seconds = 120
@@ -526,11 +528,11 @@ resource "aws_lambda_function_event_invoke_config" "this" {
     }
   }
 
-  # Setting the destination checks that the role may publish there.
+  # AWS checks the role's right to publish when the destination is set.
   depends_on = [aws_iam_role_policy.this]
 }
 
-# Who may invoke it, by statement id: each caller by its own ARN.
+# The callers that may invoke the function, by statement id, each limited to its ARN.
 locals {
   invokers = merge(
     {
@@ -562,7 +564,8 @@ resource "aws_lambda_permission" "this" {
 }
 
 # ---------------------------------------------------------------------------------------------
-# What it remembers: the memory, which it writes, and the settings, which Terraform writes
+# The table: the memory and the count of held calls, which the warmkeeper writes, and the settings, which
+# Terraform writes
 # ---------------------------------------------------------------------------------------------
 
 locals {
@@ -575,19 +578,20 @@ locals {
     [for rule in local.default_wake_policy.ignore : rule if var.wake_policy.ignore == null],
   )
 
-  # The file states only what a rule has; the function reads every field.
+  # A rule in the file has only some fields; the function expects all of them.
   wake_policy_fields = { answer = "asleep", methods = [], paths = [], user_agents = [], source_ranges = [] }
   wake_policy        = [for rule in local.wake_policy_rules : merge(local.wake_policy_fields, rule)]
 
   packaged_texts = jsondecode(file("${path.module}/lambda/texts.json"))
   page_text_keys = keys(local.packaged_texts.en)
 
-  # By the language's tag in lower case, because tags have no case. A text that is null is the package's.
+  # By language tag in lower case, because tags ignore case. A null text means the packaged text.
   own_texts = {
     for tag, texts in var.page.texts : lower(tag) => { for key, text in texts : key => text if text != null }...
   }
 
-  # English, then the wider language, then the language itself: the package's texts and over them one's own.
+  # Later texts override earlier ones: English, then the general language, then the language itself; of each
+  # first the packaged texts, then the texts of the input.
   page_texts = {
     for tag in keys(var.page.texts) : tag => merge(flatten([
       for wider in ["en", lower(split("-", tag)[0]), lower(tag)] : [
@@ -615,7 +619,7 @@ locals {
     for name, parts in local.accent_linear_parts : name => 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
   }
 
-  # Black or white, whichever has the greater contrast with the accent: 4.58 at the least.
+  # Black or white, whichever has the greater contrast with the accent (at least 4.58).
   on_accents = {
     for name, luminance in local.accent_luminance : "on_${name}" => pow(luminance + 0.05, 2) > 0.05 * 1.05 ? "#000000" : "#ffffff"
   }
@@ -632,9 +636,9 @@ locals {
 }
 
 resource "aws_dynamodb_table" "this" {
-  # checkov:skip=CKV_AWS_28: a lost memory is adopted anew from what AWS shows, there is nothing to go back to
-  # checkov:skip=CKV_AWS_119: a key of one's own is an input (kms_key_arn), not a default: it costs 1 USD a month
-  # checkov:skip=CKV2_AWS_16: two items, paid by request
+  # checkov:skip=CKV_AWS_28: the warmkeeper rebuilds a lost memory from what AWS shows, so no backup is needed
+  # checkov:skip=CKV_AWS_119: a customer key is an input (kms_key_arn), not a default: it costs 1 USD a month
+  # checkov:skip=CKV2_AWS_16: three items, paid by request
   name         = local.function_name
   billing_mode = "PAY_PER_REQUEST"
   hash_key     = "id"
@@ -667,22 +671,22 @@ resource "aws_dynamodb_table_item" "settings" {
 }
 
 # ---------------------------------------------------------------------------------------------
-# What else it hears: the tick, and ECS. The alarms are in alarms.tf.
+# Other events: the tick, and ECS. The alarms are in alarms.tf.
 # ---------------------------------------------------------------------------------------------
 
 locals {
   event_rules = {
-    # Alarms act on a change only, and events get lost: the minute is what nothing is lost on.
+    # Alarms act only when their state changes, and events can be lost. The tick makes up for both.
     tick = {
-      description         = "The warmkeeper of ${local.service_label} looks and moves on"
+      description         = "The tick of the warmkeeper of ${local.service_label}"
       schedule_expression = "rate(1 minute)"
       event_pattern       = null
       retries             = 0 # the next tick is the retry
     }
-    # Only task events name their service, as a group: the others carry it in their resources.
+    # Task events name their service in `group`; the other events name it in `resources`.
     # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_cwe_events.html
     ecs-task = {
-      description         = "What ECS says of ${local.service_label} (task)"
+      description         = "ECS events of ${local.service_label} (task)"
       schedule_expression = null
       event_pattern = jsonencode({
         source        = ["aws.ecs"]
@@ -695,7 +699,7 @@ locals {
       retries = 1
     }
     ecs-service = {
-      description         = "What ECS says of ${local.service_label} (service)"
+      description         = "ECS events of ${local.service_label} (service)"
       schedule_expression = null
       event_pattern = jsonencode({
         source        = ["aws.ecs"]
@@ -728,22 +732,22 @@ resource "aws_cloudwatch_event_target" "this" {
     maximum_retry_attempts       = each.value.retries
   }
 
-  # Begins after the service is adopted, and ends before it is restored.
+  # The ticks begin after the service is adopted, and end before it is restored.
   depends_on = [aws_lambda_permission.this, aws_lambda_invocation.this]
 }
 
 # ---------------------------------------------------------------------------------------------
-# Whom it tells
+# Notices
 # ---------------------------------------------------------------------------------------------
 
 resource "aws_sns_topic" "this" {
-  # checkov:skip=CKV_AWS_26: alarms cannot publish through AWS's own key for SNS; one's own is an input (kms_key_arn)
+  # checkov:skip=CKV_AWS_26: alarms cannot publish to a topic with AWS's own key for SNS; a customer key is an input (kms_key_arn)
   name              = local.function_name
   kms_master_key_id = var.kms_key_arn
   tags              = var.tags
 }
 
-# The warmkeeper may publish by its role; the alarms need to be let in here.
+# The role allows the warmkeeper to publish; this policy allows the alarms.
 data "aws_iam_policy_document" "topic" {
   statement {
     sid       = "AlarmsPublish"
@@ -777,15 +781,15 @@ resource "aws_sns_topic_subscription" "email" {
 }
 
 # ---------------------------------------------------------------------------------------------
-# What Terraform tells it: adopt on create, reconcile on update, restore on delete
+# Terraform's calls: adopt on create, reconcile on update, restore on delete
 # ---------------------------------------------------------------------------------------------
 
 resource "aws_lambda_invocation" "this" {
   function_name   = aws_lambda_function.this.function_name
   lifecycle_scope = "CRUD"
 
-  # No triggers: a change of those is a delete and a create, which would wake the service on every
-  # apply. A changed input is an update in place.
+  # There are no triggers: a changed trigger is a delete and a create, which would wake the service. A
+  # changed input is an update in place.
   input = jsonencode({
     command     = "terraform"
     code        = aws_lambda_function.this.source_code_hash
@@ -793,7 +797,7 @@ resource "aws_lambda_invocation" "this" {
     environment = sha256(jsonencode(local.environment))
   })
 
-  # What a restore needs has to be there until it is done.
+  # A restore needs all of these until it ends.
   depends_on = [
     aws_iam_role_policy.this,
     aws_lb_listener_rule.fixed,

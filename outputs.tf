@@ -1,5 +1,5 @@
 # ---------------------------------------------------------------------------------------------
-# To wire
+# For commands, clients and other configurations
 # ---------------------------------------------------------------------------------------------
 
 output "function_name" {
@@ -28,12 +28,12 @@ output "status_path" {
 }
 
 output "health_path" {
-  description = "Path for monitors, `GET`, on the service's own hosts: 200 also while it sleeps, 503 after a failed wake. Null on the alarm path."
+  description = "Path for monitors, `GET`, on the service's own hosts: 200 also while the service sleeps, 503 after a failed wake. Null on the alarm path."
   value       = local.listener_path ? "${var.control_path}/health" : null
 }
 
 output "heartbeat_path" {
-  description = "Path of the heartbeat, `POST`, on the service's own hosts. Null where it is off and on the alarm path."
+  description = "Path of the heartbeat, `POST`, on the service's own hosts. Null if heartbeats are off, and on the alarm path."
   value       = local.heartbeat_wanted ? var.heartbeat.path : null
 }
 
@@ -43,7 +43,7 @@ output "wake_rule_arn" {
 }
 
 # ---------------------------------------------------------------------------------------------
-# To open
+# For people
 # ---------------------------------------------------------------------------------------------
 
 output "dashboard_url" {
@@ -62,20 +62,20 @@ output "table_name" {
 }
 
 # ---------------------------------------------------------------------------------------------
-# To alarm on
+# For alarms
 # ---------------------------------------------------------------------------------------------
 
 output "idle_alarm_arn" {
-  description = "ARN of the alarm that is in ALARM while nobody uses the service: a condition under which to mute others."
+  description = "ARN of the alarm that is in ALARM while nobody uses the service; use it to mute other alarms."
   value       = aws_cloudwatch_metric_alarm.idle.arn
 }
 
 output "people_alarm_arns" {
-  description = "ARNs of the alarms that need somebody, by what they watch. `tick_silent` says so with INSUFFICIENT_DATA, the others with ALARM."
+  description = "ARNs of the alarms for people, by subject. `tick_silent` goes off with INSUFFICIENT_DATA, the others with ALARM."
   value       = { for name, alarm in aws_cloudwatch_metric_alarm.people : name => alarm.arn }
 }
 
 output "metric_namespace" {
-  description = "Namespace of the warmkeeper's metrics; their one dimension is Name, the `name` given."
+  description = "Namespace of the warmkeeper's metrics; their only dimension, Name, is the module's `name`."
   value       = local.metric_namespace
 }

@@ -3,7 +3,7 @@
 # ---------------------------------------------------------------------------------------------
 
 variable "name" {
-  description = "Prefix of the names of all resources, at most 24 characters and unique within the account, because an IAM role has no region."
+  description = "Prefix of the names of all resources, at most 24 characters and unique within the account, because the names of IAM roles do not depend on the region."
   type        = string
   nullable    = false
 
@@ -20,7 +20,7 @@ variable "cluster_name" {
 
   validation {
     condition     = can(regex("^[a-zA-Z0-9_-]{1,255}$", var.cluster_name))
-    error_message = "cluster_name must be the cluster's name; got \"${var.cluster_name}\". Of an ARN, write what follows \"cluster/\"."
+    error_message = "cluster_name must be the cluster's name; got \"${var.cluster_name}\". From an ARN, take the part after \"cluster/\"."
   }
 }
 
@@ -31,7 +31,7 @@ variable "service_name" {
 
   validation {
     condition     = can(regex("^[a-zA-Z0-9_-]{1,255}$", var.service_name))
-    error_message = "service_name must be the service's name; got \"${var.service_name}\". Of an ARN, write what follows the last \"/\"."
+    error_message = "service_name must be the service's name; got \"${var.service_name}\". From an ARN, take the part after the last \"/\"."
   }
 }
 
@@ -56,7 +56,7 @@ variable "target_group_arns" {
 # ---------------------------------------------------------------------------------------------
 
 variable "wake_path" {
-  description = "\"listener\": a listener rule hands the first request to the Lambda, which wakes the service and holds the client; \"alarm\": CloudWatch notices 503s and wakes it after one to three minutes, without a rule."
+  description = "\"listener\": a listener rule hands the first request to the Lambda, which wakes the service and holds the client; \"alarm\": a CloudWatch alarm on 503s wakes the service after one to three minutes, without a rule."
   type        = string
   default     = "listener"
   nullable    = false
@@ -79,7 +79,7 @@ variable "service_rule_arn" {
 
   validation {
     condition     = var.service_rule_arn == null ? true : can(regex("^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]{12}:listener-rule/app/[^/]+/[^/]+/[^/]+/[^/]+$", var.service_rule_arn))
-    error_message = "service_rule_arn must be the ARN of a rule on an Application Load Balancer's listener; got \"${coalesce(var.service_rule_arn, "null")}\". Write the arn of an aws_lb_listener_rule (a listener's default action cannot be shadowed: give the service a rule)."
+    error_message = "service_rule_arn must be the ARN of a rule on an Application Load Balancer's listener; got \"${coalesce(var.service_rule_arn, "null")}\". Write the arn of an aws_lb_listener_rule (not of a listener: no rule can be placed behind a default action, so give the service a rule)."
   }
 }
 
@@ -100,7 +100,7 @@ variable "load_balancer_arn" {
 }
 
 variable "conditions" {
-  description = "The host and path conditions of your service rule, exactly as they stand there; no host header means any host."
+  description = "The host and path conditions of your service rule, exactly as in that rule; no host header means any host."
   type = object({
     host_header  = optional(list(string), [])
     path_pattern = optional(list(string), ["/*"])
@@ -122,22 +122,22 @@ variable "conditions" {
   # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html
   validation {
     condition     = length(var.conditions.host_header) + length(var.conditions.path_pattern) <= 5
-    error_message = "conditions must hold at most 5 values of host_header and path_pattern together, which is what one listener rule takes; got ${length(var.conditions.host_header)} of host_header and ${length(var.conditions.path_pattern)} of path_pattern. Use a wildcard, or put the services behind listeners of their own."
+    error_message = "conditions must hold at most 5 values of host_header and path_pattern together, the limit of one listener rule; got ${length(var.conditions.host_header)} of host_header and ${length(var.conditions.path_pattern)} of path_pattern. Use a wildcard, or put the services behind listeners of their own."
   }
 
   validation {
     condition     = local.heartbeat_rule_wanted ? length(var.conditions.host_header) <= 3 : length(var.conditions.host_header) <= 4
-    error_message = "conditions.host_header must be at most 4, and 3 with a heartbeat rule, whose path and method are two of a rule's 5 values; got ${length(var.conditions.host_header)}. Use a wildcard host, or put heartbeat.path below control_path, which needs no rule of its own."
+    error_message = "conditions.host_header must have at most 4 values, or 3 with a heartbeat rule, whose path and method count as two of a rule's 5 values; got ${length(var.conditions.host_header)}. Use a wildcard host, or put heartbeat.path below control_path, where it needs no rule."
   }
 
   validation {
     condition     = length(regexall("[*?]", join("", concat(var.conditions.host_header, var.conditions.path_pattern)))) <= 5
-    error_message = "conditions must hold at most 5 wildcards (* and ?), which is what one listener rule takes; got ${length(regexall("[*?]", join("", concat(var.conditions.host_header, var.conditions.path_pattern))))}. Write some of the values out."
+    error_message = "conditions must hold at most 5 wildcards (* and ?), the limit of one listener rule; got ${length(regexall("[*?]", join("", concat(var.conditions.host_header, var.conditions.path_pattern))))}. Write some of the values out."
   }
 
   validation {
     condition     = length(regexall("[*?]", join("", var.conditions.host_header))) <= 4
-    error_message = "conditions.host_header must hold at most 4 wildcards (* and ?): the control rule adds one of its own to them; got ${length(regexall("[*?]", join("", var.conditions.host_header)))}. Write some of the hosts out."
+    error_message = "conditions.host_header must hold at most 4 wildcards (* and ?), because the control rule adds one to them; got ${length(regexall("[*?]", join("", var.conditions.host_header)))}. Write some of the hosts out."
   }
 }
 
@@ -153,12 +153,12 @@ variable "rule_priority" {
 
   validation {
     condition     = var.rule_priority == null ? true : var.rule_priority >= 1 && var.rule_priority + local.rules_before_wake <= 49998 && floor(var.rule_priority) == var.rule_priority
-    error_message = "rule_priority must be a whole number from 1 to ${49998 - local.rules_before_wake}, so that it and the ${local.rules_before_wake} after it are below the service rule's, and one number is left behind that; got ${var.rule_priority == null ? "null" : tostring(var.rule_priority)}."
+    error_message = "rule_priority must be a whole number from 1 to ${49998 - local.rules_before_wake}, because the ${local.rules_before_wake} numbers after it, the service rule's number and one number behind that follow, up to 50000; got ${var.rule_priority == null ? "null" : tostring(var.rule_priority)}."
   }
 }
 
 variable "parked_rule_priority" {
-  description = "The wake rule's priority while the service is awake, free and behind your service rule's; null means 30000 + `rule_priority`."
+  description = "The wake rule's priority while the service is awake: a free number greater than your service rule's; null means 30000 + `rule_priority`."
   type        = number
   default     = null
 
@@ -166,7 +166,7 @@ variable "parked_rule_priority" {
   # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateRule.html
   validation {
     condition     = var.parked_rule_priority == null ? true : var.parked_rule_priority <= 50000 && floor(var.parked_rule_priority) == var.parked_rule_priority
-    error_message = "parked_rule_priority must be a whole number of at most 50000, the last that a listener has; got ${var.parked_rule_priority == null ? "null" : tostring(var.parked_rule_priority)}. Write a free number behind the service rule's, or leave it out to have 30000 + rule_priority."
+    error_message = "parked_rule_priority must be a whole number of at most 50000, the last number of a listener; got ${var.parked_rule_priority == null ? "null" : tostring(var.parked_rule_priority)}. Write a free number behind the service rule's, or leave it out to use 30000 + rule_priority."
   }
 
   validation {
@@ -181,7 +181,7 @@ variable "parked_rule_priority" {
 
   validation {
     condition     = var.parked_rule_priority == null && var.wake_path == "listener" ? var.checks_enabled : true
-    error_message = "parked_rule_priority must be set where checks_enabled is false, because the module cannot see then whether 30000 + rule_priority is behind the service rule's, and before it the wake rule would take the running service's requests; got null. Write a free number behind the service rule's."
+    error_message = "parked_rule_priority must be set where checks_enabled is false, because the module then cannot check that 30000 + rule_priority is greater than the service rule's priority, and a wake rule before the service rule would take the running service's requests; got null. Write a free number behind the service rule's."
   }
 }
 
@@ -191,7 +191,7 @@ variable "websocket_rule" {
   default     = false
   nullable    = false
 
-  # Hosts, paths and the header's value are a rule's five.
+  # The values of hosts, paths and the header count towards the rule's limit of five.
   validation {
     condition     = var.websocket_rule ? length(var.conditions.host_header) + length(var.conditions.path_pattern) <= 4 : true
     error_message = "websocket_rule must be false with ${length(var.conditions.host_header)} values of host_header and ${length(var.conditions.path_pattern)} of path_pattern in conditions: a rule takes 5 values, and the upgrade is one of them. Use a wildcard, so that conditions has at most 4 together."
@@ -199,7 +199,7 @@ variable "websocket_rule" {
 }
 
 variable "control_path" {
-  description = "Path below which the load balancer always asks the Lambda (status, health, wake, heartbeat); several modules on one host need different ones."
+  description = "Path below which every request goes to the Lambda (status, health, wake, heartbeat); several modules on one host need different paths."
   type        = string
   default     = "/.warmkeeper"
   nullable    = false
@@ -235,14 +235,14 @@ variable "hold_seconds" {
 }
 
 variable "hold_limit" {
-  description = "How many API requests may begin to be held within `hold_seconds`; each occupies a Lambda, and further ones get 503 with `Retry-After`."
+  description = "How many holds of API requests may begin within `hold_seconds`; each hold occupies a Lambda, and further requests get 503 with `Retry-After`."
   type        = number
   default     = 50
   nullable    = false
 
   validation {
     condition     = var.hold_limit >= 0 && var.hold_limit <= 10000 && floor(var.hold_limit) == var.hold_limit
-    error_message = "hold_limit must be a whole number from 0 (hold nothing) to 10000; got ${var.hold_limit}. Of as many again the hold may not be over yet, so leave the account's concurrency twice this."
+    error_message = "hold_limit must be a whole number from 0 (hold nothing) to 10000; got ${var.hold_limit}. As many earlier holds may still be running, so the account's concurrency must be at least twice this."
   }
 }
 
@@ -259,7 +259,7 @@ variable "waiting_status_code" {
 }
 
 variable "wake_confirmation" {
-  description = "\"request\": any request that `wake_policy` does not ignore wakes the service; \"browser\": only the script of the waiting page does, or `POST` to the control path's `wake`."
+  description = "\"request\": any request that `wake_policy` does not ignore wakes the service; \"browser\": only the script of the waiting page wakes it, or a `POST` to `wake` below `control_path`."
   type        = string
   default     = "request"
   nullable    = false
@@ -271,7 +271,7 @@ variable "wake_confirmation" {
 
   validation {
     condition     = var.wake_confirmation == "browser" ? var.wake_path == "listener" : true
-    error_message = "wake_confirmation = \"browser\" must go with wake_path = \"listener\", whose waiting page does it; got wake_path = \"${var.wake_path}\". Leave wake_confirmation out on the alarm path."
+    error_message = "wake_confirmation = \"browser\" must go with wake_path = \"listener\", because the waiting page sends the wake; got wake_path = \"${var.wake_path}\". Leave wake_confirmation out on the alarm path."
   }
 }
 
@@ -286,11 +286,11 @@ variable "cors_allowed_origins" {
     error_message = "cors_allowed_origins must be origins as browsers send them, in lower case and without a path, or \"*\"; got ${jsonencode(var.cors_allowed_origins)}. Write for example [\"https://app.example.com\"]."
   }
 
-  # They are in the function's environment, which AWS holds to 4 KB in all:
+  # The origins are in the function's environment, which AWS limits to 4 KB:
   # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
   validation {
     condition     = length(join(",", var.cors_allowed_origins)) <= 1000
-    error_message = "cors_allowed_origins must be at most 1,000 characters, all origins and the commas between them; got ${length(join(",", var.cors_allowed_origins))}. Write [\"*\"], which lets any page read and none send credentials."
+    error_message = "cors_allowed_origins must have at most 1,000 characters in total, with the commas between the origins; got ${length(join(",", var.cors_allowed_origins))}. Write [\"*\"], which lets any page read and none send credentials."
   }
 }
 
@@ -347,7 +347,7 @@ variable "wake_policy" {
 
   validation {
     condition     = alltrue([for class in concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].class : can(regex("^[a-z][a-z-]{0,30}$", class))])
-    error_message = "wake_policy: a class must be 1 to 31 lower-case letters and -, beginning with a letter, because the log counts by it; got ${jsonencode(concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].class)}. Write for example \"monitors\"."
+    error_message = "wake_policy: a class must be 1 to 31 lower-case letters and -, beginning with a letter, because the log groups requests by it; got ${jsonencode(concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].class)}. Write for example \"monitors\"."
   }
 
   validation {
@@ -372,7 +372,7 @@ variable "wake_policy" {
 
   validation {
     condition     = alltrue([for agent in flatten(concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].user_agents) : length(trimspace(agent)) >= 3])
-    error_message = "wake_policy: user_agents must be parts of the header of at least 3 characters, because a shorter one, and an empty one always, is part of people's browsers too; got ${jsonencode([for agent in flatten(concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].user_agents) : agent if length(trimspace(agent)) < 3])}. Write for example \"UptimeRobot/\"."
+    error_message = "wake_policy: user_agents must be parts of the header of at least 3 characters, because shorter texts also occur in the user agents of browsers, and an empty one always does; got ${jsonencode([for agent in flatten(concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].user_agents) : agent if length(trimspace(agent)) < 3])}. Write for example \"UptimeRobot/\"."
   }
 
   validation {
@@ -380,10 +380,10 @@ variable "wake_policy" {
     error_message = "wake_policy: source_ranges must be CIDR blocks; got ${jsonencode([for range in flatten(concat(var.wake_policy.ignore_also, coalesce(var.wake_policy.ignore, []))[*].source_ranges) : range if !can(cidrhost(range, 0))])}. Write for example \"203.0.113.0/24\", and \"203.0.113.7/32\" for one address."
   }
 
-  # An item of DynamoDB holds 400 KB, and the page may have 300,000 bytes of them.
+  # A DynamoDB item holds 400 KB, and the page in the same item may have 300,000 bytes.
   validation {
     condition     = length(base64encode(jsonencode(var.wake_policy))) * 3 / 4 <= 100000
-    error_message = "wake_policy must be at most 100,000 bytes as JSON, all in; got ${floor(length(base64encode(jsonencode(var.wake_policy))) * 3 / 4)}. Write wider source_ranges, or leave so many addresses to AWS WAF."
+    error_message = "wake_policy must be at most 100,000 bytes as JSON; got ${floor(length(base64encode(jsonencode(var.wake_policy))) * 3 / 4)}. Write wider source_ranges, or move long lists of addresses to AWS WAF."
   }
 }
 
@@ -406,7 +406,7 @@ variable "page" {
 
   validation {
     condition     = var.page.title == null ? true : can(regex("^\\S(.{0,98}\\S)?$", var.page.title))
-    error_message = "page.title must be 1 to 100 characters on one line, with no space at its ends; got \"${coalesce(var.page.title, "null")}\". Leave it out to have the name."
+    error_message = "page.title must be 1 to 100 characters on one line, with no space at its ends; got \"${coalesce(var.page.title, "null")}\". Leave it out to use the module's name."
   }
 
   validation {
@@ -416,11 +416,11 @@ variable "page" {
 
   validation {
     condition     = (var.page.accent == null) == (var.page.accent_dark == null)
-    error_message = "page.accent and page.accent_dark must be given together, or one of the two schemes keeps our colour; got ${jsonencode([var.page.accent, var.page.accent_dark])}. For dark, write a lighter shade of the same colour."
+    error_message = "page.accent and page.accent_dark must be set together, or one of the two schemes keeps the default colour; got ${jsonencode([var.page.accent, var.page.accent_dark])}. For dark, write a lighter shade of the same colour."
   }
 
-  # What carries meaning needs a contrast of 3:1. Luminance by sRGB's curve, without its straight part
-  # near black: https://www.w3.org/WAI/WCAG22/Understanding/non-text-contrast.html
+  # Graphics that carry meaning need a contrast of 3:1. The luminance is computed by sRGB's curve without its linear
+  # part near black: https://www.w3.org/WAI/WCAG22/Understanding/non-text-contrast.html
   validation {
     condition     = try(sum([for at, weight in { "1" = 0.2126, "3" = 0.7152, "5" = 0.0722 } : weight * pow((parseint(substr(var.page.accent, tonumber(at), 2), 16) / 255 + 0.055) / 1.055, 2.4)]) <= 0.28, true)
     error_message = "page.accent must be darker: on the light ground its contrast is below 3:1; got \"${coalesce(var.page.accent, "null")}\", whose relative luminance is above 0.28. Write a darker shade of it."
@@ -438,23 +438,23 @@ variable "page" {
 
   validation {
     condition     = alltrue([for language in keys(var.page.texts) : can(regex("^[a-zA-Z]{2,3}(-[a-zA-Z0-9]{2,8})*$", language))])
-    error_message = "page.texts must be by language tag; got ${jsonencode(keys(var.page.texts))}. Write for example \"de\" or \"pt-BR\"."
+    error_message = "page.texts must have language tags as keys; got ${jsonencode(keys(var.page.texts))}. Write for example \"de\" or \"pt-BR\"."
   }
 
   validation {
     condition     = alltrue([for words in values(var.page.texts) : length(setsubtract(keys(words), local.page_text_keys)) == 0])
-    error_message = "page.texts must hold keys that the page has; got ${jsonencode(flatten([for words in values(var.page.texts) : setsubtract(keys(words), local.page_text_keys)]))}. The keys are those of lambda/texts.json: ${join(", ", local.page_text_keys)}."
+    error_message = "page.texts must have only keys that the page knows; got ${jsonencode(flatten([for words in values(var.page.texts) : setsubtract(keys(words), local.page_text_keys)]))}. The keys are those of lambda/texts.json: ${join(", ", local.page_text_keys)}."
   }
 
   validation {
     condition     = var.page.html == null ? true : can(regex("\\{\\{(status_url|look_again)\\}\\}", var.page.html))
-    error_message = "page.html must hold {{status_url}}, for a script that asks how far it is, or {{look_again}}, for a page that loads itself again: without either, nobody gets from it to the application. See docs/guide/page.md."
+    error_message = "page.html must contain {{status_url}}, for a script that requests the status, or {{look_again}}, for a page that reloads itself: with neither, the page never leads to the application. See docs/guide/page.md."
   }
 
-  # An item of DynamoDB holds 400 KB, and the wake policy is in the same one.
+  # A DynamoDB item holds 400 KB, and the wake policy is in the same item.
   validation {
     condition     = length(base64encode(jsonencode(var.page))) * 3 / 4 + 3000 * length(var.page.texts) <= 300000
-    error_message = "page must be at most 300,000 bytes as JSON, with 3,000 for each language of texts, which is stored whole; got ${floor(length(base64encode(jsonencode(var.page))) * 3 / 4 + 3000 * length(var.page.texts))}. Give a smaller picture, in html too."
+    error_message = "page must be at most 300,000 bytes as JSON, plus 3,000 for each language of texts, which is stored completely; got ${floor(length(base64encode(jsonencode(var.page))) * 3 / 4 + 3000 * length(var.page.texts))}. Use a smaller image, also in html."
   }
 }
 
@@ -470,7 +470,7 @@ variable "idle_minutes" {
 
   validation {
     condition     = var.idle_minutes >= 1 && var.idle_minutes <= 1440 && floor(var.idle_minutes) == var.idle_minutes
-    error_message = "idle_minutes must be a whole number from 1 to 1440, the day that one alarm can look back; got ${var.idle_minutes}."
+    error_message = "idle_minutes must be a whole number from 1 to 1440, because an alarm can cover at most one day; got ${var.idle_minutes}."
   }
 }
 
@@ -494,18 +494,18 @@ variable "linger_seconds" {
 
   validation {
     condition     = var.linger_seconds >= 30 && var.linger_seconds <= 3600 && floor(var.linger_seconds) == var.linger_seconds
-    error_message = "linger_seconds must be a whole number from 30 to 3600; got ${var.linger_seconds}. A rule has been seen to take some 10 s to reach the load balancer's nodes, and below 30 the tasks could be gone before that."
+    error_message = "linger_seconds must be a whole number from 30 to 3600; got ${var.linger_seconds}. A rule change may take some 10 s to reach all nodes of the load balancer, and below 30 s the tasks could stop earlier."
   }
 }
 
 variable "min_awake_minutes" {
-  description = "Minutes that a service stays awake after a wake or a deployment; null means `idle_minutes` and three more, which is how late CloudWatch is."
+  description = "Minutes that a service stays awake after a wake or a deployment; null means `idle_minutes` + 3, because CloudWatch is up to three minutes late."
   type        = number
   default     = null
 
   validation {
     condition     = var.min_awake_minutes == null ? true : var.min_awake_minutes >= var.idle_minutes + 3 && floor(var.min_awake_minutes) == var.min_awake_minutes
-    error_message = "min_awake_minutes must be a whole number of at least idle_minutes + 3 (${var.idle_minutes + 3}), because CloudWatch sees a request up to three minutes late; got ${var.min_awake_minutes == null ? "null" : tostring(var.min_awake_minutes)}. Leave it out to have just that."
+    error_message = "min_awake_minutes must be a whole number of at least idle_minutes + 3 (${var.idle_minutes + 3}), because CloudWatch sees a request up to three minutes late; got ${var.min_awake_minutes == null ? "null" : tostring(var.min_awake_minutes)}. Leave it out to use this minimum."
   }
 }
 
@@ -517,7 +517,7 @@ variable "wake_budget_per_hour" {
 
   validation {
     condition     = var.wake_budget_per_hour >= 1 && var.wake_budget_per_hour <= 10 && floor(var.wake_budget_per_hour) == var.wake_budget_per_hour
-    error_message = "wake_budget_per_hour must be a whole number from 1 to 10, as many wakes as are remembered; got ${var.wake_budget_per_hour}. More than 10 an hour hardly happen with the shortest idle_minutes: 10 is as good as no limit."
+    error_message = "wake_budget_per_hour must be a whole number from 1 to 10, because the memory keeps 10 wakes; got ${var.wake_budget_per_hour}. Even with the shortest idle_minutes there are hardly more than 10 wakes an hour, so 10 is practically no limit."
   }
 }
 
@@ -562,7 +562,7 @@ variable "restore_on_destroy" {
 }
 
 # ---------------------------------------------------------------------------------------------
-# Who is told, and what is kept
+# Notices, dashboard, log, and the function
 # ---------------------------------------------------------------------------------------------
 
 variable "transition_notices" {
@@ -599,19 +599,19 @@ variable "task_price_per_hour" {
 
   validation {
     condition     = var.task_price_per_hour >= 0 && var.task_price_per_hour <= 100
-    error_message = "task_price_per_hour must be from 0 to 100 USD; got ${var.task_price_per_hour}. Write vCPUs times the price of a vCPU-hour and GB times that of a GB-hour, for example 0.01234."
+    error_message = "task_price_per_hour must be from 0 to 100 USD; got ${var.task_price_per_hour}. Compute it as vCPUs times the price of a vCPU-hour plus GB times the price of a GB-hour, for example 0.01234."
   }
 }
 
 variable "log_retention_days" {
-  description = "Days that the Lambda's log is kept."
+  description = "Number of days for which the Lambda's log is kept."
   type        = number
   default     = 14
   nullable    = false
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
-    error_message = "log_retention_days must be a number of days that CloudWatch Logs knows (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653); got ${var.log_retention_days}."
+    error_message = "log_retention_days must be a retention that CloudWatch Logs supports (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653); got ${var.log_retention_days}."
   }
 }
 
@@ -675,7 +675,7 @@ variable "kms_key_arn" {
 }
 
 variable "checks_enabled" {
-  description = "Look at the service rule, its load balancer and the target group while planning, and warn about mismatches; false needs `parked_rule_priority`."
+  description = "Read the service rule, its load balancer and the target group during a plan, and warn about mismatches; false requires `parked_rule_priority`."
   type        = bool
   default     = true
   nullable    = false

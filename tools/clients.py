@@ -89,7 +89,7 @@ def clients_tables(rows: Sequence[Mapping[str, Any]]) -> str:
 def left_table(rows: Iterable[Mapping[str, Any]]) -> str:
     """What the clients are left with that do not follow a redirect, or not for ever."""
     lines = [(_client(row), _text(row["gets"])) for row in rows if "gets" in row]
-    return table(("Client", "Is left with"), lines)
+    return table(("Client", "Result"), lines)
 
 
 def documents() -> dict[Path, str]:

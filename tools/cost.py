@@ -544,7 +544,7 @@ def readme_block(bill: Bill) -> str:
     """The README's part between its cost markers."""
     balancer = sum(row.asleep for row in bill.estate())
     return f"""\
-The module costs **{bill.asleep:.2f} USD a month asleep and {bill.awake:.2f} awake**. This is computed from the plan of `examples/staging` with list prices of us-east-1 of {bill.book.date}, without free tier; nobody has seen a bill yet. One task that is awake 50 of the 168 hours of a week:
+The module costs **{bill.asleep:.2f} USD a month asleep and {bill.awake:.2f} awake**. This is computed from the plan of `examples/staging` with list prices of us-east-1 of {bill.book.date}, without free tier; nobody has seen a bill yet. The table shows USD a month for one task that is awake for 50 of the 168 hours of a week:
 
 {savings_table(bill)}
 

@@ -1,7 +1,7 @@
-# For a listener that nobody may touch: CloudWatch notices the 503s of the sleeping service, and wakes it
-# after one to three minutes. Every request until then is lost to its client, and other services' 503s
-# on the same load balancer wake this one too. What else it costs: docs/guide/configuration.md, "Without
-# touching the listener".
+# For a listener that nobody may change: a CloudWatch alarm on the 503s of the sleeping service wakes it
+# after one to three minutes. Every request until then gets 503, and 503s of other services on the
+# same load balancer wake this one too. Other limitations: docs/guide/configuration.md, "Without touching
+# the listener".
 
 variable "load_balancer_name" {
   description = "Name of the Application Load Balancer."
@@ -19,7 +19,7 @@ variable "cluster_name" {
 }
 
 variable "service_name" {
-  description = "Name of the ECS service; where it is made by Terraform, with ignore_changes = [desired_count]."
+  description = "Name of the ECS service. If Terraform manages it, set ignore_changes = [desired_count] there."
   type        = string
 }
 
@@ -41,7 +41,7 @@ module "scale_to_zero" {
   wake_path         = "alarm"
   load_balancer_arn = data.aws_lb.this.arn
 
-  # Nobody waits for this wake, and every 503 may begin one: longer spells, fewer of them.
+  # A client cannot wait for this wake, and every 503 may cause one. A longer idle time means fewer wakes.
   idle_minutes = 30
 }
 

@@ -1,10 +1,10 @@
-# Another team's estate: load balancer, listener, target group and service rule are looked up, and
-# nothing of theirs is changed. The rule has a host of its own, so the module gets the same conditions.
+# An estate of another team: data sources read the load balancer, listener, target group and service rule,
+# and nothing in them changes. The service rule has host conditions, so the module gets the same ones.
 #
-# For them to have: a rule of its own for the service, ignore_changes = [desired_count] on it, a health
-# check interval of 5 s with health_check_grace_period_seconds on the service, three free priorities
-# right before the rule, and a fourth far behind it (30000 + the first of the three, unless
-# parked_rule_priority is given). `terraform plan` warns of most of that where it is not so.
+# The other team's configuration needs a rule for the service; ignore_changes = [desired_count] and
+# health_check_grace_period_seconds on the service; a health check interval of 5 s; three free priorities
+# directly before the rule; and a fourth far behind it (30000 + the first of the three, unless
+# parked_rule_priority is set). docs/guide/configuration.md says which of these `terraform plan` checks.
 
 variable "load_balancer_name" {
   description = "Name of the Application Load Balancer."
@@ -18,12 +18,12 @@ variable "listener_port" {
 }
 
 variable "service_rule_priority" {
-  description = "Priority of the service rule. The three numbers before it are to be free."
+  description = "Priority of the service rule. The three numbers before it must be free."
   type        = number
 }
 
 variable "hosts" {
-  description = "Host headers of the service rule, exactly as they stand there."
+  description = "Host headers of the service rule, exactly as in that rule."
   type        = list(string)
 }
 
@@ -43,7 +43,7 @@ variable "service_name" {
 }
 
 variable "notification_emails" {
-  description = "Who is told."
+  description = "E-mail addresses that get the notices."
   type        = set(string)
   default     = []
 }
@@ -76,7 +76,7 @@ module "scale_to_zero" {
   service_rule_arn  = data.aws_lb_listener_rule.service.arn
   rule_priority     = var.service_rule_priority - 3
 
-  # Not read from the rule: a data source lags one apply behind a change, and the hosts are yours to say.
+  # The hosts are an input: read from the rule, they would lag one apply behind a change.
   conditions = { host_header = var.hosts }
 
   notification_emails = var.notification_emails
@@ -88,6 +88,6 @@ output "function_name" {
 }
 
 output "status_path" {
-  description = "Path of the status, on the service's own hosts: for an uptime check that wakes nothing."
+  description = "Path of the status, on the service's own hosts."
   value       = module.scale_to_zero.status_path
 }

@@ -1,12 +1,12 @@
-# The least that one writes: a service that is there already, by its four names, and a free number.
+# The minimal configuration: an existing service, its target group and its rule, and a free rule number.
 # The provider is configured by the environment (AWS_REGION, AWS_PROFILE).
 #
 #   terraform init
 #   terraform apply -var cluster_name=staging -var service_name=web \
 #     -var target_group_arn=arn:aws:... -var service_rule_arn=arn:aws:... -var rule_priority=97
 #
-# Where the service rule matches less than every host and every path, the module needs the same
-# conditions: ../existing-estate. A whole estate to try it with: ../staging.
+# If the service rule does not match every host and every path, the module needs the same conditions: see
+# ../existing-estate. To try the module with a whole estate, see ../staging.
 
 variable "cluster_name" {
   description = "Name of the ECS cluster."
@@ -14,7 +14,7 @@ variable "cluster_name" {
 }
 
 variable "service_name" {
-  description = "Name of the ECS service; where it is made by Terraform, with ignore_changes = [desired_count]."
+  description = "Name of the ECS service. If Terraform manages it, set ignore_changes = [desired_count] there."
   type        = string
 }
 
@@ -29,7 +29,7 @@ variable "service_rule_arn" {
 }
 
 variable "rule_priority" {
-  description = "The first of three free priorities right before that rule's. 30000 more has to be free as well: there the wake rule stands while the service is awake."
+  description = "The first of three free priorities directly before that rule's. This number + 30000 must be free as well: the wake rule has it while the service is awake."
   type        = number
 }
 

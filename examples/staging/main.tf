@@ -1,14 +1,14 @@
 # A whole staging estate whose one service sleeps while nobody uses it: a network, a load balancer,
 # a Fargate service with a small sample application, and the module. It runs on AWS as it is.
 #
-# What it costs awake is what it would cost without the module (a small task and the load balancer,
-# some 36 USD a month together); asleep the task's part is gone. The load balancer stays.
+# Awake it costs some 36 USD a month for a small task and the load balancer, as it would without the module.
+# Asleep it costs nothing for the task; the load balancer stays. The module itself costs about 1 USD a month.
 
 locals {
   port = 8080
 
-  # Only these two numbers are the module's business: where the service rule stands, and the first of
-  # three free ones before it (four with websocket_rule). Awake, the wake rule stands at 30010.
+  # The module needs the priority of the service rule, and the first of three free priorities before it (four
+  # with websocket_rule). While the service is awake, the wake rule has the priority 30010.
   service_rule_priority = 100
   first_free_priority   = 10
 
@@ -121,8 +121,8 @@ resource "aws_security_group" "task" {
 # ---------------------------------------------------------------------------------------------
 
 resource "aws_lb" "this" {
-  # checkov:skip=CKV_AWS_91: access logs need a bucket; an estate that is to go away again has none
-  # checkov:skip=CKV_AWS_150: it is to go away again
+  # checkov:skip=CKV_AWS_91: access logs need a bucket, which a temporary estate does not have
+  # checkov:skip=CKV_AWS_150: the estate is temporary
   # checkov:skip=CKV2_AWS_20: plain HTTP, because a certificate needs a domain
   # checkov:skip=CKV2_AWS_28: a firewall costs more than this estate
   name                       = var.name
@@ -142,7 +142,7 @@ resource "aws_lb_listener" "http" {
   port              = 80
   protocol          = "HTTP"
 
-  # Not the service: a default action comes after every rule, and could not be shadowed.
+  # Not the service: a default action comes after every rule, so the wake rule could not be placed behind it.
   default_action {
     type = "fixed-response"
 
@@ -156,8 +156,8 @@ resource "aws_lb_listener" "http" {
   tags = local.tags
 }
 
-# The check's 5 s are the cheapest cold-start saving there is: one passed check makes a new target
-# live. A booting task may fail them for the service's grace period.
+# An interval of 5 s is the cheapest way to shorten a cold start: one passed check makes a new target healthy.
+# During the service's grace period a task may fail checks.
 resource "aws_lb_target_group" "app" {
   # checkov:skip=CKV_AWS_378: inside the network, plain HTTP
   name                 = "${var.name}-app"
@@ -226,8 +226,8 @@ resource "aws_iam_role_policy_attachment" "execution" {
 }
 
 resource "aws_cloudwatch_log_group" "app" {
-  # checkov:skip=CKV_AWS_158: a sample application has nothing to hide
-  # checkov:skip=CKV_AWS_338: nor to keep
+  # checkov:skip=CKV_AWS_158: the sample application logs no secrets
+  # checkov:skip=CKV_AWS_338: the sample application's log is not needed for a year
   name              = "/ecs/${var.name}-app"
   retention_in_days = 14
   tags              = local.tags
@@ -271,14 +271,14 @@ resource "aws_ecs_task_definition" "app" {
 }
 
 resource "aws_ecs_service" "app" {
-  # checkov:skip=CKV_AWS_333: a public address instead of a NAT gateway; the security group lets in the load balancer alone
+  # checkov:skip=CKV_AWS_333: a public address instead of a NAT gateway; the security group allows only the load balancer
   name            = "${var.name}-app"
   cluster         = aws_ecs_cluster.this.id
   task_definition = aws_ecs_task_definition.app.arn
   launch_type     = "FARGATE"
   desired_count   = 1
 
-  # What goes with the 5 s of the health check: without it a task that boots for 15 s is killed.
+  # Required with health checks every 5 s: without it ECS stops a task that takes 15 s to start.
   health_check_grace_period_seconds = 60
 
   network_configuration {
@@ -295,22 +295,22 @@ resource "aws_ecs_service" "app" {
 
   tags = local.tags
 
-  # ECS takes a target group only once a rule uses it, and a task needs the route to pull its image:
-  # when the module is destroyed, too.
+  # ECS accepts a target group only if a rule uses it, and a task needs the route to pull its image, also
+  # while the module is being destroyed.
   depends_on = [
     aws_lb_listener_rule.app,
     aws_iam_role_policy_attachment.execution,
     aws_route_table_association.public,
   ]
 
-  # Whose count it is: the warmkeeper's. Without this line every apply would wake the service.
+  # The warmkeeper sets the count. Without this line every apply would wake the service.
   lifecycle {
     ignore_changes = [desired_count]
   }
 }
 
 # ---------------------------------------------------------------------------------------------
-# What puts it to sleep and wakes it
+# The module
 # ---------------------------------------------------------------------------------------------
 
 module "scale_to_zero" {
@@ -325,7 +325,7 @@ module "scale_to_zero" {
   service_rule_arn  = aws_lb_listener_rule.app.arn
   rule_priority     = local.first_free_priority
   websocket_rule    = var.websocket_rule
-  load_balancer_arn = aws_lb.this.arn # for the alarm path only
+  load_balancer_arn = aws_lb.this.arn # used on the alarm path only
 
   idle_minutes       = var.idle_minutes
   linger_seconds     = var.linger_seconds

@@ -4,12 +4,12 @@ output "url" {
 }
 
 output "status_url" {
-  description = "Where the warmkeeper tells how the service does. Null on the alarm path."
+  description = "URL of the status. Null on the alarm path."
   value       = module.scale_to_zero.status_path == null ? null : "http://${aws_lb.this.dns_name}${module.scale_to_zero.status_path}"
 }
 
 output "heartbeat_url" {
-  description = "Where a proxy posts its activity. Null on the alarm path."
+  description = "URL of the heartbeat, for a proxy. Null on the alarm path."
   value       = module.scale_to_zero.heartbeat_path == null ? null : "http://${aws_lb.this.dns_name}${module.scale_to_zero.heartbeat_path}"
 }
 

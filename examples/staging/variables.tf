@@ -20,7 +20,7 @@ variable "vpc_cidr" {
 }
 
 variable "allowed_cidrs" {
-  description = "Who may reach the load balancer."
+  description = "CIDR blocks that may reach the load balancer."
   type        = list(string)
   default     = ["0.0.0.0/0"]
   nullable    = false
@@ -75,7 +75,7 @@ variable "restore_on_destroy" {
 }
 
 variable "notification_emails" {
-  description = "Who gets the notices by e-mail."
+  description = "E-mail addresses that get the notices."
   type        = set(string)
   default     = []
   nullable    = false

@@ -32,8 +32,8 @@ def rows() -> list[tuple[str, str]]:
 
 
 def moment(told: str) -> float | None:
-    """The epoch second that a row of the table names; None for nobody."""
-    if told == "nobody":
+    """The epoch second that a row of the table names; None for "none"."""
+    if told == "none":
         return None
     return NOW - float(told.removesuffix(" s ago")) if told != "now" else NOW
 
