@@ -1,11 +1,11 @@
 """A day of a staging service, lived through in one process and poured into a local cloud.
 
-`PYTHONPATH=lambda python -m demo.day` draws the module's dashboard of it. The warmkeeper is the
-real one: what it logs and measures is what it would log and measure on AWS. Around it is the
-simulation of tests/faults: ECS, load balancer, alarm and clients, with a clock that jumps (a local
-cloud would take 24 minutes for a day at 60x). What the load balancer and Lambda would measure
-themselves is counted here. The dashboard's JSON, its alarms and the settings are Terraform's, of
-this module with the mocked provider.
+`python -m demo.day` draws the module's dashboard of it. The warmkeeper is the real one: what it
+logs and measures is what it would log and measure on AWS. Around it is the simulation of
+tests/faults: ECS, load balancer, alarm and clients, with a clock that jumps (a local cloud would
+take 24 minutes for a day at 60x). What the load balancer and Lambda would measure themselves is
+counted here. The dashboard's JSON, its alarms and the settings are Terraform's, of this module with
+the mocked provider.
 """
 
 from __future__ import annotations

@@ -199,6 +199,18 @@ class Estate:
                 return
         raise RuntimeError("the memory is written again and again")
 
+    def bring_to(self, phase: str, cloud: LocalCloud) -> None:
+        """The service is in this phase; waking lasts, for tasks take their time."""
+        self.wake()
+        if phase == "drowsy":
+            self.fall_drowsy()
+        if phase in ("asleep", "waking"):
+            self.fall_asleep(cloud)
+        if phase == "waking":
+            cloud.settings(ecs={"pull_seconds": 20})
+            self.invoke({"command": "wake"})
+        assert self.phase() == phase
+
     def fall_asleep(self, cloud: LocalCloud) -> None:
         """Asleep for ten seconds, past the fence, through a linger that goes by fast."""
         self.fall_drowsy()

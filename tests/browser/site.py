@@ -22,6 +22,7 @@ import warmkeeper as wk
 from warmkeeper import Kind
 
 from tests.warmkeeper.recorded import request
+from tests.warmkeeper.scenes import adopt_at_zero, play, wait
 from tests.warmkeeper.world import CONTROL_GROUP, WAKE_GROUP, World
 from tools import package
 
@@ -94,10 +95,7 @@ def serving(world: World, other: World | None = None) -> Iterator[Site]:
 
 def never_woken() -> World:
     """Asleep for a while, and no wake is remembered."""
-    world = World(desired=0, stages=STAGES, boot=31.0)
-    world.signal(Kind.ADOPT)
-    world.time += 600
-    return world
+    return play(World(desired=0, stages=STAGES, boot=31.0), (adopt_at_zero, wait(600)))
 
 
 def asleep() -> World:

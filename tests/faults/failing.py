@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import warmkeeper as wk
-
 from tests.faults.simulation import COUNT, Simulation
+from tests.warmkeeper.scenes import ASLEEP, play, wait
 from tests.warmkeeper.world import SimulatedTask
 
 DAY, HOUR, ASKS_SECONDS = 86_400.0, 3_600.0, 30.0
@@ -92,13 +91,7 @@ class Failing(Simulation):
 
     def play(self, seconds: float = DAY) -> None:
         """Asleep at first; then so long of asking."""
-        self.signal(wk.Kind.ADOPT)
-        self.time += 480
-        self.alarm = "ALARM"
-        self.signal(wk.Kind.TICK)
-        self.time += 60
-        self.signal(wk.Kind.TICK)
-        self.time += 60
+        play(self, (*ASLEEP, wait(60)))
         self.start()
         began = self.time
         self.timeline.at(began, self.ask)

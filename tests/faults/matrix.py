@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-import warmkeeper as wk
 from warmkeeper import Phase
 
 from tests.faults.clients import Browser, Call, Client
@@ -29,7 +26,8 @@ from tests.faults.simulation import (
     ecs_event,
     idle_alarm,
 )
-from tests.warmkeeper.world import OTHER_ESTATES
+from tests.warmkeeper import scenes
+from tests.warmkeeper.scenes import OTHER_ESTATES, beginning, wait
 
 HEAL_SECONDS = 2 * TICK_SECONDS + 5.0  # two ticks, and what the second takes
 HORIZON_SECONDS = 45 * 60.0
@@ -38,95 +36,21 @@ MOST_OF_A_SITE = 2  # calls of one site by one invocation that are struck; a hel
 
 
 # --- scenes ------------------------------------------------------------------------------------
-def awake(**world: Any) -> Simulation:
-    """Idle for long enough: the next look may make it drowsy. `world`: what else is so in it."""
-    made = Simulation(**deepcopy(world))
-    made.signal(wk.Kind.ADOPT)
-    made.time += 480
-    made.alarm = "ALARM"
-    return made
-
-
 def in_use() -> Simulation:
     """Somebody was there a moment ago, and CloudWatch knows."""
-    world = Simulation()
-    world.signal(wk.Kind.ADOPT)
-    world.time += 480
+    world = scenes.play(Simulation(), scenes.ADOPTED)
     for minute in range(1, 5):
         world.requests.requests[int(world.time // 60) - minute] = 1
         world.requests.seen_at[int(world.time // 60) - minute] = world.time
     return world
 
 
-def drowsy(**world: Any) -> Simulation:
-    made = awake(**world)
-    made.signal(wk.Kind.TICK)
-    made.time += 20
-    return at(made, Phase.DROWSY)
-
-
-def lingered(**world: Any) -> Simulation:
-    """Its linger is over."""
-    made = drowsy(**world)
-    made.time += 40
-    return made
-
-
-def just_asleep(**world: Any) -> Simulation:
-    made = lingered(**world)
-    made.signal(wk.Kind.TICK)
-    made.time += 1
-    return at(made, Phase.ASLEEP)
-
-
-def asleep(**world: Any) -> Simulation:
-    made = just_asleep(**world)
-    made.time += 99
-    return made
-
-
-def not_taken() -> Simulation:
-    """The call that was to take the count was lost."""
-    world = lingered()
-    world.failing.add("update_service")
-    world.signal(wk.Kind.TICK)
-    world.failing.clear()
-    world.time += 1
-    return at(world, Phase.ASLEEP)
-
-
-def waking(**world: Any) -> Simulation:
-    made = asleep(**world)
-    made.signal(wk.Kind.REQUEST)
-    made.time += 6
-    return at(made, Phase.WAKING)
-
-
-def nearly_live(**world: Any) -> Simulation:
-    """The tasks are about to be healthy, and the fence is past."""
-    made = waking(**world)
-    made.time += made.boot - 6.5
-    return made
-
-
 def overdue() -> Simulation:
     """A wake past its deadline, whose tasks would serve two seconds later."""
-    world = waking()
-    world.time += 295
+    world = scenes.play(Simulation(), (*scenes.WAKING, wait(scenes.AFTER_THE_DEADLINE_SECONDS)))
     for task in world.running():
         task.created = world.time - world.boot + 2
     return world
-
-
-def rule_up() -> Simulation:
-    """Awake again, and the call that was to take the rule down was lost."""
-    world = nearly_live()
-    world.time += 1
-    world.failing.add("set_rule_priorities")
-    world.signal(wk.Kind.TICK)
-    world.failing.clear()
-    world.time += 6
-    return at(world, Phase.AWAKE)
 
 
 def tasks_gone() -> Simulation:
@@ -139,33 +63,29 @@ def tasks_gone() -> Simulation:
     return world
 
 
-def at(world: Simulation, phase: Phase) -> Simulation:
-    assert world.phase() is phase
-    return world
-
-
+NEARLY_LIVE = (*scenes.WAKING, wait(29.5))  # of 30 s; the fence is past
 SCENES: dict[str, Callable[[], Simulation]] = {
-    "awake, idle": awake,
+    "awake, idle": beginning(Simulation, scenes.IDLE),
     "awake, in use": in_use,
-    "awake, rule not down": rule_up,
+    "awake, rule not down": beginning(Simulation, (*scenes.RULE_NOT_DOWN, wait(6))),
     "awake, tasks gone": tasks_gone,
-    "drowsy": drowsy,
-    "drowsy, linger over": lingered,
-    "asleep": asleep,
-    "asleep, just now": just_asleep,
-    "asleep, count not taken": not_taken,
-    "waking": waking,
-    "waking, nearly live": nearly_live,
+    "drowsy": beginning(Simulation, (*scenes.DROWSY, wait(20))),
+    "drowsy, linger over": beginning(Simulation, scenes.LINGER_OVER),
+    "asleep": beginning(Simulation, (*scenes.ASLEEP, wait(100))),
+    "asleep, just now": beginning(Simulation, (*scenes.ASLEEP, wait(1))),
+    "asleep, count not taken": beginning(Simulation, (*scenes.COUNT_NOT_TAKEN, wait(1))),
+    "waking": beginning(Simulation, (*scenes.WAKING, wait(6))),
+    "waking, nearly live": beginning(Simulation, NEARLY_LIVE),
     "waking, overdue": overdue,
 }
 # Those of other estates, where the targets and the rules matter.
 SCENES |= {
-    f"{name}, {kind}": partial(scene, **world)
+    f"{name}, {kind}": beginning(Simulation, scene, **world)
     for kind, world in OTHER_ESTATES.items()
     for name, scene in (
-        ("drowsy, linger over", lingered),
-        ("asleep", asleep),
-        ("waking, nearly live", nearly_live),
+        ("drowsy, linger over", scenes.LINGER_OVER),
+        ("asleep", (*scenes.ASLEEP, wait(100))),
+        ("waking, nearly live", NEARLY_LIVE),
     )
 }
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-import warmkeeper as wk
 
 from tests.faults.clients import Call
 from tests.faults.simulation import Simulation
+from tests.warmkeeper.scenes import AT_ZERO, play
 
 HOLD_LIMIT = 50
 
@@ -37,9 +37,7 @@ class Crowd(Simulation):
 
 def crowd(clients: int) -> tuple[Crowd, list[Call]]:
     """So many API clients within five seconds at a service that sleeps, each until it is served."""
-    simulation = Crowd(desired=0, boot=70.0)
-    simulation.signal(wk.Kind.ADOPT)
-    simulation.time += 100
+    simulation = play(Crowd(desired=0, boot=70.0), AT_ZERO)
     simulation.start()
     calls = [Call(simulation) for _ in range(clients)]
     for number, call in enumerate(calls):

@@ -13,7 +13,7 @@ from warmkeeper import Phase
 
 from tests.faults.cloudwatch import IdleAlarm
 from tests.faults.simulation import COUNT, Simulation
-from tests.warmkeeper.test_clients import event_of
+from tests.warmkeeper.recorded import event_of
 from tools import clients
 from tools.wake_policy import default_policy
 

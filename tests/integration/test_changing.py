@@ -22,7 +22,6 @@ import requests
 from localcloud.client import LocalCloud
 from tests import figures
 from tests.estate import MODULE_ALONE, REPOSITORY, Estate, Workspace
-from tests.integration.test_lifecycle import bring_to
 from tests.surroundings import Surroundings
 from tools.package import build
 from tools.terraform_env import terraform_environment
@@ -153,7 +152,7 @@ def test_a_change_keeps_the_phase_and_requests_are_served_afterwards(
     call: str,
     stop: signal.Signals | None,
 ) -> None:
-    bring_to(phase, estate, cloud)
+    estate.bring_to(phase, cloud)
     kept = MAY_BE.get(f"{phase}, another {change}", MAY_BE.get(phase, (phase,)))
     assert estate.surroundings
     copy, began = Copy.of(estate.workspace, tmp_path), cloud.now()

@@ -38,7 +38,7 @@ def test_a_request_right_after_the_count_went_to_zero_is_served(
 def test_a_plan_is_empty_and_warns_of_nothing_in_every_phase(
     estate: Estate, cloud: LocalCloud, phase: str
 ) -> None:
-    bring_to(phase, estate, cloud)
+    estate.bring_to(phase, cloud)
     assert not estate.workspace.changes()
     assert estate.workspace.warnings() == ""
     assert estate.phase() in (phase, "awake")
@@ -51,7 +51,7 @@ def test_destroying_the_module_leaves_a_service_that_is_served_by_its_own_rule(
     ecs = estate.client("ecs")
     names = {"cluster": estate.outputs["cluster_name"], "service": estate.outputs["service_name"]}
     ecs.update_service(**names, desiredCount=2)
-    bring_to(phase, estate, cloud)
+    estate.bring_to(phase, cloud)
     estate.workspace.destroy("module.scale_to_zero")
     try:
         answer = estate.get(allow_redirects=False)
@@ -96,16 +96,3 @@ def test_the_way_out_in_the_runbook_destroys_the_module_without_its_function(
         estate.workspace.apply()
         ecs.update_service(**names, desiredCount=1)
         estate.until("awake")
-
-
-def bring_to(phase: str, estate: Estate, cloud: LocalCloud) -> None:
-    """The estate in this phase; waking lasts, for tasks take their time."""
-    estate.wake()
-    if phase == "drowsy":
-        estate.fall_drowsy()
-    if phase in ("asleep", "waking"):
-        estate.fall_asleep(cloud)
-    if phase == "waking":
-        cloud.settings(ecs={"pull_seconds": 20})
-        estate.invoke({"command": "wake"})
-    assert estate.phase() == phase

@@ -19,13 +19,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.redirects.programs import OTHERS, OURS, NotHereError, Program
+from tests.redirects.trial import FORMS, ODD, PLAIN, Case, Client, Origin, origin, outcome, proxies
+from tools.terraform_docs import table, with_table
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "lambda")]
-
-from tests.redirects.programs import OTHERS, OURS, NotHereError, Program  # noqa: E402
-from tests.redirects.trial import FORMS, ODD, PLAIN, Case, Client, Origin, origin, outcome, proxies  # noqa: E402
-from tools.terraform_docs import table, with_table  # noqa: E402
-
 DOCUMENT = ROOT / "docs" / "guide" / "waiting.md"
 
 

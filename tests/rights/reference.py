@@ -6,9 +6,13 @@ is no call of the warmkeeper.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
+
+from botocore.session import Session
 
 from tests.rights.policy import Ask
 
@@ -144,3 +148,11 @@ UNCALLED = {
 def asked(service: str, action: str, params: Params, place: Place) -> list[Ask]:
     """What a call asks. Raises KeyError for a call that the warmkeeper has no business with."""
     return RIGHTS[service, action].asks(params, place)
+
+
+@cache
+def methods_of(service: str) -> dict[str, str]:
+    """The operations of a service by the names of boto3's methods."""
+    names = Session().get_service_model(service).operation_names
+    methods = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(): name for name in names}
+    return methods | ({"paginate": "DescribeRules"} if service == "elbv2" else {})

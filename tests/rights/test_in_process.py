@@ -9,31 +9,20 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import re
-from functools import cache
 from typing import Any
 
 import pytest
 import warmkeeper as wk
-from botocore.session import Session
 
 from tests.rights.module import rendered
 from tests.rights.policy import Ask, Policy
-from tests.rights.reference import UNCALLED, Place, asked
+from tests.rights.reference import UNCALLED, Place, asked, methods_of
 from tests.warmkeeper import world
-from tests.warmkeeper.recorded import recorded, request
-from tests.warmkeeper.test_events_mutated import STATES, TEXTS
-from tests.warmkeeper.test_events_mutated import world as prepared
+from tests.warmkeeper.recorded import TEXTS, recorded, request
+from tests.warmkeeper.scenes import STATES, kept_state_of, state_of
+from tests.warmkeeper.world import CLIENTS
 
 PLACE = Place("eu-central-1", "123456789012")
-CLIENTS = {
-    "dynamodb": world.Database,
-    "ecs": world.Ecs,
-    "elbv2": world.LoadBalancing,
-    "cloudwatch": world.CloudWatch,
-    "sns": world.Topic,
-    "ssm": world.Parameters,
-}
 TOKEN = PLACE.arn("ssm", "parameter/staging/token")
 LISTENER_PATH = {
     "aws_cloudwatch_log_group.this.arn": PLACE.arn("logs", "log-group:/aws/lambda/staging"),
@@ -74,20 +63,12 @@ BEAT = request(
 )
 
 
-@cache
-def methods_of(service: str) -> dict[str, str]:
-    """The operations of a service by the names of boto3's methods."""
-    names = Session().get_service_model(service).operation_names
-    methods = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(): name for name in names}
-    return methods | ({"paginate": "DescribeRules"} if service == "elbv2" else {})
-
-
 @pytest.fixture
 def asks(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Every question to IAM that a call over any world asks, as JSON."""
     found: set[str] = set()
     for phase in STATES:
-        prepared(phase)  # once and for all, on the listener path: not to be held against another
+        kept_state_of(phase)  # on the listener path: not to be held against another policy
 
     def wrapped(service: str, method: str, original: Any) -> Any:
         def call(self: Any, **params: Any) -> Any:
@@ -107,7 +88,7 @@ def hear_everything(environment: dict[str, str]) -> None:
     """Every recorded event in every phase; and from there on, minutes, failed wakes, a restore."""
     for phase in STATES:
         for event in [*map(recorded, TEXTS), BEAT]:
-            outside = prepared(phase)
+            outside = state_of(phase)
             outside.environment |= environment
             outside.alarm, outside.starts = "ALARM", "elb" not in str(event)
             with contextlib.suppress(wk.RefusedError, TimeoutError):

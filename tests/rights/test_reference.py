@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.rights.module import ROOT, statements, written
-from tests.rights.reference import REFERENCE, RIGHTS, UNCALLED, Place, asked
-from tests.rights.test_in_process import CLIENTS, methods_of
+from tests.rights.reference import REFERENCE, RIGHTS, UNCALLED, Place, asked, methods_of
+from tests.warmkeeper.world import CLIENTS
 
 PLACE = Place("eu-west-1", "123456789012")
 EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {

@@ -21,19 +21,21 @@ import pytest
 import warmkeeper as wk
 from warmkeeper import Kind, Phase
 
+from tests.tools.answers import told, ways_of
+from tests.warmkeeper import scenes
 from tests.warmkeeper.recorded import recorded, state
-from tests.warmkeeper.test_phases import (
-    ALARM_PATH,
+from tests.warmkeeper.scenes import (
+    SITUATIONS,
+    asked_to_sleep,
     asleep,
     awake,
-    drowsy,
-    fail_again,
     failed,
-    follow,
-    not_taken,
-    waking,
+    just_woken,
+    lingers,
+    requests_come,
+    starts,
 )
-from tests.warmkeeper.world import ENVIRONMENT, SERVICE_GROUP, SERVICE_RULE, WAKE_RULE, World
+from tests.warmkeeper.world import SERVICE_GROUP, SERVICE_RULE, WAKE_RULE, World
 from tools import forecast, package
 from tools.command import CommandError
 from tools.forecast import LIVE, Forecast
@@ -77,249 +79,6 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("secrets.randbelow", lambda _: 0)
 
 
-# --- the situations ----------------------------------------------------------------------------
-def requests_come() -> World:
-    return awake()
-
-
-def just_woken() -> World:
-    world = waking()
-    follow(world, 15)
-    world.alarm = "OK"
-    world.time += 100
-    return world
-
-
-def young_and_idle() -> World:
-    world = World(alarm="ALARM")
-    world.signal(Kind.ADOPT)
-    return world
-
-
-def pinned() -> World:
-    world = awake(alarm="ALARM")
-    world.invoke({"command": "pin", "minutes": 90})
-    return world
-
-
-def beaten() -> World:
-    world = awake(alarm="ALARM")
-    world.signal(Kind.BEAT, active=True)
-    world.time += 60
-    return world
-
-
-def deployed() -> World:
-    world = awake(alarm="ALARM")
-    world.deployed = world.time - 120
-    return world
-
-
-def deploying() -> World:
-    return awake(alarm="ALARM", deploying=True)
-
-
-def protected() -> World:
-    return awake(protected=True)
-
-
-def woken_often() -> World:
-    world = asleep()
-    for _ in range(4):
-        world.signal(Kind.REQUEST)
-        follow(world, 12)
-        world.invoke({"command": "sleep"})
-        world.minutes(2)
-    world.invoke({"command": "wake", "wait": True})
-    world.minutes(10)
-    assert world.phase() is Phase.AWAKE
-    return world
-
-
-def browser_only() -> World:
-    return asleep(environment={**ENVIRONMENT, "WAKE_CONFIRMATION": "browser"})
-
-
-def rule_gone() -> World:
-    world = awake(alarm="ALARM")
-    del world.rules[WAKE_RULE]
-    world.minutes(1)
-    return world
-
-
-def alarm_gone() -> World:
-    return awake(alarm=None)
-
-
-def detached() -> World:
-    return awake(alarm="ALARM", forwards_to="another group")
-
-
-def several_reasons() -> World:
-    world = awake()
-    world.protected = True
-    world.invoke({"command": "pin", "minutes": 20})
-    world.signal(Kind.BEAT, active=True)
-    return world
-
-
-def task_died() -> World:
-    world = awake()
-    world.tasks[-1].stopped = world.time - 60
-    return world
-
-
-def set_to_zero() -> World:
-    world = awake()
-    world.time += 3
-    world.set_desired(0)
-    return world
-
-
-def set_to_zero_right_after_a_wake() -> World:
-    world = waking()
-    follow(world, 11)
-    assert world.phase() is Phase.AWAKE
-    world.set_desired(0)
-    return world
-
-
-def rule_not_taken() -> World:
-    world = waking()
-    world.failing.add("set_rule_priorities")
-    follow(world, 12)
-    world.failing.clear()
-    assert world.phase() is Phase.AWAKE
-    assert world.rule_up
-    return world
-
-
-def lingers() -> World:
-    world = drowsy()
-    world.time += 20
-    return world
-
-
-def asked_to_sleep() -> World:
-    world = awake()
-    world.invoke({"command": "sleep"})
-    world.time += 10
-    return world
-
-
-def drowsy_and_deployed() -> World:
-    world = drowsy()
-    world.time += 10
-    world.deploying = True
-    return world
-
-
-def drowsy_and_deployed_lately() -> World:
-    world = drowsy()
-    world.time += 10
-    world.deployed = world.time - 470
-    return world
-
-
-def drowsy_rule_down() -> World:
-    world = drowsy()
-    world.time += 30
-    world.rules[WAKE_RULE] = 30_010
-    return world
-
-
-def drowsy_task_died() -> World:
-    world = lingers()
-    world.tasks[-1].stopped = world.time - 60
-    return world
-
-
-def given_up() -> World:
-    world = failed()
-    for _ in wk.BACKOFF_SECONDS:
-        fail_again(world)
-    return world
-
-
-def count_raised() -> World:
-    world = asleep()
-    world.set_desired(2)
-    world.time += 30
-    return world
-
-
-def count_raised_no_task_yet() -> World:
-    world = asleep()
-    world.boot = 9000.0
-    world.time += 30
-    world.set_desired(2)
-    return world
-
-
-def asleep_rule_gone() -> World:
-    world = asleep()
-    del world.rules[WAKE_RULE]
-    return world
-
-
-def starts() -> World:
-    world = waking()
-    world.boot = 9000.0
-    world.time += 20
-    return world
-
-
-def woken_at_once() -> World:
-    world = asleep()
-    world.time += 1
-    world.signal(Kind.REQUEST)
-    world.boot = 9000.0
-    return world
-
-
-def pinned_and_does_not_start() -> World:
-    world = waking(starts=True)
-    world.starts = False
-    world.invoke({"command": "pin", "minutes": 10})
-    world.time += 301
-    world.signal(Kind.TICK)
-    return world
-
-
-def count_lost_while_it_starts() -> World:
-    world = starts()
-    world.set_desired(0)
-    return world
-
-
-def not_ours() -> World:
-    world = task_died()
-    world.boot = 9000.0
-    world.signal(Kind.TICK)
-    world.time += 400
-    world.signal(Kind.TICK)
-    assert world.phase() is Phase.WAKING
-    return world
-
-
-def alarm_path_asleep() -> World:
-    return asleep(environment=ALARM_PATH)
-
-
-def alarm_path_called() -> World:
-    return asleep(environment=ALARM_PATH, wake_alarm="ALARM")
-
-
-def service_gone() -> World:
-    world = awake()
-    world.exists = False
-    return world
-
-
-def nothing_remembered() -> World:
-    return World()
-
-
 @dataclass(frozen=True)
 class Said:
     """What explain is to say: the next phase, in how many seconds, what it needs, what holds it."""
@@ -331,75 +90,66 @@ class Said:
 
 
 WIRED = "the service rule forwards to the target group"
-SITUATIONS: dict[Callable[[], World], Said] = {
-    requests_come: Said(Phase.DROWSY, 0, (IDLE,), (BUSY,)),
-    just_woken: Said(Phase.DROWSY, 480 - 105, (IDLE,), ("up for 105 s of 480 s", BUSY)),
-    young_and_idle: Said(Phase.DROWSY, 480, (), ("up for",)),
-    pinned: Said(Phase.DROWSY, 90 * 60, (), ("pinned until",)),
-    beaten: Said(Phase.DROWSY, 5 * 60 + 15 - 60, (), ("active beat 60 s ago",)),
-    deployed: Said(Phase.DROWSY, 480 - 120, (), ("deployed 120 s ago",)),
-    deploying: Said(Phase.DROWSY, 0, ("the deployment is over",), ("a deployment is in progress",)),
-    protected: Said(
+SAID: dict[Callable[[], World], Said] = {
+    scenes.requests_come: Said(Phase.DROWSY, 0, (IDLE,), (BUSY,)),
+    scenes.just_woken: Said(Phase.DROWSY, 480 - 105, (IDLE,), ("up for 105 s of 480 s", BUSY)),
+    scenes.young_and_idle: Said(Phase.DROWSY, 480, (), ("up for",)),
+    scenes.pinned: Said(Phase.DROWSY, 90 * 60, (), ("pinned until",)),
+    scenes.beaten: Said(Phase.DROWSY, 5 * 60 + 15 - 60, (), ("active beat 60 s ago",)),
+    scenes.deployed: Said(Phase.DROWSY, 480 - 120, (), ("deployed 120 s ago",)),
+    scenes.deploying: Said(
+        Phase.DROWSY, 0, ("the deployment is over",), ("a deployment is in progress",)
+    ),
+    scenes.protected: Said(
         Phase.DROWSY,
         0,
         ("no task protects itself any more", IDLE),
         ("a task protects itself from scale-in", BUSY),
     ),
-    woken_often: Said(Phase.DROWSY, 3600 - 996, (), ("the 4 wakes of an hour are used up",)),
-    rule_gone: Said(
+    scenes.woken_often: Said(Phase.DROWSY, 3600 - 996, (), ("the 4 wakes of an hour are used up",)),
+    scenes.rule_gone: Said(
         Phase.DROWSY,
         0,
         ("the wake rule and the service rule are on the listener",),
         (wk.RULE_MISSING.text,),
     ),
-    alarm_gone: Said(
+    scenes.alarm_gone: Said(
         Phase.DROWSY, 0, ("the idle alarm is there", IDLE), (wk.IDLE_ALARM_MISSING.text, BUSY)
     ),
-    detached: Said(Phase.DROWSY, 0, (WIRED,), (wk.TARGET_GROUP_DETACHED.text,)),
-    several_reasons: Said(
+    scenes.detached: Said(Phase.DROWSY, 0, (WIRED,), (wk.TARGET_GROUP_DETACHED.text,)),
+    scenes.several_reasons: Said(
         Phase.DROWSY,
         20 * 60,
         ("no task protects itself any more", IDLE),
         ("pinned until", "active beat", "a task protects itself from scale-in", BUSY),
     ),
-    task_died: Said(Phase.WAKING, 0, (), (BUSY,)),
-    set_to_zero: Said(Phase.ASLEEP, 0, (), (BUSY,)),
-    set_to_zero_right_after_a_wake: Said(Phase.ASLEEP, 4, (), ("up for",)),
-    rule_not_taken: Said(Phase.DROWSY, 480 - 2, (), ("up for",)),
-    lingers: Said(Phase.ASLEEP, 58 - 20),
-    asked_to_sleep: Said(Phase.ASLEEP, 58 - 10),
-    drowsy_and_deployed: Said(Phase.AWAKE, 0, (), ("a deployment is in progress",)),
-    drowsy_and_deployed_lately: Said(Phase.AWAKE, 0, (), ("deployed 470 s ago",)),
-    drowsy_rule_down: Said(Phase.ASLEEP, 58),
-    drowsy_task_died: Said(Phase.ASLEEP, 58 - 20),
-    asleep: Said(Phase.WAKING, 0, ("a request comes",)),
-    browser_only: Said(Phase.WAKING, 0, ("the command wake is sent",)),
-    failed: Said(Phase.WAKING, 59, ("a request comes",)),
-    given_up: Said(Phase.WAKING, 0, ("the command wake is sent",)),
-    not_taken: Said(Phase.WAKING, 0, ("a request comes",)),
-    count_raised: Said(Phase.AWAKE, 0),
-    count_raised_no_task_yet: Said(Phase.WAKING, 0),
-    asleep_rule_gone: Said(Phase.WAKING, 5),
-    starts: Said(Phase.AWAKE, 0, (LIVE,)),
-    woken_at_once: Said(Phase.AWAKE, 4, (LIVE,)),
-    pinned_and_does_not_start: Said(Phase.AWAKE, 0, (LIVE,)),
-    count_lost_while_it_starts: Said(Phase.AWAKE, 0, (LIVE,)),
-    not_ours: Said(Phase.AWAKE, 0, (LIVE,)),
-    alarm_path_asleep: Said(Phase.WAKING, 0, ("the wake alarm is in ALARM",)),
-    alarm_path_called: Said(Phase.WAKING, 180),
-    nothing_remembered: Said(Phase.AWAKE),
+    scenes.task_died: Said(Phase.WAKING, 0, (), (BUSY,)),
+    scenes.set_to_zero: Said(Phase.ASLEEP, 0, (), (BUSY,)),
+    scenes.set_to_zero_right_after_a_wake: Said(Phase.ASLEEP, 4, (), ("up for",)),
+    scenes.rule_not_taken: Said(Phase.DROWSY, 480 - 2, (), ("up for",)),
+    scenes.lingers: Said(Phase.ASLEEP, 58 - 20),
+    scenes.asked_to_sleep: Said(Phase.ASLEEP, 58 - 10),
+    scenes.drowsy_and_deployed: Said(Phase.AWAKE, 0, (), ("a deployment is in progress",)),
+    scenes.drowsy_and_deployed_lately: Said(Phase.AWAKE, 0, (), ("deployed 470 s ago",)),
+    scenes.drowsy_rule_down: Said(Phase.ASLEEP, 58),
+    scenes.drowsy_task_died: Said(Phase.ASLEEP, 58 - 20),
+    scenes.asleep: Said(Phase.WAKING, 0, ("a request comes",)),
+    scenes.browser_only: Said(Phase.WAKING, 0, ("the command wake is sent",)),
+    scenes.failed: Said(Phase.WAKING, 59, ("a request comes",)),
+    scenes.given_up: Said(Phase.WAKING, 0, ("the command wake is sent",)),
+    scenes.not_taken: Said(Phase.WAKING, 0, ("a request comes",)),
+    scenes.count_raised: Said(Phase.AWAKE, 0),
+    scenes.count_raised_no_task_yet: Said(Phase.WAKING, 0),
+    scenes.asleep_rule_gone: Said(Phase.WAKING, 5),
+    scenes.starts: Said(Phase.AWAKE, 0, (LIVE,)),
+    scenes.woken_at_once: Said(Phase.AWAKE, 4, (LIVE,)),
+    scenes.pinned_and_does_not_start: Said(Phase.AWAKE, 0, (LIVE,)),
+    scenes.count_lost_while_it_starts: Said(Phase.AWAKE, 0, (LIVE,)),
+    scenes.not_ours: Said(Phase.AWAKE, 0, (LIVE,)),
+    scenes.alarm_path_asleep: Said(Phase.WAKING, 0, ("the wake alarm is in ALARM",)),
+    scenes.alarm_path_called: Said(Phase.WAKING, 180),
+    scenes.nothing_remembered: Said(Phase.AWAKE),
 }
-
-
-def told(world: World) -> dict[str, Any]:
-    """The answer to the command, as it arrives: JSON."""
-    answer: dict[str, Any] = json.loads(json.dumps(world.invoke(recorded("command_explain"))))
-    return answer
-
-
-def ways_of(answer: dict[str, Any]) -> list[Forecast]:
-    """What the tool makes of such an answer."""
-    return forecast.forecasts(*forecast.read(answer))
 
 
 def moments(now: float, at: float) -> Iterator[float]:
@@ -447,12 +197,13 @@ def play_without(build: Callable[[], World], way: Forecast, need: str) -> None:
 
 
 def test_there_are_more_than_twenty_situations_in_every_phase() -> None:
-    assert len(SITUATIONS) > 20
+    assert len(SAID) > 20
+    assert set(SAID) == set(SITUATIONS)
     assert {build().phase() for build in SITUATIONS} == set(Phase)
 
 
 @pytest.mark.parametrize(
-    ("build", "said"), SITUATIONS.items(), ids=lambda it: getattr(it, "__name__", "")
+    ("build", "said"), SAID.items(), ids=lambda it: getattr(it, "__name__", "")
 )
 def test_what_is_said_of_a_situation_is_what_then_happens(
     build: Callable[[], World], said: Said

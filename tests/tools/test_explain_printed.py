@@ -14,11 +14,14 @@ import pytest
 import warmkeeper as wk
 from warmkeeper import Phase
 
-from tests.tools.test_explain import (
+from tests.tools.answers import Session, told, ways_of
+from tests.warmkeeper.scenes import (
     SITUATIONS,
     alarm_gone,
     asked_to_sleep,
+    asleep,
     browser_only,
+    failed,
     given_up,
     just_woken,
     pinned,
@@ -27,11 +30,7 @@ from tests.tools.test_explain import (
     service_gone,
     several_reasons,
     starts,
-    told,
-    ways_of,
 )
-from tests.tools.test_report import Client
-from tests.warmkeeper.test_phases import asleep, failed
 from tools import command, explain
 from tools.explain import Decision, Minute
 from tools.forecast import Forecast
@@ -256,16 +255,6 @@ def test_lines_that_are_no_decisions_are_passed_over() -> None:
     messages = ["START RequestId: 1", "{", '"signal"', '{"level": "ERROR"}', "[]", '{"Wakes": 1}']
     events = [{"timestamp": 1, "message": message} for message in messages]
     assert list(explain.parsed(events)) == []
-
-
-class Session:
-    """Answers as boto3 would."""
-
-    def __init__(self, **answers: Any) -> None:
-        self.answers = answers
-
-    def client(self, _: str) -> Client:
-        return Client(self.answers)
 
 
 class Pages:

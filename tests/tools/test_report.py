@@ -11,9 +11,9 @@ from typing import Any
 import hcl2
 import pytest
 import warmkeeper as wk
-from botocore.exceptions import ClientError
 
-from tests.warmkeeper.test_phases import asleep, follow
+from tests.tools.answers import Session
+from tests.warmkeeper.scenes import asleep, follow
 from tools import command, report
 from tools.report import Facts, Image
 
@@ -222,32 +222,6 @@ def test_it_is_the_usual_wake_that_counts_and_not_the_one_that_went_wrong() -> N
 
 
 # --- what is read ------------------------------------------------------------------------------
-class Client:
-    """Answers as boto3 would; what it has no answer to is denied."""
-
-    def __init__(self, answers: Mapping[str, Any]) -> None:
-        self.answers = answers
-
-    def __getattr__(self, operation: str) -> Any:
-        def call(*_: str, **arguments: Any) -> Any:
-            if operation not in self.answers:
-                raise ClientError({"Error": {"Code": "AccessDeniedException"}}, operation)
-            answer = self.answers[operation]
-            return answer(**arguments) if callable(answer) else answer
-
-        return call
-
-
-class Session:
-    region_name = "eu-central-1"
-
-    def __init__(self, **answers: Any) -> None:
-        self.answers = answers
-
-    def client(self, _: str, **__: Any) -> Client:
-        return Client(self.answers)
-
-
 TOLD = {
     "name": "staging",
     "cluster_name": "estate",

@@ -9,14 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.warmkeeper.world import WAKE_GROUP, World
+from tests.warmkeeper.world import CONTROL_GROUP, WAKE_GROUP, World
 
 EVENTS = Path(__file__).parent / "events"
+TEXTS = {file.stem: file.read_text(encoding="utf-8") for file in EVENTS.glob("*.json")}
+OWN = {"accept", "user-agent", "x-forwarded-for"}  # of the recorded call: a client has its own
 
 
 def recorded(name: str) -> Any:
     """The event in events/NAME.json."""
-    return json.loads((EVENTS / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads(TEXTS[name])
 
 
 def request(
@@ -36,6 +38,29 @@ def request(
     event["isBase64Encoded"] = isinstance(body, bytes)
     event["body"] = base64.b64encode(body).decode() if isinstance(body, bytes) else body
     return event
+
+
+def event_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The request of a row of clients.toml, as the load balancer hands it over."""
+    event: dict[str, Any] = recorded("alb_call")
+    headers = {name: v for name, v in event["multiValueHeaders"].items() if name not in OWN}
+    query: dict[str, list[str]] = {}
+    for pair in row.get("query", "").split("&") if "query" in row else ():
+        name, _, value = pair.partition("=")
+        query.setdefault(name, []).append(value)
+    headers = {**headers, "x-forwarded-for": ["203.0.113.7"], **row["headers"]}
+    event |= {"httpMethod": row["method"], "path": row["path"], "multiValueHeaders": headers}
+    return event | {"multiValueQueryStringParameters": query}
+
+
+def ask(world: World, method: str = "GET", path: str = "/api/things", **more: Any) -> Any:
+    """The answer to a call on the wake rule."""
+    return world.invoke(request(method, path, **more))
+
+
+def control(world: World, method: str, path: str, **more: Any) -> Any:
+    """The answer to a call on the control rule."""
+    return world.invoke(request(method, path, group=CONTROL_GROUP, **more))
 
 
 def headers_of(answer: Mapping[str, Any]) -> dict[str, str]:

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 import warmkeeper as wk
-from warmkeeper import Kind, Phase
+from warmkeeper import Phase
 
-from tests.warmkeeper.recorded import headers_of, log_lines, recorded, state
-from tests.warmkeeper.world import World, after_a_failed_wake
+from tests.warmkeeper.recorded import event_of, headers_of, log_lines, state
+from tests.warmkeeper.scenes import AT_ZERO, DROWSY, FAILED, ask, play, wait
+from tests.warmkeeper.world import World
 from tools import clients
 from tools.wake_policy import default_policy
 
 ROWS = clients.clients()
 SHAPE = ("phase", "method", "path", "query", "headers")
-OWN = {"accept", "user-agent", "x-forwarded-for"}  # of the recorded request: the row has its own
 # What people's browsers open, of applications of every kind. None of it may be ignored.
 PEOPLES_PATHS = (
     "/", "/login", "/admin/", "/status", "/health", "/metrics", "/up", "/alive", "/robots.txt",
@@ -40,39 +40,27 @@ def with_policy(world: World) -> World:
 
 
 def asleep() -> World:
-    world = with_policy(World(desired=0))
-    world.signal(Kind.ADOPT)
-    world.time += 100
-    return world
+    return play(with_policy(World(desired=0)), AT_ZERO)
 
 
 def waking() -> World:
-    world = asleep()
-    world.signal(Kind.REQUEST)
-    return world
+    return play(asleep(), (ask,))
 
 
 def late() -> World:
     """Waking for longer than anybody is sent round."""
     world = asleep()
     world.boot = 9000
-    world.signal(Kind.REQUEST)
-    world.time += wk.MOST_HOPS * 25 + 1
-    return world
+    return play(world, (ask, wait(wk.MOST_HOPS * 25 + 1)))
 
 
 def drowsy() -> World:
-    world = with_policy(World(alarm="ALARM"))
-    world.signal(Kind.ADOPT)
-    world.time += 480
-    world.signal(Kind.TICK)
-    world.time += 20
-    return world
+    return play(with_policy(World()), (*DROWSY, wait(20)))
 
 
 def failed() -> World:
     """Asleep, in the pause after a failed wake."""
-    return after_a_failed_wake(asleep())
+    return play(asleep(), (*FAILED, wait(10)))
 
 
 PHASES: dict[str, tuple[Callable[[], World], Phase]] = {
@@ -82,19 +70,6 @@ PHASES: dict[str, tuple[Callable[[], World], Phase]] = {
     "drowsy": (drowsy, Phase.DROWSY),
     "failed": (failed, Phase.ASLEEP),
 }
-
-
-def event_of(row: dict[str, Any]) -> dict[str, Any]:
-    """The row's request as the load balancer hands it over."""
-    event: dict[str, Any] = recorded("alb_call")
-    headers = {name: v for name, v in event["multiValueHeaders"].items() if name not in OWN}
-    query: dict[str, list[str]] = {}
-    for pair in row.get("query", "").split("&") if "query" in row else ():
-        name, _, value = pair.partition("=")
-        query.setdefault(name, []).append(value)
-    headers = {**headers, "x-forwarded-for": ["203.0.113.7"], **row["headers"]}
-    event |= {"httpMethod": row["method"], "path": row["path"], "multiValueHeaders": headers}
-    return event | {"multiValueQueryStringParameters": query}
 
 
 def seen(answer: dict[str, Any], took: float, log: list[dict[str, Any]]) -> str:

@@ -15,7 +15,7 @@ import boto3
 import pytest
 import warmkeeper as wk
 
-from tests.tools.test_report import Client
+from tests.tools.answers import Session
 from tests.warmkeeper.world import World
 from tools import command, dashboard, explain, report
 
@@ -139,12 +139,7 @@ def refused_by(event: object) -> dict[str, Any]:
 
 def said_of(error: object) -> str:
     answer = {"FunctionError": "Unhandled", "Payload": io.BytesIO(json.dumps(error).encode())}
-
-    class Session:
-        def client(self, _: str) -> Client:
-            return Client({"invoke": answer})
-
-    asked: Any = Session()
+    asked: Any = Session(invoke=answer)
     with pytest.raises(command.CommandError) as raised:
         command.ask(asked, "staging-warmkeeper", "explain")
     return str(raised.value)

@@ -10,6 +10,7 @@ import pytest
 import warmkeeper as wk
 from warmkeeper import Kind, Phase
 
+from tests.warmkeeper.scenes import AT_ZERO, ask, play
 from tests.warmkeeper.world import World
 
 TABLE = Path(__file__).parent / "ecs_words.toml"
@@ -28,12 +29,7 @@ HARMLESS = [
 
 def waking() -> World:
     """Waking, and no task will be live."""
-    world = World(desired=0, starts=False)
-    world.signal(Kind.ADOPT)
-    world.time += 600
-    world.signal(Kind.REQUEST)
-    assert world.phase() is Phase.WAKING
-    return world
+    return play(World(desired=0, starts=False), (*AT_ZERO, ask))
 
 
 def fail(world: World) -> str:

@@ -13,9 +13,10 @@ import warmkeeper as wk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.warmkeeper.recorded import request
-from tests.warmkeeper.test_events_mutated import PLACES, STATES, TEXTS, change, world
-from tests.warmkeeper.world import CONTROL_GROUP, WAKE_GROUP, World
+from tests.warmkeeper.mutations import PLACES, change
+from tests.warmkeeper.recorded import TEXTS, request
+from tests.warmkeeper.scenes import STATES, state_of
+from tests.warmkeeper.world import CONTROL_GROUP, WAKE_GROUP
 
 CANARY = "canary7f3a"  # in every value
 TOKEN = "tokenc01d"  # what SSM holds
@@ -64,7 +65,7 @@ def log_of(phase: str, event: Any, operation: str = "", error: str = "") -> str:
     """All that was logged, and what Lambda logs of an error that it is given."""
     output = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()):
-        outside: World = world(phase)
+        outside = state_of(phase)
     outside.environment["HEARTBEAT_TOKEN_PARAMETER"] = "parameter"
     outside.token = TOKEN
     if error == THROTTLED:

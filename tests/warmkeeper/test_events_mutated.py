@@ -8,7 +8,6 @@ event is refused: with a reason in the log, once in the metric, and with nothing
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 import json
 import math
@@ -16,42 +15,22 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import warmkeeper as wk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from warmkeeper import Kind
 
 from tests import figures
-from tests.warmkeeper.recorded import EVENTS, counted, log_lines, metrics, state
-from tests.warmkeeper.world import ENVIRONMENT, WAKE_ALARM, World
+from tests.warmkeeper.mutations import PLACES, at, change
+from tests.warmkeeper.recorded import TEXTS, counted, log_lines, metrics, state
+from tests.warmkeeper.scenes import STATES, state_of
 
 TRIES = int(os.environ.get("FUZZ", "10000"))
 BATCH = 10  # events of one try of hypothesis, which takes longer than they do
-TEXTS = {file.stem: file.read_text(encoding="utf-8") for file in EVENTS.glob("*.json")}
 ANSWER = {"statusCode", "statusDescription", "isBase64Encoded", "multiValueHeaders", "body"}
-Place = tuple[str | int, ...]
-
-
-def places(node: Any, here: Place = ()) -> Iterator[Place]:
-    """Where each part of a JSON value is, the whole first."""
-    yield here
-    if isinstance(node, dict | list):
-        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from places(value, (*here, key))
-
-
-def at(node: Any, place: Place) -> Any:
-    for key in place:
-        node = node[key]
-    return node
-
-
-PLACES = {name: list(places(json.loads(text))) for name, text in TEXTS.items()}
 EVERYWHERE = [(name, place) for name in sorted(PLACES) for place in PLACES[name]]
 
 
@@ -106,30 +85,6 @@ VALUES = st.one_of(
 KINDS = ["delete", "replace", "list", "text", "wrap", "rename", "add", "double"]
 CHANGE = st.tuples(st.sampled_from(KINDS), st.integers(0, 10**6), VALUES)
 MUTANT = st.tuples(st.sampled_from(sorted(TEXTS)), st.lists(CHANGE, min_size=1, max_size=3))
-STATES = ["awake", "drowsy", "asleep", "waking", "new"]
-
-
-def change(event: Any, where: Place, kind: str, value: Any) -> Any:
-    """The event with one place of it changed. LookupError where the place is gone by now."""
-    old = at(event, where)
-    new: dict[str, Callable[[], Any]] = {
-        "replace": lambda: value,
-        "list": lambda: [old],
-        "text": lambda: str(old),
-        "wrap": lambda: {"body": old},
-        "add": lambda: {**old, str(value)[:40]: value} if isinstance(old, dict) else value,
-        "double": lambda: [*old, *old] if isinstance(old, list) else [old, old],
-    }
-    if not where:
-        return new[kind]() if kind in new else value
-    parent, key = at(event, where[:-1]), where[-1]
-    if kind in new:
-        parent[key] = new[kind]()
-        return event
-    del parent[key]
-    if kind == "rename" and isinstance(parent, dict):
-        parent[str(key).upper()] = old
-    return event
 
 
 def mutated(name: str, changes: list[tuple[str, int, Any]]) -> Any:
@@ -138,32 +93,6 @@ def mutated(name: str, changes: list[tuple[str, int, Any]]) -> Any:
         with contextlib.suppress(LookupError, TypeError):
             event = change(event, PLACES[name][place % len(PLACES[name])], kind, value)
     return event
-
-
-def world(phase: str) -> World:
-    """A world of one's own in this phase."""
-    return copy.deepcopy(prepared(phase))
-
-
-@cache
-def prepared(phase: str) -> World:
-    """A world in this phase, of both wake paths, where a wake takes a second and the fence."""
-    made = World(boot=1.0, environment={**ENVIRONMENT, "WAKE_ALARM_ARN": WAKE_ALARM})
-    if phase == "new":
-        return made
-    made.signal(Kind.ADOPT)
-    if phase == "awake":
-        return made
-    made.time += 600
-    made.signal(Kind.SLEEP)
-    if phase == "drowsy":
-        return made
-    made.time += 60
-    made.signal(Kind.TICK)
-    made.time += 600
-    if phase == "waking":
-        made.signal(Kind.WAKE)
-    return made
 
 
 def is_http(event: Any) -> bool:
@@ -190,7 +119,7 @@ def assert_the_load_balancer_takes(answer: dict[str, Any]) -> None:
 def hear(phase: str, event: Any) -> str:
     """What came of it, in a word; AssertionError where that is not as it should be."""
     with contextlib.redirect_stdout(io.StringIO()):
-        outside = world(phase)
+        outside = state_of(phase)
     before, output = state(outside), io.StringIO()
     try:
         with contextlib.redirect_stdout(output):

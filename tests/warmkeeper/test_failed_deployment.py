@@ -13,6 +13,7 @@ import pytest
 import warmkeeper as wk
 from warmkeeper import Kind, Phase
 
+from tests.warmkeeper.scenes import AT_ZERO, ask, play
 from tests.warmkeeper.world import World
 
 TRIPPED = "ECS deployment circuit breaker: tasks failed to start."
@@ -27,10 +28,7 @@ def breaks(world: World) -> None:
 
 def failed() -> World:
     """A wake of ours that failed because its deployment has."""
-    world = World(desired=0)
-    world.signal(Kind.ADOPT)
-    world.time += 600
-    world.signal(Kind.REQUEST)
+    world = play(World(desired=0), (*AT_ZERO, ask))
     breaks(world)
     world.time += 301
     world.signal(Kind.TICK)
@@ -91,10 +89,7 @@ def test_the_doctor_finds_a_deployment_that_failed_before_anybody_comes() -> Non
 
 
 def test_a_task_s_own_reason_is_told_before_the_deployment_s() -> None:
-    world = World(desired=0, starts=False)
-    world.signal(Kind.ADOPT)
-    world.time += 600
-    world.signal(Kind.REQUEST)
+    world = play(World(desired=0, starts=False), (*AT_ZERO, ask))
     world.tasks[-1].stopped = world.time
     world.tasks[-1].reason = "CannotPullContainerError: app:1: not found"
     world.rollout = {"rolloutState": "FAILED", "rolloutStateReason": TRIPPED}

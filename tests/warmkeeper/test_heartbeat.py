@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from warmkeeper import Beat, Kind, Phase
 
 from tests.warmkeeper.recorded import log_lines, metrics, request
-from tests.warmkeeper.world import CONTROL_GROUP, ENVIRONMENT, World
+from tests.warmkeeper.scenes import IDLE, play, world_of
+from tests.warmkeeper.world import CONTROL_GROUP, World
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "guide" / "heartbeat.md"
 ROW = re.compile(r"^\| `(?P<body>[^`]+)` \| (?P<told>[^|]+) \|", re.MULTILINE)
@@ -85,10 +86,7 @@ def test_activity_is_never_in_the_future_and_never_older_than_idle_minutes(
 
 
 def awake(**environment: str) -> World:
-    world = World(environment={**ENVIRONMENT, **environment}, alarm="ALARM")
-    world.signal(Kind.ADOPT)
-    world.time += 8 * 60
-    return world
+    return play(world_of(environment=environment), IDLE)
 
 
 def beat(world: World, keeper: wk.Warmkeeper | None = None, token: str = "", **body: Any) -> Any:

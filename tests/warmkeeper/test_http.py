@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from warmkeeper import Kind, Phase
 
 from tests.warmkeeper.recorded import (
+    ask,
+    control,
     counted,
     headers_of,
     log_lines,
@@ -25,6 +27,7 @@ from tests.warmkeeper.recorded import (
     state,
     told_already,
 )
+from tests.warmkeeper.scenes import AT_ZERO, DROWSY, FAILED, play, wait, world_of
 from tests.warmkeeper.world import (
     CONTROL_GROUP,
     ENVIRONMENT,
@@ -33,7 +36,6 @@ from tests.warmkeeper.world import (
     WAKE_RULE,
     SimulatedAws,
     World,
-    after_a_failed_wake,
 )
 from tools import package
 
@@ -41,34 +43,16 @@ CONTROL = "/.warmkeeper"
 
 
 def asleep(**environment: str) -> World:
-    world = World(desired=0, environment={**ENVIRONMENT, **environment})
-    world.signal(Kind.ADOPT)
-    world.time += 100
-    return world
+    return play(world_of(desired=0, environment=environment), AT_ZERO)
 
 
 def drowsy() -> World:
-    world = World()
-    world.signal(Kind.ADOPT)
-    world.time += 480
-    world.alarm = "ALARM"
-    world.signal(Kind.TICK)
-    world.time += 20
-    assert world.phase() is Phase.DROWSY
-    return world
+    return play(World(), (*DROWSY, wait(20)))
 
 
 def broken() -> World:
     """Asleep, in the back-off after a failed wake."""
-    return after_a_failed_wake(asleep())
-
-
-def ask(world: World, method: str = "GET", path: str = "/api/things", **more: Any) -> Any:
-    return world.invoke(request(method, path, **more))
-
-
-def control(world: World, method: str, path: str, **more: Any) -> Any:
-    return world.invoke(request(method, path, group=CONTROL_GROUP, **more))
+    return play(asleep(), (*FAILED, wait(10)))
 
 
 # --- who gets what -----------------------------------------------------------------------------

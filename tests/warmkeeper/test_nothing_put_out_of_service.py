@@ -11,11 +11,12 @@ import warmkeeper as wk
 from botocore.exceptions import ClientError
 from warmkeeper import Kind, Phase
 
-from tests.warmkeeper.test_http import ask, control
-from tests.warmkeeper.test_phases import asleep, awake, drowsy, follow, waking
+from tests.warmkeeper.recorded import ask, control
+from tests.warmkeeper.scenes import asleep, awake, drowsy, follow, waking
 from tests.warmkeeper.world import (
     BALANCING,
     CONTROL_RULE,
+    FOREIGN_RULE,
     SERVICE_GROUP,
     SERVICE_RULE,
     WAKE_RULE,
@@ -26,7 +27,6 @@ ADOPT = {"command": "terraform", "tf": {"action": "create"}}
 UPDATE = {"command": "terraform", "tf": {"action": "update"}}
 DELETE = {"command": "terraform", "tf": {"action": "delete"}}
 TICK = {"source": "aws.events", "detail-type": "Scheduled Event"}
-FOREIGN = f"{BALANCING}:listener-rule/app/staging/a1/l1/r-foreign"
 ANOTHER_GROUP = f"{BALANCING}:targetgroup/internal/t9"
 TYPES = ["ip", "ipv6", "instance"]
 
@@ -211,13 +211,13 @@ def test_another_rule_that_leads_to_the_service_is_told_once_and_keeps_nothing_a
 ) -> None:
     world = phase()
     world.alarm = "ALARM"
-    world.rules[FOREIGN] = 200
-    world.forwards[FOREIGN] = SERVICE_GROUP
+    world.rules[FOREIGN_RULE] = 200
+    world.forwards[FOREIGN_RULE] = SERVICE_GROUP
     world.minutes(40)
     assert world.phase() is Phase.ASLEEP
     (told,) = [notice for notice in world.notices if wk.OTHER_RULES.text in notice]
-    assert FOREIGN in told
-    assert any(FOREIGN in each for each in findings(world))
+    assert FOREIGN_RULE in told
+    assert any(FOREIGN_RULE in each for each in findings(world))
 
 
 # --- two modules on one listener ------------------------------------------------------------------
@@ -254,8 +254,8 @@ def test_an_earlier_rule_that_takes_the_control_path_is_told(
 ) -> None:
     world = awake()
     world.conditions[CONTROL_RULE] = [host("shop.example.com"), path("/.warmkeeper/*")]
-    world.rules[FOREIGN] = 5
-    world.conditions[FOREIGN] = conditions
+    world.rules[FOREIGN_RULE] = 5
+    world.conditions[FOREIGN_RULE] = conditions
     world.minutes(1)
     assert any(wk.CONTROL_PATH_COVERED.text in notice for notice in world.notices) is covered
     assert any(wk.CONTROL_PATH_COVERED.text in each for each in findings(world)) is covered
@@ -264,8 +264,8 @@ def test_an_earlier_rule_that_takes_the_control_path_is_told(
 
 def test_a_rule_behind_the_control_rule_covers_nothing() -> None:
     world = awake()
-    world.rules[FOREIGN] = 11
-    world.conditions[FOREIGN] = [path("/*")]
+    world.rules[FOREIGN_RULE] = 11
+    world.conditions[FOREIGN_RULE] = [path("/*")]
     world.minutes(1)
     assert not any(wk.CONTROL_PATH_COVERED.text in notice for notice in world.notices)
 

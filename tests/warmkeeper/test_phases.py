@@ -13,100 +13,38 @@ import warmkeeper as wk
 from warmkeeper import Kind, Phase
 
 from tests.warmkeeper.recorded import metrics
+from tests.warmkeeper.scenes import (
+    ALARM_PATH,
+    asleep,
+    awake,
+    drowsy,
+    fail,
+    fail_again,
+    failed,
+    follow,
+    given_up,
+    not_taken,
+    waking,
+)
 from tests.warmkeeper.world import (
     BALANCING,
     CONTROL_RULE,
     ENVIRONMENT,
+    FOREIGN_RULE,
     SERVICE_GROUP,
     SERVICE_RULE,
-    WAKE_ALARM,
     WAKE_RULE,
     World,
     moment,
 )
 
-FOREIGN_RULE = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:listener-rule/app/x/a/l/f"
 BYSTANDERS = (Kind.TICK, Kind.POLL, Kind.ECS_EVENT, Kind.STATUS, Kind.UNPIN, Kind.RECONCILE)
-
-
-def awake(**changes: Any) -> World:
-    """Adopted, and awake for long enough to be allowed to sleep."""
-    environment = {**ENVIRONMENT, **changes.pop("environment", {})}
-    world = World(environment=environment, **changes)
-    world.signal(Kind.ADOPT)
-    world.time += 480
-    return world
-
-
-def drowsy(**changes: Any) -> World:
-    world = awake(**changes)
-    world.alarm = "ALARM"
-    world.signal(Kind.TICK)
-    assert world.phase() is Phase.DROWSY
-    return world
-
-
-def asleep(**changes: Any) -> World:
-    world = drowsy(**changes)
-    world.time += 60
-    world.signal(Kind.TICK)
-    assert world.phase() is Phase.ASLEEP
-    world.calls.clear()
-    world.notices.clear()
-    return world
-
-
-def waking(**changes: Any) -> World:
-    world = asleep(**changes)
-    world.time += 100
-    world.signal(Kind.REQUEST)
-    assert world.phase() is Phase.WAKING
-    return world
-
-
-def follow(world: World, seconds: float) -> None:
-    """Somebody polls, twice a second."""
-    until = world.time + seconds
-    while world.time < until:
-        world.time += 0.5
-        world.signal(Kind.POLL)
-
-
-def failed() -> World:
-    """Asleep again, a second after a wake that did not succeed."""
-    world = waking(starts=True)
-    world.starts = False
-    world.time += 301
-    world.signal(Kind.TICK)
-    assert world.phase() is Phase.ASLEEP
-    world.time += 1
-    return world
-
-
-def not_taken() -> World:
-    """Asleep, and the call that was to take the count has failed."""
-    world = drowsy()
-    world.failing.add("update_service")
-    world.minutes(1)
-    world.failing.clear()
-    return world
-
-
-def fail_again(world: World) -> None:
-    """The next try, as soon as a request may make it, fails too."""
-    world.time = world.memory.retry_at
-    world.signal(Kind.REQUEST)
-    world.time += 301
-    world.signal(Kind.TICK)
 
 
 def stop(world: World, reason: str) -> None:
     """The wake's task stops for this reason, and the wake fails."""
-    world.starts = False
     world.tasks[-1].stopped, world.tasks[-1].reason = world.time, reason
-    world.time += 301
-    world.signal(Kind.TICK)
-    assert world.phase() is Phase.ASLEEP
+    fail(world)
 
 
 # --- adoption ----------------------------------------------------------------------------------
@@ -1174,16 +1112,6 @@ def test_the_back_off_grows_and_ends_with_a_success() -> None:
     assert (world.memory.failures, world.memory.failure, world.memory.retry_at) == (0, "", 0)
 
 
-def given_up() -> World:
-    """Asleep after the last try."""
-    world = failed()
-    for _ in range(5):
-        fail_again(world)
-    assert world.phase() is Phase.ASLEEP
-    assert world.memory.failures == 6
-    return world
-
-
 def test_after_the_last_try_no_request_wakes_any_more_and_somebody_is_told() -> None:
     world = given_up()
     assert "It was tried 6 times" in world.notices[-1]
@@ -1896,15 +1824,6 @@ def test_the_subject_of_a_notice_is_what_sns_takes(reason: str) -> None:
 
 
 # --- the alarm path ----------------------------------------------------------------------------
-
-ALARM_PATH = {
-    "SERVICE_RULE_ARN": "",
-    "WAKE_RULE_ARN": "",
-    "OWN_RULE_ARNS": "",
-    "WAKE_TARGET_GROUP_ARN": "",
-    "CONTROL_TARGET_GROUP_ARN": "",
-    "WAKE_ALARM_ARN": WAKE_ALARM,
-}
 
 
 def test_on_the_alarm_path_it_sleeps_and_wakes_without_any_rule() -> None:

@@ -11,10 +11,16 @@ from collections.abc import Callable
 import pytest
 from warmkeeper import Kind, Phase
 
-from tests.warmkeeper.test_phases import asleep, awake, drowsy, follow, waking
-from tests.warmkeeper.world import BALANCING, CONTROL_RULE, SERVICE_RULE, WAKE_RULE, World
+from tests.warmkeeper.scenes import asleep, awake, drowsy, follow, waking
+from tests.warmkeeper.world import (
+    BALANCING,
+    CONTROL_RULE,
+    FOREIGN_RULE,
+    SERVICE_RULE,
+    WAKE_RULE,
+    World,
+)
 
-FOREIGN = f"{BALANCING}:listener-rule/app/staging/a1/l1/r-foreign"
 WEBSOCKET_RULE = f"{BALANCING}:listener-rule/app/staging/a1/l1/r-websocket"
 NEW_WAKE_RULE = f"{BALANCING}:listener-rule/app/staging/a1/l1/r-wake-2"
 UPDATE = {"command": "terraform", "tf": {"action": "update", "prev_input": {}}}
@@ -24,7 +30,7 @@ Trouble = Callable[[World], object]
 def take(world: World, *numbers: int) -> None:
     """Somebody's rules on these numbers; who stands there already has gone elsewhere before."""
     free = {arn: n for arn, n in world.rules.items() if n not in numbers}
-    world.rules = free | {f"{FOREIGN}-{number}": number for number in numbers}
+    world.rules = free | {f"{FOREIGN_RULE}-{number}": number for number in numbers}
 
 
 def number_is_taken(world: World) -> None:
@@ -81,7 +87,9 @@ def begin(phase: Callable[..., World], problem: Trouble) -> World:
 def overtaken(world: World) -> list[int]:
     """The numbers of other people's rules between the wake rule, up, and the service rule."""
     between = range(wake_rule(world), world.rules[SERVICE_RULE])
-    return [number for arn, number in world.rules.items() if number in between and FOREIGN in arn]
+    return [
+        number for arn, number in world.rules.items() if number in between and FOREIGN_RULE in arn
+    ]
 
 
 def in_the_way(world: World) -> bool:

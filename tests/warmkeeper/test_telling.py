@@ -15,8 +15,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from warmkeeper import Kind, Phase
 
-from tests.warmkeeper.recorded import log_lines, metrics, request
-from tests.warmkeeper.world import CONTROL_GROUP, ENVIRONMENT, World
+from tests.warmkeeper.recorded import control, log_lines, metrics, request
+from tests.warmkeeper.scenes import adopt_at_zero, play, wait, world_of
+from tests.warmkeeper.world import ENVIRONMENT, World
 from tools import cost
 
 OPERATING = Path(__file__).resolve().parents[2] / "docs" / "guide" / "operating.md"
@@ -26,14 +27,7 @@ TOKEN = {"HEARTBEAT_TOKEN_PARAMETER": "arn:aws:ssm:eu-central-1:123456789012:par
 
 def asleep(**environment: str) -> World:
     """Asleep for ten minutes."""
-    world = World(desired=0, environment={**ENVIRONMENT, **environment})
-    world.signal(Kind.ADOPT)
-    world.time += 600
-    return world
-
-
-def control(world: World, method: str, path: str, **more: Any) -> Any:
-    return world.invoke(request(method, path, group=CONTROL_GROUP, **more))
+    return play(world_of(desired=0, environment=environment), (adopt_at_zero, wait(600)))
 
 
 def poll(world: World) -> Any:

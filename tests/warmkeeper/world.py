@@ -21,6 +21,7 @@ BALANCING = "arn:aws:elasticloadbalancing:eu-central-1:123456789012"
 SERVICE_RULE = f"{BALANCING}:listener-rule/app/staging/a1/l1/r-service"
 WAKE_RULE = f"{BALANCING}:listener-rule/app/staging/a1/l1/r-wake"
 CONTROL_RULE = f"{BALANCING}:listener-rule/app/staging/a1/l1/r-control"
+FOREIGN_RULE = f"{BALANCING}:listener-rule/app/staging/a1/l1/r-foreign"
 WAKE_GROUP = f"{BALANCING}:targetgroup/staging-wake/t1"
 CONTROL_GROUP = f"{BALANCING}:targetgroup/staging-control/t2"
 SERVICE_GROUP = f"{BALANCING}:targetgroup/staging/t3"
@@ -256,29 +257,6 @@ class World:
         return sum(1 for _, call in self.calls if call == what)
 
 
-def after_a_failed_wake(world: World) -> World:
-    """The same, asleep, in the pause after its next wake has failed."""
-    world.starts = False
-    world.signal(wk.Kind.REQUEST)
-    world.time += 301
-    world.signal(wk.Kind.TICK)
-    world.time += 10
-    assert world.phase() is wk.Phase.ASLEEP
-    return world
-
-
-FOREIGN_RULE = f"{SERVICE_RULE}-foreign"
-# Estates of other kinds, by what of a World is so in them.
-OTHER_ESTATES: dict[str, dict[str, Any]] = {
-    "instance targets": {"target_type": "instance"},
-    "IPv6 targets": {"target_type": "ipv6"},
-    "targets that are told of no task": {"told_of_tasks": False},
-    "a foreign rule in between": {
-        "rules": {CONTROL_RULE: 10, FOREIGN_RULE: 50, SERVICE_RULE: 100, WAKE_RULE: 30_010}
-    },
-}
-
-
 class SimulatedAws(wk.Aws):
     """The adapter, with clients over a World."""
 
@@ -293,15 +271,7 @@ class SimulatedAws(wk.Aws):
         self.world.time += max(0.0, seconds)
 
     def client(self, service: str, *, taking: bool = False) -> Any:
-        client = {
-            "dynamodb": Database,
-            "ecs": Ecs,
-            "elbv2": LoadBalancing,
-            "cloudwatch": CloudWatch,
-            "sns": Topic,
-            "ssm": Parameters,
-        }[service](self.world)
-        return Stepped(self, client, taking)
+        return Stepped(self, CLIENTS[service](self.world), taking)
 
     def call(
         self, operation: str, taking: bool, effect: Callable[[], Any], _: dict[str, Any]
@@ -532,3 +502,13 @@ class Topic(Client):
 class Parameters(Client):
     def get_parameter(self, **_: Any) -> dict[str, Any]:
         return {"Parameter": {"Value": self.world.token}}
+
+
+CLIENTS: dict[str, type[Client]] = {
+    "dynamodb": Database,
+    "ecs": Ecs,
+    "elbv2": LoadBalancing,
+    "cloudwatch": CloudWatch,
+    "sns": Topic,
+    "ssm": Parameters,
+}
