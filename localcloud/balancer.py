@@ -155,6 +155,7 @@ class Balancer:
         self._connections: WeakKeyDictionary[asyncio.Transport, int] = WeakKeyDictionary()
         self._turn = count()
         self._refreshing = asyncio.Lock()
+        self._spreading = 0  # changes that not every node goes by yet
         self._session: aiohttp.ClientSession | None = None
         self._counts: dict[float, dict[tuple[str, tuple[tuple[str, str], ...]], list[float]]] = {}
         cloud.settings["elb"].setdefault("registration_seconds", 1)
@@ -351,7 +352,20 @@ class Balancer:
         if call.action == "ModifyTargetGroup" and "HealthCheckEnabled" in call.params:
             self._unchecked.discard(call.params["TargetGroupArn"])
         if call.action not in ("RegisterTargets", "DeregisterTargets", "AddTags", "RemoveTags"):
-            self._cloud.spawn(self._refresh(self._cloud.clock.now(), _listeners_of(call.params)))
+            self._spreading += 1
+            self._cloud.spawn(self._spread(self._cloud.clock.now(), _listeners_of(call.params)))
+
+    async def _spread(self, changed_at: float, listeners: Iterable[str]) -> None:
+        """A change goes to every node."""
+        try:
+            await asyncio.gather(*await self._refresh(changed_at, listeners))
+        finally:
+            self._spreading -= 1
+
+    @property
+    def settled(self) -> bool:
+        """Whether every node goes by every change so far."""
+        return not self._spreading
 
     async def _check_permission(self, call: Call) -> None:
         """A function is registered only if the load balancer may invoke it already.
@@ -461,10 +475,13 @@ class Balancer:
         """What the control plane says; the nodes follow."""
         return self._nodes[0] if self._nodes else Node()
 
-    async def _refresh(self, changed_at: float, listeners: Iterable[str] = ()) -> None:
+    async def _refresh(
+        self, changed_at: float, listeners: Iterable[str] = ()
+    ) -> list[asyncio.Task[None]]:
         """Read the control plane; every node goes by it `propagation_seconds` after the change.
 
         Only the rules of `listeners` are read, where it is known that nothing else has changed.
+        Returns what is still on its way to the nodes.
         """
         async with self._refreshing:
             known = self._newest()
@@ -476,13 +493,15 @@ class Balancer:
                     await self._read(newest)
                 self._note_users(newest)
             except ClientError:  # something was deleted meanwhile: its own refresh is under way
-                return
+                return []
             self._nodes[:1] = [newest]
             delays = self._cloud.settings["elb"]["propagation_seconds"]
             self._nodes += [newest] * (1 + len(delays) - len(self._nodes))
             del self._nodes[1 + len(delays) :]
-            for number, delay in enumerate(delays, start=1):
+            return [
                 self._cloud.spawn(self._propagate(number, newest, changed_at + delay))
+                for number, delay in enumerate(delays, start=1)
+            ]
 
     async def _read(self, newest: Node) -> None:
         pages = self._cloud.control.pages

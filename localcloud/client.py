@@ -19,6 +19,7 @@ from typing import IO, Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 START_SECONDS = 300
 STOP_SECONDS = 20
+SETTLE_SECONDS = 60
 PROGRAM = [sys.executable, "-m", "localcloud"]
 
 
@@ -121,6 +122,17 @@ class LocalCloud:
     def load_balancer(self, name: str) -> str:
         """The URL at which the load balancer listens; KeyError when there is none."""
         return f"http://{self._ask('GET', '')['load_balancers'][name]}"
+
+    def settle(self) -> None:
+        """Wait until every node of the load balancers goes by every change so far.
+
+        TimeoutError after SETTLE_SECONDS.
+        """
+        end = time.monotonic() + SETTLE_SECONDS
+        while not self._ask("GET", "settled")["settled"]:
+            if time.monotonic() > end:
+                raise TimeoutError(f"a node does not go by a change after {SETTLE_SECONDS} s")
+            time.sleep(0.05)
 
     def advance_until(
         self, predicate: Callable[[], Any], minutes: float = 30, speed: float = 120

@@ -321,6 +321,7 @@ class Admin:
             web.post(f"{ADMIN}/faults", self._add_fault),
             web.delete(f"{ADMIN}/faults", self._clear_faults),
             web.delete(f"{ADMIN}/faults/{{id}}", self._remove_fault),
+            web.get(f"{ADMIN}/settled", self._settled),
             web.get(f"{ADMIN}/tasks", self._tasks),
             web.post(f"{ADMIN}/tasks/stop", self._stop_task),
         ]
@@ -381,6 +382,9 @@ class Admin:
             raise web.HTTPNotFound(text=f"no fault {identity}")
         faults[:] = kept
         return _json(faults)
+
+    async def _settled(self, _: web.Request) -> web.Response:
+        return _json({"settled": self.cloud.balancer.settled})
 
     async def _tasks(self, _: web.Request) -> web.Response:
         return _json(self.cloud.tasks.listing())

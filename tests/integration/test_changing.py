@@ -165,7 +165,7 @@ def test_a_change_keeps_the_phase_and_requests_are_served_afterwards(
         cloud.set_speed(1)
         assert estate.phase() in kept
         assert estate.updates(cloud, began) == []
-        time.sleep(1.0)  # the rules are where they are at every node
+        cloud.settle()
         asked = requests.get(estate.outputs["status_url"], timeout=300)
         assert asked.json()["phase"] in kept, "a question wakes nobody"
         assert estate.get().status_code == 200

@@ -5,7 +5,6 @@ docs/guide/waiting.md tells whoever is refused what to do.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -71,10 +70,10 @@ def test_with_the_websocket_rule_an_upgrade_reaches_the_service_while_its_tasks_
 ) -> None:
     """What is seen of it is nothing: a beat has to say that somebody is there."""
     passing.fall_drowsy()
-    time.sleep(2.0)  # the wake rule is up at every node
+    cloud.settle()
     assert passing.get(allow_redirects=False).status_code == 307
     passing.fall_drowsy()
-    time.sleep(1.0)
+    cloud.settle()
     assert upgrade(passing) == 200
     assert passing.phase() == "drowsy"
     beat = {"in_flight": 1, "requests": 0}

@@ -5,7 +5,6 @@ tests/warmkeeper/test_rule_numbers.py has every trouble in every phase.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,7 +76,7 @@ def test_where_the_number_is_taken_while_asleep_another_one_before_the_service_r
     cloud.advance_until(lambda: rule_up(estate, wake_rule), minutes=3, speed=20)
     assert estate.service()["desiredCount"] == 0
     assert numbers(estate)[foreign_rule] == taken
-    time.sleep(1.0)  # the wake rule is up at every node
+    cloud.settle()
     answer = estate.get()
     assert answer.status_code == 200
     assert answer.history, "the warmkeeper saw it"
