@@ -19,7 +19,6 @@ import io
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -28,6 +27,7 @@ from pathlib import Path
 
 import requests
 
+from demo.background import repeating
 from demo.look_back import PICTURE, LookBack, Stopwatch
 from demo.up import FAST, attend, directions, kill_descendants, stop_on_signals
 from localcloud.client import LocalCloud, running
@@ -39,24 +39,6 @@ IDLE_MINUTES = 5
 BEAT_SECONDS = 30  # simulated
 BEATING = 60.0  # virtual seconds per second while beats are posted: two of them a second
 HELD_MINUTES = 18  # without beats it would be asleep after ten: scenario 1
-
-
-@contextmanager
-def repeating(report: Callable[[], None]) -> Iterator[None]:
-    """Inside the block, call `report` every PROGRESS_SECONDS."""
-    done = threading.Event()
-
-    def repeat() -> None:
-        while not done.wait(PROGRESS_SECONDS):
-            report()
-
-    reporter = threading.Thread(target=repeat, daemon=True)
-    reporter.start()
-    try:
-        yield
-    finally:
-        done.set()
-        reporter.join()
 
 
 @dataclass
@@ -90,7 +72,7 @@ class Demo:
 
     def progress(self, tell: Callable[[], str]) -> AbstractContextManager[None]:
         """Inside the block, say what `tell` says every PROGRESS_SECONDS."""
-        return repeating(lambda: self.say(f"  {tell()}"))
+        return repeating(PROGRESS_SECONDS, lambda: self.say(f"  {tell()}"))
 
     @contextmanager
     def terraform(self, doing: str) -> Iterator[None]:
@@ -215,23 +197,11 @@ def watched_stream(estate: Estate, scratch: Path) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def posted_beats(estate: Estate) -> Iterator[None]:
+def posted_beats(estate: Estate) -> AbstractContextManager[None]:
     """Beats as beat.py posts them, from here."""
-    done = threading.Event()
-
-    def post() -> None:
-        while not done.wait(BEAT_SECONDS / BEATING):
-            beat = {"in_flight": 1, "requests": 0}
-            requests.post(estate.outputs["heartbeat_url"], json=beat, timeout=10)
-
-    poster = threading.Thread(target=post, daemon=True)
-    poster.start()
-    try:
-        yield
-    finally:
-        done.set()
-        poster.join()
+    beat = {"in_flight": 1, "requests": 0}
+    url = estate.outputs["heartbeat_url"]
+    return repeating(BEAT_SECONDS / BEATING, lambda: requests.post(url, json=beat, timeout=10))
 
 
 def wake_by_alarm(demo: Demo, estate: Estate) -> None:
@@ -362,7 +332,7 @@ def started() -> Iterator[Demo]:
     began = time.monotonic()
     print("The local cloud starts ...")
     with ExitStack() as ends:
-        with repeating(lambda: print("  still starting")):
+        with repeating(PROGRESS_SECONDS, lambda: print("  still starting")):
             cloud = ends.enter_context(running())
         demo = Demo(cloud, began=began)
         demo.say(f"the local cloud listens at {cloud.endpoint}")

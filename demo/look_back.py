@@ -8,14 +8,14 @@ and got the app's answer.
 from __future__ import annotations
 
 import re
-import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demo.background import repeating
 from localcloud.client import LocalCloud
 from tests.estate import Estate
 from tools import dashboard, dashboard_plot
@@ -35,27 +35,20 @@ class Stopwatch:
     live: float = 0.0
     served: float = 0.0
 
-    @contextmanager
-    def watching(self, cloud: LocalCloud, estate: Estate) -> Iterator[None]:
+    def watching(self, cloud: LocalCloud, estate: Estate) -> AbstractContextManager[None]:
         """Until the end of the block, look for the first healthy target."""
-        balancing, group = estate.client("elbv2"), estate.outputs["target_group_arn"]
-        done = threading.Event()
+        balancing = estate.client("elbv2")
+        group = estate.outputs["target_group_arn"]
 
         def look() -> None:
-            while not done.wait(0.1):
-                answer = balancing.describe_target_health(TargetGroupArn=group)
-                targets = answer["TargetHealthDescriptions"]
-                if any(target["TargetHealth"]["State"] == "healthy" for target in targets):
-                    self.live = cloud.now()
-                    return
+            if self.live:
+                return
+            answer = balancing.describe_target_health(TargetGroupArn=group)
+            targets = answer["TargetHealthDescriptions"]
+            if any(target["TargetHealth"]["State"] == "healthy" for target in targets):
+                self.live = cloud.now()
 
-        looking = threading.Thread(target=look, daemon=True)
-        looking.start()
-        try:
-            yield
-        finally:
-            done.set()
-            looking.join()
+        return repeating(0.1, look)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import argparse
 import datetime
 import json
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import boto3
@@ -90,6 +91,19 @@ def refusal(function: str, command: str, error: object) -> str:
     why = str(told.get("errorMessage") or kind)
     verb = "refuses" if kind == REFUSED else "does not answer"
     return f"{function} {verb} {command}: {why}"
+
+
+def answered(
+    description: str, arguments: Sequence[str] | None, say: Callable[[boto3.Session, str], str]
+) -> int:
+    """Print what `say` makes of the session and the function, or why it cannot. The exit status."""
+    chosen = options(description, arguments)
+    try:
+        print(say(session_of(chosen), function_of(chosen.name)))
+    except (CommandError, *ERRORS) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 def moment(seconds: float, form: str = "%H:%M:%S") -> str:

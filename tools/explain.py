@@ -255,18 +255,16 @@ def render(
     return "\n".join(lines)
 
 
+def explanation(session: boto3.Session, function: str) -> str:
+    """What is printed of this function."""
+    told = command.ask(session, function, "explain")
+    ways = forecast.forecasts(*forecast.read(told))
+    made = decisions(session, function, told["now"])
+    return render(told, ways, requests(session, told), made)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    chosen = command.options(__doc__ or "", arguments)
-    try:
-        session, function = command.session_of(chosen), command.function_of(chosen.name)
-        told = command.ask(session, function, "explain")
-        ways = forecast.forecasts(*forecast.read(told))
-        made = decisions(session, function, told["now"])
-        print(render(told, ways, requests(session, told), made))
-    except (command.CommandError, *command.ERRORS) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return command.answered(__doc__ or "", arguments, explanation)
 
 
 if __name__ == "__main__":

@@ -316,16 +316,14 @@ def render(told: Mapping[str, Any], facts: Facts) -> str:
     return "\n".join(lines).rstrip()
 
 
+def reported(session: boto3.Session, function: str) -> str:
+    """What is printed of this function's wakes."""
+    told = command.ask(session, function, "report")
+    return render(told, Reader(session).facts(told))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    chosen = command.options(__doc__ or "", arguments)
-    try:
-        session = command.session_of(chosen)
-        told = command.ask(session, command.function_of(chosen.name), "report")
-        print(render(told, Reader(session).facts(told)))
-    except (command.CommandError, *command.ERRORS) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return command.answered(__doc__ or "", arguments, reported)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,6 @@ mock_provider "aws" {
   source = "./tests/terraform/mocks"
 }
 
-variables {
-  name              = "web"
-  cluster_name      = "staging"
-  service_name      = "web"
-  target_group_arns = ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"]
-  service_rule_arn  = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
-  rule_priority     = 10
-}
-
 run "silent_where_all_is_as_it_should_be" {
   assert {
     condition     = data.aws_lb_listener_rule.service[0].arn == var.service_rule_arn && data.aws_lb_target_group.service[0].arn == one(var.target_group_arns)

@@ -4,15 +4,6 @@ mock_provider "aws" {
   source = "./tests/terraform/mocks"
 }
 
-variables {
-  name              = "web"
-  cluster_name      = "staging"
-  service_name      = "web"
-  target_group_arns = ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"]
-  service_rule_arn  = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
-  rule_priority     = 10
-}
-
 run "rules_stand_where_the_caller_left_room" {
   assert {
     condition     = aws_lb_listener_rule.fixed["control"].priority == 10 && aws_lb_listener_rule.fixed["heartbeat"].priority == 11

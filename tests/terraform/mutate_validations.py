@@ -125,7 +125,9 @@ def copy_to(scratch: Path) -> None:
         shutil.copy(file, scratch)
     shutil.copy(ROOT / "wake-policy.yaml", scratch)
     shutil.copytree(ROOT / "lambda", scratch / "lambda")
-    shutil.copytree(HERE / "mocks", scratch / "tests" / "terraform" / "mocks")
+    folder = scratch / "tests" / "terraform"
+    shutil.copytree(HERE / "mocks", folder / "mocks")
+    shutil.copy(HERE / "terraform.tfvars", folder)
     terraform(scratch, "init", "-backend=false", "-no-color", "-test-directory=tests/terraform")
 
 

@@ -1156,12 +1156,8 @@ def test_a_deployment_to_a_service_at_zero_completes_at_once(own_service: Runnin
     assert service.tasks() == []
 
 
-def test_a_broken_image_deployed_at_zero_fails_at_the_next_wake_and_no_breaker_watches(
-    own_service: Running,
-) -> None:
-    """Deployment circuit breaker: it watches deployments, and this one is complete."""
-    service, estate = own_service, own_service.site.estate
-    service.count(0)
+def deploy_with_breaker(service: Running) -> None:
+    """A deployment that the circuit breaker ends, without a rollback."""
     service.ecs.update_service(
         cluster=service.cluster,
         service=service.name,
@@ -1172,6 +1168,15 @@ def test_a_broken_image_deployed_at_zero_fails_at_the_next_wake_and_no_breaker_w
             "minimumHealthyPercent": 100,
         },
     )
+
+
+def test_a_broken_image_deployed_at_zero_fails_at_the_next_wake_and_no_breaker_watches(
+    own_service: Running,
+) -> None:
+    """Deployment circuit breaker: it watches deployments, and this one is complete."""
+    service, estate = own_service, own_service.site.estate
+    service.count(0)
+    deploy_with_breaker(service)
     heard = listen(service)
     estate.cloud.settings(ecs={"failure": "image"})
     service.count(1)
@@ -1195,16 +1200,7 @@ def test_a_deployment_that_the_breaker_failed_starts_no_tasks_any_more(
     service, estate = own_service, own_service.site.estate
     heard = listen(service)
     estate.cloud.settings(ecs={"failure": "image"})
-    service.ecs.update_service(
-        cluster=service.cluster,
-        service=service.name,
-        forceNewDeployment=True,
-        deploymentConfiguration={
-            "deploymentCircuitBreaker": {"enable": True, "rollback": False},
-            "maximumPercent": 200,
-            "minimumHealthyPercent": 100,
-        },
-    )
+    deploy_with_breaker(service)
     estate.wait(lambda: service.describe()["deployments"][0]["rolloutState"] == "FAILED")
     failed = service.describe()["deployments"][0]
     assert (failed["status"], failed["failedTasks"]) == ("PRIMARY", 3)
