@@ -1065,11 +1065,11 @@ class Case:
         memory = self.memory
         kind = self.signal.kind
         if kind in WAKING_KINDS or (kind is Kind.BEAT and self.signal.active):
-            return self.not_to_sleep(kind, used=True)
+            return self.leave_drowsy(kind, used=True)
         if kind not in SLEEPING_KINDS:
             return Decision("drowsy")
         if against := self.first_blocker(asked=memory.asked_to_sleep):
-            return self.not_to_sleep(against, used=False)
+            return self.leave_drowsy(against, used=False)
         if self.seen.rule is Rule.DOWN:
             return Decision("the rule goes up", replace(memory, since=self.now), rule=Rule.UP)
         linger = self.config.linger_seconds
@@ -1077,8 +1077,8 @@ class Case:
             return Decision(f"drowsy for {self.now - memory.since:.0f} s of {linger} s")
         return self.to_asleep(f"{memory.because or 'idle'}, and nobody came in {linger} s")
 
-    def not_to_sleep(self, cause: str, *, used: bool) -> Decision:
-        """Drowsy no more: the service is `used`, or a guard blocks its sleep."""
+    def leave_drowsy(self, cause: str, *, used: bool) -> Decision:
+        """Stay up: the service is `used`, or a guard blocks its sleep."""
         if not self.seen.serves or not self.seen.desired:
             return self.to_waking(f"no live target, {cause}", self.counts() if used else ())
         reason = f"stays awake: {cause}"
@@ -1091,8 +1091,8 @@ class Case:
     def asleep(self) -> Decision:
         memory = self.memory
         kind = self.signal.kind
-        # An alarm invokes only on entering ALARM. If it stays there, the tick acts for it, but not
-        # before its data is from this sleep.
+        # An alarm invokes only on entering ALARM. If it stays there, a tick stands in for it, once
+        # the alarm's data can no longer be from before this sleep.
         if self.seen.wake_alarm_firing and self.now - memory.since >= ALARM_LATE_SECONDS:
             kind = Kind.WAKE_ALARM
         backoff = memory.backoff_seconds(self.seen.services, self.now)
@@ -1104,7 +1104,7 @@ class Case:
         if kind is Kind.REQUEST and self.config.wake_confirmation == "browser":
             return Decision("asleep, and a request alone does not wake it")
         if kind in WAKING_KINDS:
-            # without scale_up the wake is not ours, and never sets the count back to 0
+            # a count that others set stays theirs: a failed wake must not set it to 0
             set_by_others = up and not self.count_is_ours()
             return self.to_waking(kind, () if set_by_others else self.counts())
         if up:
@@ -1146,7 +1146,7 @@ class Case:
             return self.up_after_all("the count was raised from outside")
         if self.signal.kind not in SLEEPING_KINDS:
             return Decision("asleep, and the count is still to go to 0")
-        # without a live target there is no use that the guards of use could protect
+        # without a live target the guards that `sleep` overrides protect nobody
         if against := self.first_blocker(asked=not self.seen.live):
             return self.up_after_all(f"stays awake: {against}")
         announced = replace(self.memory, last_take_at=self.now, scale_down_failed=False)
@@ -1250,13 +1250,14 @@ class Case:
             failed_deployment=deployed_ids(services),
             retry_at=self.now + backoff,
         )
-        text = f"{WAKE_FAILED.text}: {reason}. {self.next_try(reason, tries, backoff)}".strip()
+        outlook = self.outlook(reason, tries, backoff)
+        text = f"{WAKE_FAILED.text}: {reason}. {outlook}".rstrip()
         remedy = redeploy(services, self.config.cluster_name)
         notice = Notice(WAKE_FAILED, text, remedy)
         return replace(asleep, notice=notice, metrics={"FailedWakes": 1})
 
-    def next_try(self, reason: str, tries: int, backoff: int) -> str:
-        """What may wake the service after this failure, as a sentence; "" if `reason` says it."""
+    def outlook(self, reason: str, tries: int, backoff: int) -> str:
+        """When the next try may be, or why there can be none; "" if `reason` says it already."""
         if halt := halted(self.seen.services):
             return "" if halt in reason else f"{halt}."
         last = tries > len(BACKOFF_SECONDS)
@@ -2073,8 +2074,9 @@ class Aws:
         """Match the healthy targets with `tasks`, which are meant to run.
 
         A task with a healthy target is live. A healthy target that is neither of `tasks` nor of a
-        task that is stopping is unknown. If all healthy targets are unknown, every running task
-        counts as live. Unknown targets are strangers, unless a running task has no address.
+        task that is stopping is unknown. If there are unknown targets and no live task, every
+        running task counts as live. Unknown targets are strangers, unless a running task has no
+        address.
         """
         healthy = self.healthy()
         if healthy is None:
@@ -2469,6 +2471,16 @@ def phase_line(status: Mapping[str, Any], words: Mapping[str, str], *, confirm: 
     return line
 
 
+def localized(
+    texts: Mapping[str, dict[str, str]], accept_language: str
+) -> tuple[str, dict[str, str]]:
+    """The language for a client, and its texts: those of the settings, else of the package."""
+    offered = {**json.loads(packaged("texts.json")), **texts}
+    lang = language(accept_language, offered)
+    # during an apply the settings may be of another version than this program: English fills gaps
+    return lang, {**offered["en"], **offered[lang]}
+
+
 def in_script(value: object) -> str:
     """A value as JSON for a script element, which nothing in it can end."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
@@ -2491,10 +2503,7 @@ def render(
     package's. `status`: the answer of the status path. `location`: the URL to load again.
     `values`: further names.
     """
-    texts = {**json.loads(packaged("texts.json")), **page.get("texts", {})}
-    lang = language(accept_language, texts)
-    # during an apply the settings may be older or newer than this program: English fills gaps
-    words = {**texts["en"], **texts[lang]}
+    lang, words = localized(page.get("texts", {}), accept_language)
     plain = {
         **words,
         **COLOURS,
@@ -2621,6 +2630,13 @@ def log(**entry: Any) -> None:
     print(json.dumps(entry, default=str), flush=True)
 
 
+def sns_subject(notice: Notice, facts: Mapping[str, str]) -> str:
+    """The subject of a notice: one line of fewer than 100 printable ASCII characters."""
+    # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+    title = f"{facts['name']}: {notice.text}".splitlines()[0]
+    return "".join(c if " " <= c <= "~" else "?" for c in title)[:99]
+
+
 def sns_messages(notice: Notice, facts: Mapping[str, str]) -> dict[str, str]:
     """A notice for SNS's MessageStructure "json": one text per protocol.
 
@@ -2684,7 +2700,6 @@ class Notifier:
         problem = notice.problem
         if problem.severity == "info" and not self.config.transition_notices:
             return True
-        title = f"{self.config.name}: {notice.text}".splitlines()[0]
         facts = {
             "name": self.config.name,
             "kind": problem.code,
@@ -2694,7 +2709,7 @@ class Notifier:
         try:
             self.aws.client("sns", taking=in_haste).publish(
                 TopicArn=self.config.topic_arn,
-                Subject="".join(c if " " <= c <= "~" else "?" for c in title)[:99],
+                Subject=sns_subject(notice, facts),
                 Message=json.dumps(sns_messages(notice, facts)),
                 MessageStructure="json",
                 MessageAttributes={
@@ -2888,25 +2903,38 @@ class Reconciler:
         after = aws.write_memory(decision.memory) if decision.memory else claimed
         if after is None:
             return None
-        applied = self.apply(decision, after.last_take_at)
+        carried_out = self.carry_out(decision, after, signal, seen, started)
+        return None if decision.requeue else carried_out
+
+    def carry_out(
+        self,
+        decision: Decision,
+        memory: Memory,
+        signal: Signal,
+        seen: Observation,
+        started: float,
+    ) -> Observation:
+        """Apply, log and publish a decision whose memory is written. Returns the state after."""
+        applied = self.apply(decision, memory.last_take_at)
         if applied.rule_down:
-            seen = replace(seen, rule=Rule.DOWN, shadows_other_rules=False, down=aws.now())
+            now = self.aws.now()
+            seen = replace(seen, rule=Rule.DOWN, shadows_other_rules=False, down=now)
         if applied.take_failed and decision.scale_to_zero:
-            after = aws.write_memory(replace(after, scale_down_failed=True)) or after
+            memory = self.aws.write_memory(replace(memory, scale_down_failed=True)) or memory
         if applied.actions or decision.memory or signal.kind is not Kind.POLL:
             log(
                 level="INFO",
                 signal=signal.kind,
-                before=before.phase,
-                after=after.phase,
+                before=seen.memory.phase,
+                after=memory.phase,
                 reason=decision.reason,
                 actions=applied.actions,
-                milliseconds=round((aws.now() - started) * 1000),
+                milliseconds=round((self.aws.now() - started) * 1000),
             )
-        after = self.report(decision, after, signal, seen)
+        memory = self.report(decision, memory, signal, seen)
         if applied.stuck:
-            after = self.notify_problem(after, applied.stuck)
-        return None if decision.requeue else replace(seen, memory=after, reason=decision.reason)
+            memory = self.notify_problem(memory, applied.stuck)
+        return replace(seen, memory=memory, reason=decision.reason)
 
     def claim(self, memory: Memory) -> Memory | None:
         """Claim the next observation on behalf of all waiting clients, one every POLL_SECONDS.
