@@ -3,7 +3,7 @@
 The *warmkeeper* receives requests while the service is not awake, the idle alarm, a tick every
 minute, ECS events, heartbeats, commands and Terraform, and moves the service through four phases:
 
-            idle alarm                    linger over, nobody came
+            idle alarm                    linger over, no request
    awake ----------------> drowsy -----------------------------> asleep
      ^                       |                                     |
      |   a request: at once  |                                     | a request
@@ -11,20 +11,24 @@ minute, ECS events, heartbeats, commands and Terraform, and moves the service th
      +<---------------------- live target ------------------- waking
 
 The phase is stored in one DynamoDB item, the *memory*. Every transition is one conditional write to
-it: of any number of concurrent invocations exactly one wins, and only the winner acts.
+it. When several invocations run at once, one of them succeeds in writing, and only that one acts.
 
 Calls that *give* (count up, rule up) may be repeated at any time. Calls that *take* (count to 0,
-rule down) do harm when they land late. So each follows a conditional write that stores its time in
-the memory, starts within TAKE_START_SECONDS of it, and is never retried. A wake waits until the
-last take is FENCE_SECONDS old, scales up again if its own scale-up is younger than that, and only
-then trusts a live target.
+rule down) do harm if they take effect late, after a new wake has begun. Therefore each take is
+announced by a conditional write that stores its time in the memory, starts within
+TAKE_START_SECONDS of that time, and is never retried. The *fence* is the FENCE_SECONDS after the
+last announced take, in which it may still take effect. A wake waits until the fence is over, scales
+up again if it had scaled up before then, and only then trusts a live target.
+
+A request reaches the function by the *wake rule*, a rule of the load balancer's listener that
+stands before (up) or after (down) the service's own rule. On the *alarm path* there is no wake
+rule: clients get the load balancer's 503, and the wake alarm on these 503s invokes the function.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import datetime
 import hashlib
 import hmac
 import html
@@ -55,26 +59,27 @@ from botocore.exceptions import BotoCoreError, ClientError
 # --- settings -------------------------------------------------------------------------------------
 # The fence: calls that take
 TAKE_START_SECONDS = 1.0  # a call that takes starts within this time of its write, or not at all
-TAKE_TIMEOUT_SECONDS = 1.0  # to connect, and again to answer
-FENCE_SECONDS = 5.0  # start + connect + answer, and two more for AWS's reads to show it
-OUT_SECONDS = 60.0  # after its end a task may still be a target for this long
+TAKE_TIMEOUT_SECONDS = 1.0  # the connect timeout, and also the read timeout
+FENCE_SECONDS = 5.0  # start + connect + read, and 2 s until AWS's reads show the effect
+OUT_SECONDS = 60.0  # a task may stay registered as a target for this long after it has stopped
 
 # Waking
 SCALE_UP_AGAIN_SECONDS = 10.0  # after this time a count that still reads 0 is set again
-SETTLE_SECONDS = 1.0  # the least time in which a rule change reaches every node
-SLOW_SETTLE_SECONDS = 10.0  # the longest time seen, where changes come in batches
+SETTLE_SECONDS = 1.0  # a rule change takes at least this long to reach every load balancer node
+SLOW_SETTLE_SECONDS = 10.0  # and this long at most, as observed where changes come in batches
 STUCK_SECONDS = 45.0  # past this, propagation delay no longer explains a rule that is up
 BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes in a row; then none
 ALARM_LATE_SECONDS = 180.0  # an alarm may be in ALARM for data of this age
-TICK_JITTER_SECONDS = 2.0  # the minutes of the tick are not exact
-RESTORE_PIN_SECONDS = 3600.0  # on destroy: no call that is still under way may take the count
+TICK_JITTER_SECONDS = 2.0  # two ticks are a minute apart, give or take this
+RESTORE_PIN_SECONDS = 3600.0  # on destroy: keeps concurrent invocations from scaling to zero
 
 # Waiting clients
-POLL_SECONDS = 0.5  # between two looks; one of the waiting clients looks for all
-BLIND_POLL_SECONDS = 3.0  # where there is no memory, and so every client looks
+POLL_SECONDS = 0.5  # between two observations, which all waiting invocations share
+BLIND_POLL_SECONDS = 3.0  # the same without a memory: each waiting invocation observes by itself
 FIRST_ANSWERS_SECONDS = 60.0  # for this time after a wake, answers carry its duration
-MOST_HOPS = 8  # redirects of one held call; some clients follow 10, and three are needed
-# until the rule has reached every node, after 1 s, 4 s and 14 s
+# Redirects of one held call while it waits. Some clients follow no more than 10, and up to 3 more
+# may follow, after 1 s, 4 s and 14 s, until the rule change has reached every node.
+MOST_HOPS = 8
 
 # Heartbeats
 BEAT_WRITE_SECONDS = 15.0  # beats closer together than this are one write
@@ -83,10 +88,8 @@ LONGEST_IDLE_SECONDS = 1e9  # the largest idle_seconds of a beat
 # Cached reads
 TOKEN_SECONDS = 300.0  # a heartbeat token is cached for this time
 TOKEN_AGAIN_SECONDS = 60.0  # between two tries to read it, while SSM cannot be reached
-TOKEN_DENIED = (
-    "ParameterNotFound",
-    "AccessDeniedException",
-)  # SSM's refusals; any other error is an outage
+# Errors of SSM that mean that there is no valid token. Any other error is an outage of SSM.
+TOKEN_DENIED = ("ParameterNotFound", "AccessDeniedException")
 SETTINGS_SECONDS = 300.0  # the settings item is cached for this time
 SETTINGS_AGAIN_SECONDS = 10.0  # between two tries to read it
 
@@ -98,20 +101,21 @@ NOTICE_CHARACTERS = 2000  # ECS's reasons can be long
 
 # The memory
 KEPT_WAKES = 10
-# The number of the memory's form. Raise it by hand with each change of what a field of Memory or
-# Wake means or is called; a new field needs none where its default is right for older items. An
-# item of another form is not read: the service is adopted anew, and CHANGELOG says so.
+# The version of the memory's schema. Raise it when a field of Memory or Wake changes its name or
+# meaning, or when the default of a new field is wrong for items that are already stored. An item of
+# another form is not read: the service is adopted again. Say so in CHANGELOG.
 FORM = 1
 
 # AWS's errors
-ERRORS = (BotoCoreError, ClientError, TimeoutError)  # of a call to AWS, or one too late to be made
+# Errors of a call to AWS. TimeoutError: a take was too late to be started.
+ERRORS = (BotoCoreError, ClientError, TimeoutError)
 DENIED = ("AccessDeniedException", "AccessDenied", "AuthorizationError", "UnauthorizedOperation")
 POLICY_SECONDS = 60.0  # a new role's policy may take this time to be effective
 POLICY_AGAIN_SECONDS = 3.0
 
-# Words in ECS's reason for a failed start, and their class. The first match decides, so a cause
-# stands before the sentence that contains it ("unable to place a task. Reason: Internal error.").
-# The class is public. tests/warmkeeper/ecs_words.toml has each documented text with its page.
+# Words in ECS's reason for a failed start, and the class of the failure, which any client may see.
+# The first match decides: causes stand before the sentences that may contain them ("unable to place
+# a task. Reason: Internal error."). tests/warmkeeper/ecs_words.toml has each documented text.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
 FAILURES = (
@@ -154,11 +158,10 @@ FAILURES = (
     ("Essential container", "container-exited"),
 )
 SUMMARIES = ("consistently start tasks", "tasks failed to start")  # texts that hide the cause
-FAILING = re.compile("unable|failed")  # with one of these an event without a class is a reason
-SCALED_IN = "Scaling activity"
-GRACE = "healthCheckGracePeriodSeconds"
+FAILING = re.compile("unable|failed")  # an event without a class that reports a failure
+SCALED_IN = "Scaling activity"  # the beginning of the reason of a task that was scaled in
 SEVERAL = "several tasks stopped"
-NOT_STARTED = {  # the reason where no task has stopped, by the stage that was reached
+NOT_STARTED = {  # the reason when no task has stopped, by the last stage reached
     "asked": "unable to place a task in time",
     "placed": "CannotPull: the image was not there in time",
     "pulled": "ResourceInitializationError: the containers did not start in time",
@@ -169,7 +172,7 @@ NOT_STARTED = {  # the reason where no task has stopped, by the stage that was r
 class RefusedError(ValueError):
     """An event that is not understood or not allowed. Nothing was done.
 
-    `why` goes to the log: it holds nothing of the event.
+    `why` is logged, so it must not quote the event.
     """
 
     def __init__(self, why: str, status: int = HTTPStatus.BAD_REQUEST) -> None:
@@ -178,7 +181,7 @@ class RefusedError(ValueError):
 
 
 class WrongTokenError(RefusedError):
-    """A heartbeat with a wrong token: its sender will come again and again."""
+    """A heartbeat with a wrong token. Its sender will send it again and again."""
 
 
 class TableGoneError(RuntimeError):
@@ -196,17 +199,17 @@ class RuleStuckError(RuntimeError):
 
 @dataclass(frozen=True)
 class Config:
-    """The function's settings: one environment variable for each field, by the name in capitals."""
+    """The function's settings: one environment variable per field, its name in upper case."""
 
     name: str
     cluster_name: str
     service_names: tuple[str, ...]
     target_group_arns: tuple[str, ...]
-    service_rule_arn: str  # on the alarm path, rules and their target groups are ""
+    service_rule_arn: str  # on the alarm path, the rules and the function's target groups are ""
     wake_rule_arn: str
     own_rule_arns: tuple[str, ...]
-    rule_priority: int  # where the wake rule stands when it is up
-    parked_rule_priority: int  # and when it is down
+    rule_priority: int  # of the wake rule while it is up: before the service rule
+    parked_rule_priority: int  # of the wake rule while it is down: after the service rule
     wake_target_group_arn: str
     control_target_group_arn: str
     control_path: str
@@ -236,9 +239,12 @@ class Config:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Config:
         """Read every setting. Raises ValueError naming the variable and what it must hold."""
-        parsers: dict[str, Callable[[str], Any]] = {"str": str, "int": int}
-        parsers["bool"] = {"true": True, "false": False}.__getitem__
-        parsers["tuple[str, ...]"] = lambda text: tuple(word for word in text.split(",") if word)
+        parsers: dict[str, Callable[[str], Any]] = {
+            "str": str,
+            "int": int,
+            "bool": {"true": True, "false": False}.__getitem__,
+            "tuple[str, ...]": lambda text: tuple(word for word in text.split(",") if word),
+        }
         values: dict[str, Any] = {}
         for item in fields(cls):
             variable = item.name.upper()
@@ -263,7 +269,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class PhaseWords:
-    """How a phase is called on the health path, and the key of its text on the page."""
+    """The name of a phase on the health path, and the key of its text on the page."""
 
     health: str
     page: str
@@ -274,7 +280,7 @@ PHASE_WORDS = {
     Phase.DROWSY: PhaseWords(health="awake", page="ready"),
     Phase.ASLEEP: PhaseWords(health="dormant", page="asleep"),
     Phase.WAKING: PhaseWords(health="waking", page="after_none"),
-    "unknown": PhaseWords(health="unknown", page="after_none"),  # nothing is remembered
+    "unknown": PhaseWords(health="unknown", page="after_none"),  # there is no memory
 }
 UP_PHASES = (Phase.AWAKE, Phase.DROWSY)
 
@@ -336,7 +342,7 @@ UNITS = {  # of every metric; docs/guide/metrics.md has a row for each
     "HandledErrors": "Count",
 }
 
-# The stages of a wake, in ECS's words, and the moments that end them: the first that is known.
+# The stages of a wake, in ECS's words. A stage ends at the first of its times that is known.
 ENDS = {
     "asked": ("createdAt",),
     "placed": ("pullStartedAt", "connectivityAt"),
@@ -350,38 +356,38 @@ STAGES = {"startedAt": "started", "pullStoppedAt": "pulled", "connectivityAt": "
 
 
 def stages(times: Mapping[str, float]) -> dict[str, float]:
-    """Seconds of each stage of a wake; a stage without a moment of its own is in the next.
+    """Seconds of each stage of a wake. A stage of unknown end counts as part of the next.
 
-    They add up to all the time from the beginning to the last moment, whatever the clocks say.
+    They add up to the duration of the wake, even where the clocks of ECS and Lambda differ.
     """
-    began = times["began"]
-    end = times.get("down", times["live"])
-    reached = 0.0
-    found: dict[str, float] = {}
-    for stage, moments in ENDS.items():
-        at = next((times[moment] for moment in moments if moment in times), None)
+    wake_began = times["began"]
+    wake_ended = times.get("down", times["live"])
+    began = 0.0  # of the stage, in seconds since the wake began
+    seconds: dict[str, float] = {}
+    for stage, names in ENDS.items():
+        at = next((times[name] for name in names if name in times), None)
         if at is not None:
-            past = max(reached, round(min(at, end) - began, 3))
-            found[stage] = round(past - reached, 3)
-            reached = past
-    return found
+            ended = max(began, round(min(at, wake_ended) - wake_began, 3))
+            seconds[stage] = round(ended - began, 3)
+            began = ended
+    return seconds
 
 
 def utc(seconds: float) -> str:
-    """An epoch second as a person reads it: 2026-11-24 21:36:00 UTC."""
+    """An epoch second for people: 2026-11-24 21:36:00 UTC."""
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
 
 
 # --- vocabulary: problems and transitions ---------------------------------------------------------
 @dataclass(frozen=True)
 class Problem:
-    """One row of docs/guide/operating.md, section Notices: what is wrong, how bad, and what to do.
+    """Something to report, as docs/guide/operating.md lists it in the section Notices.
 
-    The memory stores the code alone. Of severity "info" are transitions, which can be muted.
+    The memory stores the code alone.
     """
 
     code: str
-    severity: str  # "info", "warning" or "critical"
+    severity: str  # "info" (a transition, which can be muted), "warning" or "critical"
     text: str
     remedy: str
 
@@ -402,7 +408,7 @@ WOKEN_OFTEN = Problem(
     "woken-often",
     "warning",
     "times within an hour",
-    "Find out who comes, or give a longer idle_minutes.",
+    "Find the client that wakes it, or raise idle_minutes.",
 )
 COUNT_SET_OUTSIDE = Problem(
     "count-set-outside",
@@ -414,7 +420,7 @@ WAKE_FAILED = Problem(
     "wake-failed",
     "critical",
     "wake failed",
-    "Mend what ECS names and deploy it, or send the command wake.",
+    "Fix the cause that ECS reports and deploy, or send the command wake.",
 )
 SERVICE_MISSING = Problem(
     "service-missing",
@@ -444,43 +450,43 @@ NO_RULE_NUMBER = Problem(
     "no-rule-number",
     "warning",
     "no rule number is free",
-    "Free a rule number next to the service rule's.",
+    "Free a rule priority next to the service rule's.",
 )
 NOT_LIVE = Problem(
     "not-live",
     "critical",
     "no live target, and the count is not ours to take",
-    "Mend what ECS names, or unpin; or set the count to 0.",
+    "Fix the cause that ECS reports, or unpin; or set the count to 0.",
 )
 DEPLOYMENT_FAILED = Problem(
     "deployment-failed",
     "critical",
     "the deployment has failed and starts no task, whatever the count",
-    "Mend what ECS names and deploy a new task definition.",
+    "Fix the cause that ECS reports and deploy a new task definition.",
 )
 IDLE_BUT_AWAKE = Problem(
     "idle-but-awake",
     "warning",
     "idle for half a day, and still awake",
-    "End what keeps it awake: the pin, the deployment, the task.",
+    "Unpin it, end the deployment or stop the busy task.",
 )
 UNSEEN_TRAFFIC = Problem(
     "unseen-traffic",
     "warning",
     "it has traffic that the module cannot see",
-    'Take it away, or set unseen_traffic = "ignore": until then the service stays awake.',
+    'Remove it, or set unseen_traffic = "ignore". Until then the service stays awake.',
 )
 STRANGE_TARGETS = Problem(
     "strange-targets",
     "warning",
     "a healthy target is no task of the service",
-    "Check service_name and target_group_arns, and deregister what is not the service's.",
+    "Check service_name and target_group_arns, and deregister foreign targets.",
 )
 OTHER_RULES = Problem(
     "other-rules",
     "warning",
     "other rules of the listener forward to the target group",
-    "Delete them: while the service sleeps, a request by another rule gets 503.",
+    "Delete them: while the service sleeps, requests that match them get 503.",
 )
 CONTROL_PATH_COVERED = Problem(
     "control-path-covered",
@@ -498,7 +504,7 @@ ERRORS_HANDLED = Problem(
     "errors-handled",
     "warning",
     "an error of its own was handled",
-    "Look for the level ERROR in the log: there is the trace.",
+    "Search the log for the level ERROR, which has the trace.",
 )
 NOTICES = {  # all that is published
     problem.code: problem
@@ -555,7 +561,7 @@ WAKING_FOR_LONG = Problem(
     "waking-for-long",
     "critical",
     "waking, and no live target within wake_deadline_seconds",
-    "Mend what ECS names, or set the count to 0.",
+    "Fix the cause that ECS reports, or set the count to 0.",
 )
 TOKEN_UNREADABLE = Problem(
     "token-unreadable",
@@ -590,7 +596,7 @@ def described(problem: Problem, detail: str = "") -> str:
 
 @dataclass(frozen=True)
 class Notice:
-    """A message to people about a problem or a transition."""
+    """A message to the topic about a problem or a transition."""
 
     problem: Problem
     text: str
@@ -603,20 +609,25 @@ def problem_notice(problem: Problem, detail: str = "", remedy: str = "") -> Noti
 
 
 # --- state: memory, signal, observation, decision -------------------------------------------------
-def fields_only(of: type, values: Mapping[str, Any]) -> dict[str, Any]:
+def fields_only(record_type: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """Those of `values` that are fields of this dataclass."""
-    return {item.name: values[item.name] for item in fields(of) if item.name in values}
+    names = [item.name for item in fields(record_type)]
+    return {name: values[name] for name in names if name in values}
 
 
 @dataclass(frozen=True)
 class Signal:
-    """An event, with fields that some kinds alone have. Times are epoch seconds."""
+    """An event. Some fields belong to the kinds that are named. Times are epoch seconds."""
 
     kind: Kind
     active: bool = False  # BEAT: the service is used; ECS_EVENT: a task runs
     at: float = 0.0  # an active BEAT: the time of the last use, if not now
     pinned_until: float = 0.0  # PIN
-    arrived: float = 0.0  # a REQUEST by HTTP: from then on its client waits
+    arrived: float = 0.0  # an HTTP request, since when its client waits
+
+    def used_at(self, now: float) -> float:
+        """An active BEAT: when the service was last used."""
+        return self.at or now
 
 
 @dataclass(frozen=True)
@@ -626,21 +637,21 @@ class Wake:
     began: float
     cause: str
     scaled_up_at: float  # the last time that the count was set
-    started_by_us: bool = True  # we set the count, and so may take it back
+    started_by_us: bool = True  # we set the count, and so may set it to 0 if the wake fails
     stage: str = "asked"  # asked, placed, pulled, started
-    polled_at: float = 0.0  # the last time that one waiting client looked for all
+    polled_at: float = 0.0  # the last observation on behalf of all waiting clients
     asleep_minutes: float = 0.0  # how long the service had been asleep
 
 
 @dataclass(frozen=True)
 class Memory:
-    """The one item that decides. Times are epoch seconds."""
+    """The one item in which the state is stored. Times are epoch seconds."""
 
-    version: int  # of the stored item, whatever its form; 0: there is none
+    version: int  # of the stored item, for the conditional write; 0: there is no item
     phase: Phase
     since: float
     because: str = ""  # the reason of the decision that led to this phase
-    min_awake_from: float = 0.0  # CloudWatch may not show the traffic since then yet
+    min_awake_from: float = 0.0  # min_awake_minutes begin here: CloudWatch shows traffic late
     last_take_at: float = 0.0  # when the last call that takes was announced
     counts: dict[str, int] = field(default_factory=dict)  # service -> count to wake to, never 0
     beat: float = 0.0
@@ -652,8 +663,8 @@ class Memory:
     failure: str = ""
     failed_deployment: str = ""
     retry_at: float = 0.0
-    scale_down_failed: bool = False  # the count was to go to 0, and the call was seen to fail
-    open_problem: str = ""  # code of the last published problem: each is published once
+    scale_down_failed: bool = False  # the last call to set the count to 0 failed
+    open_problem: str = ""  # code of the last published problem; a new phase clears it
     notified_at: dict[str, float] = field(default_factory=dict)  # code -> when, across phases
     form: int = FORM
 
@@ -661,56 +672,65 @@ class Memory:
     def from_item(cls, item: Mapping[str, Any], now: float) -> Memory:
         """Read the table's item, {} where there is none.
 
-        Of an item of another form only the version is read, which the next write is conditional on.
+        Of an item of another form only the version is read, for the next conditional write.
         """
         version = int(item["version"]["N"]) if item else 0
         read = json.loads(item["body"]["S"]) if item else {}
         if read.get("form") != FORM:
             return cls(version=version, phase=Phase.AWAKE, since=now, form=0)
-        parsed = {
+        values = {
             **read,
             "version": version,
             "phase": Phase(read["phase"]),
             "wake": Wake(**fields_only(Wake, read["wake"])) if read["wake"] else None,
             "wakes": tuple(read["wakes"]),
         }
-        return cls(**fields_only(cls, parsed))
+        return cls(**fields_only(cls, values))
 
     @property
     def adopted(self) -> bool:
-        """Whether a phase is remembered; if not, the next look adopts the service anew."""
+        """Whether a phase is remembered. If not, the next observation sets it from AWS."""
         return self.version > 0 and self.form == FORM
 
     def estimate(self) -> float | None:
-        """Seconds that a wake takes: the median of the last few, None if there was none."""
+        """Seconds that a wake takes: the median of those remembered; None if there are none."""
         return statistics.median(w["seconds"] for w in self.wakes) if self.wakes else None
 
     def with_times(self, now: float, more: Mapping[str, float]) -> Memory | None:
-        """With more times in the record of a wake that is just over; None if none is new."""
-        record = self.wakes[-1] if self.wakes else {"times": {"live": 0.0}}
+        """The same, with `more` times of the wake that has just ended; None if nothing changes."""
+        if not self.wakes:
+            return None
+        record = self.wakes[-1]
         times = record["times"]
         live = times["live"]
+        just_ended = live == self.since and now - live <= SLOW_SETTLE_SECONDS
         new = {name: at for name, at in more.items() if at and name not in times}
-        if not new or live != self.since or now - live > SLOW_SETTLE_SECONDS:
+        if not new or not just_ended:
             return None
         return replace(self, wakes=(*self.wakes[:-1], {**record, "times": {**times, **new}}))
 
+    def lacks_use(self, at: float) -> bool:
+        """Whether a beat about a use of the service `at` this time is worth a write."""
+        return at - self.beat >= BEAT_WRITE_SECONDS
+
     def redeployed_since_failure(self, services: Iterable[Service]) -> bool:
-        """Whether the deployment is another one than the failed one, if both are known."""
-        now = deployed_ids(services)
-        return "" not in (now, self.failed_deployment) and now != self.failed_deployment
+        """Whether another deployment is in place than the one that failed, if both are known."""
+        deployed = deployed_ids(services)
+        both_known = deployed != "" and self.failed_deployment != ""
+        return both_known and deployed != self.failed_deployment
 
     def backoff_seconds(self, services: Iterable[Service], now: float) -> float:
-        """Seconds until a request may wake it: 0 if at once, infinite after the last try."""
+        """Seconds until a request may wake the service; infinite after the last try."""
         if not self.failures or self.redeployed_since_failure(services):
             return 0.0
-        given_up = self.failures > len(BACKOFF_SECONDS)
-        return math.inf if given_up else max(0.0, self.retry_at - now)
+        if self.failures > len(BACKOFF_SECONDS):
+            return math.inf
+        return max(0.0, self.retry_at - now)
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What AWS showed at one look. None means not read."""
+    """What AWS showed at one time. None means not read."""
 
     memory: Memory
     services: tuple[Service, ...]
@@ -718,18 +738,18 @@ class Observation:
     rule: Rule = Rule.UNSEEN
     tasks: tuple[Task, ...] = ()  # those that are meant to run
     live: tuple[Task, ...] | None = None  # of these, the ones healthy in a target group
-    strangers: bool = False  # a healthy target is no task of ours, running or on its way out
+    strangers: bool = False  # a healthy target belongs to no task of ours, see Aws.targets
     wiring: Mapping[str, str] = field(default_factory=dict)  # codes of WIRING -> particulars
-    began: float = 0.0  # when the look began (epoch seconds): AWS may have changed since
+    began: float = 0.0  # epoch seconds; AWS may have changed since
     idle: bool | None = None
     idle_since: float = 0.0  # when the idle alarm went into its state
     wake_alarm_firing: bool = False  # asleep on the alarm path: the wake alarm is in ALARM
     protected: bool | None = None
     wiring_fault: str = ""  # the code of TARGET_GROUP_DETACHED or IDLE_ALARM_MISSING
-    shadows_other_rules: bool = False  # the wake rule stands before a rule that it must not hide
+    shadows_other_rules: bool = False  # the wake rule is up, and precedes a rule that it must not
     stopped_reason: str = ""
     reason: str = ""  # of the decision that followed
-    down: float = 0.0  # when this look itself took the rule down
+    down: float = 0.0  # when that decision took the rule down (epoch seconds); 0: it did not
 
     @property
     def desired(self) -> int:
@@ -737,18 +757,18 @@ class Observation:
 
     @property
     def detached(self) -> bool:
-        """Whether the service rule serves another target group than the wired one."""
+        """Whether the service rule forwards to another target group than the configured ones."""
         return self.wiring_fault == TARGET_GROUP_DETACHED.code
 
     @property
     def serves(self) -> bool:
-        """Whether the wake rule, up, would stand before targets that may serve clients."""
+        """Whether clients may be served now, from whom the wake rule, up, would take requests."""
         return bool(self.live) or self.strangers or self.detached
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The memory to write and, once it is written, the calls. A field not set changes nothing."""
+    """The memory to write and the calls to make once it is written. Unset fields change nothing."""
 
     reason: str
     memory: Memory | None = None
@@ -758,88 +778,96 @@ class Decision:
     notice: Notice | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     wake: Mapping[str, Any] | None = None  # the record of the wake that ends
-    requeue: bool = False  # the phase followed AWS: decide once more, with the same signal
+    requeue: bool = False  # the phase was corrected: decide again, with the same signal
 
 
 # --- guards: why the service must stay up ---------------------------------------------------------
 @dataclass(frozen=True)
 class Blocker:
-    """A reason why the service must stay up, and the epoch second at which it ends by itself."""
+    """A reason why the service must stay up, until the epoch second at which it ends by itself."""
 
     code: str
     text: str
-    until: float = math.inf  # infinite where no time ends it
+    until: float = math.inf  # in the past: it blocks no more
 
 
-def pinned(case: Case) -> Blocker | None:
-    """A person or a pipeline needs the service until the pin ends."""
+def blocked_by(problem: Problem) -> Blocker:
+    """The service stays up while this problem lasts."""
+    return Blocker(problem.code, problem.text)
+
+
+def pinned(case: Case) -> Blocker:
+    """The command pin keeps the service up for a person or a pipeline."""
     until = case.memory.pinned_until
     return Blocker("pinned", f"pinned until {utc(until)}", until)
 
 
 def rule_missing(case: Case) -> Blocker | None:
     """Without its rule no request could wake the service."""
-    missing = case.seen.rule is Rule.MISSING
-    return Blocker(RULE_MISSING.code, RULE_MISSING.text) if missing else None
+    return blocked_by(RULE_MISSING) if case.seen.rule is Rule.MISSING else None
 
 
 def wrongly_wired(case: Case) -> Blocker | None:
     """Without its target group or its idle alarm the service's traffic is unknown."""
     code = case.seen.wiring_fault
-    return Blocker(code, NOTICES[code].text) if code else None
+    return blocked_by(NOTICES[code]) if code else None
 
 
 def traffic_unseen(case: Case) -> Blocker | None:
-    """The idle alarm counts none of the requests that come another way."""
+    """The idle alarm does not count requests that bypass the target groups."""
     unseen = UNSEEN_TRAFFIC.code in case.seen.wiring
-    return Blocker(UNSEEN_TRAFFIC.code, UNSEEN_TRAFFIC.text) if unseen else None
+    return blocked_by(UNSEEN_TRAFFIC) if unseen else None
 
 
 def targets_strange(case: Case) -> Blocker | None:
-    """The wake rule would stand before a target that serves and that a count cannot stop."""
+    """The wake rule would take requests from a target that keeps running at a count of 0."""
     strange = STRANGE_TARGETS.code in case.seen.wiring
-    return Blocker(STRANGE_TARGETS.code, STRANGE_TARGETS.text) if strange else None
+    return blocked_by(STRANGE_TARGETS) if strange else None
 
 
 def deploying(case: Case) -> Blocker | None:
-    """At a count of 0 a deployment would end without having started a task."""
+    """At a count of 0 a deployment would succeed without starting a task."""
     under_way = any(service.is_deploying for service in case.seen.services)
     return Blocker("deploying", "a deployment is in progress") if under_way else None
 
 
-def just_deployed(case: Case) -> Blocker | None:
-    """Whoever deploys wants to look at the new version."""
-    at = max((each.created for each in primaries(case.seen.services)), default=0.0)
+def just_deployed(case: Case) -> Blocker:
+    """The person who deploys wants to look at the new version."""
+    deployments = primaries(case.seen.services)
+    at = max((deployment.created for deployment in deployments), default=0.0)
     text = f"deployed {case.now - at:.0f} s ago"
     return Blocker("just-deployed", text, at + case.min_awake_seconds)
 
 
 def just_awake(case: Case) -> Blocker | None:
-    """CloudWatch may not show yet that the service is used."""
+    """CloudWatch may not show the latest traffic yet."""
     if case.memory.phase is not Phase.AWAKE:
         return None
-    begin = case.memory.min_awake_from
-    text = f"up for {case.now - begin:.0f} s of {case.min_awake_seconds} s"
-    return Blocker("just-awake", text, begin + case.min_awake_seconds)
+    began = case.memory.min_awake_from
+    text = f"up for {case.now - began:.0f} s of {case.min_awake_seconds} s"
+    return Blocker("just-awake", text, began + case.min_awake_seconds)
 
 
 def woken_often(case: Case) -> Blocker | None:
     """A service that is woken again and again saves little and makes every client wait."""
     budget = case.config.wake_budget_per_hour
-    ends = sorted(wake["times"]["live"] + 3600 for wake in case.memory.wakes)
-    until = ends[-budget] if len(ends) >= budget else 0.0
+    if len(case.memory.wakes) < budget:
+        return None
+    ended = sorted(wake["times"]["live"] for wake in case.memory.wakes)
+    # from then on fewer than `budget` wakes are less than an hour old
+    until = ended[-budget] + 3600
     return Blocker(WOKEN_OFTEN.code, f"the {budget} wakes of an hour are used up", until)
 
 
-def beats(case: Case) -> Blocker | None:
-    """The app reports use; the last beat may not be written yet."""
+def beats(case: Case) -> Blocker:
+    """The app reports use, and the memory may lag by BEAT_WRITE_SECONDS."""
     beat = case.memory.beat
-    fresh = case.config.idle_minutes * 60 + BEAT_WRITE_SECONDS
-    return Blocker("beat", f"active beat {case.now - beat:.0f} s ago", beat + fresh)
+    holds_seconds = case.config.idle_minutes * 60 + BEAT_WRITE_SECONDS
+    return Blocker("beat", f"active beat {case.now - beat:.0f} s ago", beat + holds_seconds)
 
 
 def protected(case: Case) -> Blocker | None:
-    """Scale-in protection is an app's own way to say that it is busy."""
+    """An app sets scale-in protection on its task while it is busy."""
     text = "a task protects itself from scale-in"
     return Blocker("protected", text) if case.seen.protected else None
 
@@ -857,7 +885,7 @@ class Guard:
     waived_by_sleep: bool = False
 
 
-GUARDS = (  # in this order: the first that blocks is the reason in log and notice
+GUARDS = (  # ordered: the first that blocks is the reason in the log and the notice
     Guard(pinned),
     Guard(rule_missing),
     Guard(wrongly_wired),
@@ -875,7 +903,7 @@ GUARDS = (  # in this order: the first that blocks is the reason in log and noti
 
 # --- decisions: pure ------------------------------------------------------------------------------
 def notify_once(memory: Memory, problem: Problem, detail: str = "", remedy: str = "") -> Decision:
-    """Stay as it is and publish the problem, unless it was the last one published."""
+    """Change nothing, and publish the problem unless it was the last one published."""
     reason = described(problem, detail)
     if memory.open_problem == problem.code:
         return Decision(reason)
@@ -888,7 +916,7 @@ class Case:
     """The input of a decision. Pure: no clock, no client, no log; `now` is an epoch second."""
 
     seen: Observation
-    memory: Memory  # after absorb(): it may differ from the one that was read
+    memory: Memory  # that of `seen`, with the changes of cleared_problem() and absorb()
     signal: Signal
     config: Config
     now: float
@@ -898,7 +926,7 @@ class Case:
         return self.config.min_awake_minutes * 60
 
     def enter(self, phase: Phase, because: str, **changes: Any) -> Memory:
-        """The memory after a transition, with its reason. Counts above 0 are remembered."""
+        """The memory after a transition, with its reason. Remembers the counts above 0."""
         running = {s.name: s.desired for s in self.seen.services if s.desired}
         entered: dict[str, Any] = {
             "phase": phase,
@@ -914,7 +942,7 @@ class Case:
         return replace(self.memory, **entered)
 
     def counts(self) -> tuple[tuple[str, int], ...]:
-        """The remembered count of each service, never less than it has already."""
+        """The count to wake each service to: the remembered or the current one, if higher."""
         remembered = self.memory.counts
         default = self.config.awake_count
         return tuple(
@@ -922,12 +950,12 @@ class Case:
             for service in self.seen.services
         )
 
-    def up(self) -> tuple[str, ...]:
-        """The services with a count above 0, which can be taken."""
+    def services_up(self) -> tuple[str, ...]:
+        """The services with a count above 0."""
         return tuple(service.name for service in self.seen.services if service.desired)
 
-    def raised(self) -> Rule | None:
-        """UP, unless the wake rule would then stand before a target that serves clients."""
+    def rule_up_if_safe(self) -> Rule | None:
+        """UP, unless the wake rule would take requests from targets that serve clients."""
         return None if self.seen.serves else Rule.UP
 
     def settled(self) -> bool:
@@ -946,25 +974,26 @@ class Case:
         found = [guard.check(self) for guard in guards]
         return [blocker for blocker in found if blocker and blocker.until > self.now]
 
-    def blocker(self, *, asked: bool) -> str:
-        """The first reason why the service must stay up; "" if it may sleep."""
+    def first_blocker(self, *, asked: bool) -> str:
+        """The text of the first blocker; "" if the service may sleep."""
         return next((blocker.text for blocker in self.blockers(asked=asked)), "")
 
     # transitions
     def to_awake(self, reason: str, **changes: Any) -> Decision:
-        """The wake rule goes down: the load balancer serves the service alone."""
-        times = {"last_take_at": self.now, "min_awake_from": self.now}
-        awake = self.enter(Phase.AWAKE, reason, **{**times, **changes})
-        return Decision(reason, awake, rule=Rule.DOWN, metrics=self.slept())
+        """The wake rule goes down, and requests reach the service without the Lambda."""
+        begin = {"last_take_at": self.now, "min_awake_from": self.now}
+        awake = self.enter(Phase.AWAKE, reason, **{**begin, **changes})
+        return Decision(reason, awake, rule=Rule.DOWN, metrics=self.sleep_metric())
 
-    def slept(self) -> dict[str, float]:
-        """The minutes of the sleep that ends now, as a metric; {} where none ends."""
-        asleep = self.memory.phase is Phase.ASLEEP
-        return {"MinutesAsleep": round((self.now - self.memory.since) / 60, 1)} if asleep else {}
+    def sleep_metric(self) -> dict[str, float]:
+        """The minutes of the sleep that this decision ends; {} if it ends none."""
+        if self.memory.phase is not Phase.ASLEEP:
+            return {}
+        return {"MinutesAsleep": round((self.now - self.memory.since) / 60, 1)}
 
     def to_waking(self, cause: str, scale_up: tuple[tuple[str, int], ...] = ()) -> Decision:
-        """Tasks are to start (`scale_up`) or are starting already; clients wait with us."""
-        slept = self.slept()
+        """Set the count (`scale_up`), unless tasks are starting already. Clients wait here."""
+        slept = self.sleep_metric()
         wake = Wake(
             began=self.signal.arrived or self.now,
             cause=cause,
@@ -977,22 +1006,22 @@ class Case:
             reason,
             self.enter(Phase.WAKING, reason, wake=wake),
             scale_up=scale_up,
-            rule=self.raised(),
+            rule=self.rule_up_if_safe(),
             metrics={"Wakes": 1, **slept},
         )
 
     def to_asleep(self, reason: str, **changes: Any) -> Decision:
-        """The count goes to 0, remembered in the same write that announces it."""
+        """The count goes to 0. The write that announces it also remembers the count."""
         asleep = self.enter(Phase.ASLEEP, reason, last_take_at=self.now, **changes)
         notice = Notice(ASLEEP, f"{ASLEEP.text}: {reason}")
-        return Decision(reason, asleep, scale_to_zero=self.up(), notice=notice)
+        return Decision(reason, asleep, scale_to_zero=self.services_up(), notice=notice)
 
     def follow(self, phase: Phase, why: str, notice: Notice | None = None) -> Decision:
-        """AWS contradicts the memory: the phase follows it; the signal is decided again."""
+        """AWS contradicts the memory: correct the phase, and decide the signal again in it."""
         return Decision(
             why,
             self.enter(phase, why, min_awake_from=self.now),
-            rule=self.raised() if phase is Phase.ASLEEP else None,
+            rule=self.rule_up_if_safe() if phase is Phase.ASLEEP else None,
             notice=notice,
             requeue=True,
         )
@@ -1001,12 +1030,14 @@ class Case:
     def awake(self) -> Decision:
         seen = self.seen
         memory = self.memory
+        if not seen.serves and not self.settled():
+            return Decision("too early")
         if not seen.serves:
-            return self.to_waking("no live target") if self.settled() else Decision("too early")
+            return self.to_waking("no live target")
         rule_up = seen.rule is Rule.UP and seen.desired > 0
         if rule_up and self.now - memory.last_take_at >= FENCE_SECONDS:
-            again = replace(memory, last_take_at=self.now)
-            return Decision("awake, rule up", again, rule=Rule.DOWN)
+            announced = replace(memory, last_take_at=self.now)
+            return Decision("awake, rule up", announced, rule=Rule.DOWN)
         if seen.rule is Rule.MISSING:
             return notify_once(memory, RULE_MISSING)
         if seen.wiring_fault:
@@ -1014,14 +1045,14 @@ class Case:
         if self.signal.kind not in SLEEPING_KINDS:
             return Decision("awake")
         asked = self.signal.kind is Kind.SLEEP
-        if against := self.blocker(asked=asked):
+        if against := self.first_blocker(asked=asked):
             return self.stays_awake(against)
         reason = "asked to sleep" if asked else "idle"
         drowsy = self.enter(Phase.DROWSY, reason, asked_to_sleep=asked)
         return Decision(reason, drowsy, rule=Rule.UP)
 
     def stays_awake(self, against: str) -> Decision:
-        """It stays awake. Half a day without use is a problem that is published."""
+        """It stays awake. After half a day without use that is a problem, which is published."""
         seen = self.seen
         reason = f"stays awake: {against}"
         idle_seconds = self.now - max(self.memory.since, self.memory.beat, seen.idle_since)
@@ -1033,16 +1064,12 @@ class Case:
     def drowsy(self) -> Decision:
         memory = self.memory
         kind = self.signal.kind
-        wakes = kind in WAKING_KINDS or (kind is Kind.BEAT and self.signal.active)
-        if not wakes and kind not in SLEEPING_KINDS:
+        if kind in WAKING_KINDS or (kind is Kind.BEAT and self.signal.active):
+            return self.leave_drowsy(kind, used=True)
+        if kind not in SLEEPING_KINDS:
             return Decision("drowsy")
-        against = kind if wakes else self.blocker(asked=memory.asked_to_sleep)
-        if against and self.seen.serves and self.seen.desired:
-            # a blocker is not a use of the service: min_awake_seconds do not begin again
-            goes_on = {} if wakes else {"min_awake_from": memory.min_awake_from}
-            return self.to_awake(f"stays awake: {against}", **goes_on)
-        if against:
-            return self.to_waking(f"no live target, {against}", self.counts() if wakes else ())
+        if against := self.first_blocker(asked=memory.asked_to_sleep):
+            return self.leave_drowsy(against, used=False)
         if self.seen.rule is Rule.DOWN:
             return Decision("the rule goes up", replace(memory, since=self.now), rule=Rule.UP)
         linger = self.config.linger_seconds
@@ -1050,11 +1077,22 @@ class Case:
             return Decision(f"drowsy for {self.now - memory.since:.0f} s of {linger} s")
         return self.to_asleep(f"{memory.because or 'idle'}, and nobody came in {linger} s")
 
+    def leave_drowsy(self, cause: str, *, used: bool) -> Decision:
+        """Stay up: the service is `used`, or a guard blocks its sleep."""
+        if not self.seen.serves or not self.seen.desired:
+            return self.to_waking(f"no live target, {cause}", self.counts() if used else ())
+        reason = f"stays awake: {cause}"
+        if used:
+            return self.to_awake(reason)
+        # a blocker is not a use of the service, so min_awake_minutes do not begin again
+        return self.to_awake(reason, min_awake_from=self.memory.min_awake_from)
+
     # asleep
     def asleep(self) -> Decision:
         memory = self.memory
         kind = self.signal.kind
-        # an alarm that stays in ALARM invokes once: the tick reads it, once its data is current
+        # An alarm invokes only on entering ALARM. If it stays there, a tick stands in for it, once
+        # the alarm's data can no longer be from before this sleep.
         if self.seen.wake_alarm_firing and self.now - memory.since >= ALARM_LATE_SECONDS:
             kind = Kind.WAKE_ALARM
         backoff = memory.backoff_seconds(self.seen.services, self.now)
@@ -1066,14 +1104,15 @@ class Case:
         if kind is Kind.REQUEST and self.config.wake_confirmation == "browser":
             return Decision("asleep, and a request alone does not wake it")
         if kind in WAKING_KINDS:
-            others = up and not self.count_is_ours()  # a count that others set is not ours to take
-            return self.to_waking(kind, () if others else self.counts())
+            # a count that others set stays theirs: a failed wake must not set it to 0
+            set_by_others = up and not self.count_is_ours()
+            return self.to_waking(kind, () if set_by_others else self.counts())
         if up:
             return self.asleep_but_up()
         return self.asleep_at_zero(backoff)
 
     def asleep_at_zero(self, backoff: float) -> Decision:
-        """A tick wakes the service only when requests cannot reach the Lambda."""
+        """Put the rule up if it is down. Wake only when requests cannot reach the Lambda."""
         seen = self.seen
         memory = self.memory
         broken = self.wake_path_broken()
@@ -1083,48 +1122,52 @@ class Case:
         if seen.rule is not Rule.DOWN:
             return Decision("asleep")
         if seen.wiring_fault and memory.open_problem != seen.wiring_fault:
-            # no request wakes the service, since its rule stays down
+            # until that is corrected the rule stays down, and no request wakes the service
             return notify_once(memory, NOTICES[seen.wiring_fault])
-        return Decision("asleep", rule=self.raised())
+        return Decision("asleep", rule=self.rule_up_if_safe())
 
     def wake_path_broken(self) -> Problem | None:
         """The problem that keeps requests from the Lambda."""
+        if self.seen.rule is Rule.MISSING:
+            return RULE_MISSING
         misplaced = self.seen.rule is Rule.DOWN or self.seen.shadows_other_rules
-        if misplaced and self.memory.open_problem == NO_RULE_NUMBER.code:
-            return NO_RULE_NUMBER
-        return RULE_MISSING if self.seen.rule is Rule.MISSING else None
+        stuck = self.memory.open_problem == NO_RULE_NUMBER.code
+        return NO_RULE_NUMBER if misplaced and stuck else None
 
     def count_is_ours(self) -> bool:
-        """Whether a count above 0 is the one that we failed to take."""
+        """Whether a count above 0 is the one that we failed to set to 0."""
         remembered = self.memory.counts
         same = all(remembered.get(s.name) == s.desired for s in self.seen.services)
         return self.memory.scale_down_failed and same
 
     def asleep_but_up(self) -> Decision:
-        """The count is above 0: it could not be taken, or it was raised from outside."""
-        live = self.seen.live
+        """The count is above 0: we failed to set it to 0, or it was raised from outside."""
         if not self.count_is_ours():
-            cause = "the count was raised from outside"
-            return self.to_awake(cause) if live else self.to_waking(cause)
+            return self.up_after_all("the count was raised from outside")
         if self.signal.kind not in SLEEPING_KINDS:
-            return Decision("asleep, and the count is still to be taken")
-        if against := self.blocker(asked=not live):
-            cause = f"stays awake: {against}"
-            return self.to_awake(cause) if live else self.to_waking(cause)
-        again = replace(self.memory, last_take_at=self.now, scale_down_failed=False)
-        return Decision("the count could not be taken: once more", again, scale_to_zero=self.up())
+            return Decision("asleep, and the count is still to go to 0")
+        # without a live target the guards that `sleep` overrides protect nobody
+        if against := self.first_blocker(asked=not self.seen.live):
+            return self.up_after_all(f"stays awake: {against}")
+        announced = replace(self.memory, last_take_at=self.now, scale_down_failed=False)
+        reason = "setting the count to 0 failed: once more"
+        return Decision(reason, announced, scale_to_zero=self.services_up())
+
+    def up_after_all(self, cause: str) -> Decision:
+        """Asleep no more, at the count that it has: awake with a live target, else waking."""
+        return self.to_awake(cause) if self.seen.live else self.to_waking(cause)
 
     # waking
     def waking(self) -> Decision:
         seen = self.seen
         memory = self.memory
         now = self.now
-        fence = memory.last_take_at + FENCE_SECONDS
+        fence_ends = memory.last_take_at + FENCE_SECONDS
         wake = memory.wake or Wake(began=memory.since, cause="unknown", scaled_up_at=0.0)
-        # a look past the fence shows whether the count was taken after it was set
-        if seen.live and (seen.began >= fence or wake.scaled_up_at >= fence):
+        # an observation or a scale-up after the fence: no take can undo what it shows
+        if seen.live and max(seen.began, wake.scaled_up_at) >= fence_ends:
             return self.woken(wake, seen.live[0])
-        if now >= fence > wake.scaled_up_at:
+        if now >= fence_ends and wake.scaled_up_at < fence_ends:
             return self.scaled_up_again("past the fence: scaled up again", wake)
         if seen.live:
             return Decision("a live target, but a call that takes may still be on its way")
@@ -1136,26 +1179,26 @@ class Case:
         if late and seen.rule is not Rule.DOWN:
             return self.not_live()
         stage = self.stage()
-        moved = None if stage == wake.stage else replace(memory, wake=replace(wake, stage=stage))
-        raised = self.raised() if seen.rule is Rule.DOWN else None
-        return Decision(f"waking: {stage}", moved, rule=raised)
+        moved = replace(memory, wake=replace(wake, stage=stage)) if stage != wake.stage else None
+        rule = self.rule_up_if_safe() if seen.rule is Rule.DOWN else None
+        return Decision(f"waking: {stage}", moved, rule=rule)
 
     def stage(self) -> str:
         """The furthest stage that a task has reached."""
-        reached = {name for task in self.seen.tasks for name in task.times}
-        return next((STAGES[moment] for moment in STAGES if moment in reached), "asked")
+        known = {name for task in self.seen.tasks for name in task.times}
+        return next((stage for name, stage in STAGES.items() if name in known), "asked")
 
     def why_not_live(self) -> str:
-        """ECS's reason or, where ECS gives none, how far the start came."""
+        """ECS's reason or, if there is none, one by the stage that was reached."""
         return self.seen.stopped_reason or halted(self.seen.services) or NOT_STARTED[self.stage()]
 
     def scaled_up_again(self, reason: str, wake: Wake) -> Decision:
-        """The count is set once more, since it may have been taken after it was set."""
+        """Set the count once more, since a late take may have set it to 0."""
         memory = replace(self.memory, wake=replace(wake, scaled_up_at=self.now))
-        return Decision(reason, memory, scale_up=self.counts(), rule=self.raised())
+        return Decision(reason, memory, scale_up=self.counts(), rule=self.rule_up_if_safe())
 
     def woken(self, wake: Wake, live: Task) -> Decision:
-        """A live target, and no call that takes can be on its way: the rule goes down."""
+        """A live target, and the fence is over: the rule goes down."""
         seconds = round(self.now - wake.began, 3)
         record = {
             "cause": wake.cause,
@@ -1180,17 +1223,17 @@ class Case:
         return replace(awake, notice=notice, metrics={"ColdStartSeconds": seconds}, wake=record)
 
     def awake_notice(self, wake: Wake, seconds: float) -> Notice | None:
-        """The notice of a wake; None past the budget, so that a crash loop is published once."""
+        """The notice of a wake; None beyond the budget, so that a crash loop is published once."""
         target = self.config.cold_start_target_seconds
         over = f", over the target of {target} s" if seconds > target else ""
-        text = f"awake after {seconds:.1f} s{over} ({wake.cause})"
+        text = f"{AWAKE.text} {seconds:.1f} s{over} ({wake.cause})"
         budget = self.config.wake_budget_per_hour
         wakes = len(self.wakes_last_hour()) + 1
         if wakes > budget:
             return None
         if wakes < budget:
             return Notice(AWAKE, text)
-        often = f"Woken {wakes} times within an hour: it stays awake until that is past."
+        often = f"Woken {wakes} {WOKEN_OFTEN.text}: it stays awake until that is past."
         return Notice(WOKEN_OFTEN, f"{text}. {often}")
 
     def give_up(self, why: str) -> Decision:
@@ -1207,20 +1250,23 @@ class Case:
             failed_deployment=deployed_ids(services),
             retry_at=self.now + backoff,
         )
-        last = tries > len(BACKOFF_SECONDS)
-        until = f"It was tried {tries} times: until" if last else f"For {backoff} s, or until"
-        text = (
-            f"wake failed: {reason}. {until} something is deployed, only the command wake "
-            "or the page's button wakes it."
-        )
-        if stop := halted(services):
-            text = f"wake failed: {reason}." + f" {stop}." * (stop not in reason)
+        outlook = self.outlook(reason, tries, backoff)
+        text = f"{WAKE_FAILED.text}: {reason}. {outlook}".rstrip()
         remedy = redeploy(services, self.config.cluster_name)
         notice = Notice(WAKE_FAILED, text, remedy)
         return replace(asleep, notice=notice, metrics={"FailedWakes": 1})
 
+    def outlook(self, reason: str, tries: int, backoff: int) -> str:
+        """When the next try may be, or why there can be none; "" if `reason` says it already."""
+        if halt := halted(self.seen.services):
+            return "" if halt in reason else f"{halt}."
+        last = tries > len(BACKOFF_SECONDS)
+        until = f"It was tried {tries} times: until" if last else f"For {backoff} s, or until"
+        only = "only the command wake or the page's button wakes it"
+        return f"{until} something is deployed, {only}."
+
     def not_live(self) -> Decision:
-        """The count is not ours to take: it stays, and the problem is published."""
+        """A wake that we did not start is late: leave the count, and publish the problem."""
         why = self.seen.stopped_reason or "no task stopped"
         failed = failed_deployments(self.seen.services)
         if not failed:
@@ -1246,14 +1292,15 @@ class Case:
 
 
 def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Decision:
-    """What to write and do. Total and pure; a decision that takes has `last_take_at` = `now`."""
+    """What to write and do. Pure. A decision that takes sets `last_take_at` to `now`."""
     if seen.missing:
         return service_missing(seen, config)
     if not seen.memory.adopted:
         return adopt(seen, signal, config, now)
     if seen.desired == 0:
-        seen = replace(seen, live=())  # a target that is still healthy is on its way out
-    memory = absorb(cleared_problem(seen.memory, seen), signal, now)
+        seen = replace(seen, live=())  # targets that are still healthy are about to stop
+    memory = cleared_problem(seen.memory, seen)
+    memory = absorb(memory, signal, now)
     case = with_take_confirmed(Case(seen, memory, signal, config, now))
     if memory.phase in UP_PHASES and seen.desired == 0 and case.settled():
         why = f"asleep: {COUNT_SET_OUTSIDE.text}"
@@ -1265,16 +1312,16 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
 
 
 def service_missing(seen: Observation, config: Config) -> Decision:
-    """Nothing is done until every service is there."""
-    what = f"{', '.join(seen.missing)} in cluster {config.cluster_name}"
+    """Until every service is there, nothing is done but to publish the problem."""
+    detail = f"{', '.join(seen.missing)} in cluster {config.cluster_name}"
     if not seen.memory.adopted:
-        return Decision(described(SERVICE_MISSING, what))
-    return notify_once(seen.memory, SERVICE_MISSING, what)
+        return Decision(described(SERVICE_MISSING, detail))
+    return notify_once(seen.memory, SERVICE_MISSING, detail)
 
 
 def adopt(seen: Observation, signal: Signal, config: Config, now: float) -> Decision:
-    """The first look, or the memory is lost or of another form: the phase follows AWS."""
-    # a call that takes, announced by a memory that is lost or not read, may be on its way
+    """There is no memory, or only one of another form: set the phase by what AWS shows."""
+    # the memory that is lost or not read may have announced a take, so the fence begins now
     memory = replace(seen.memory, form=FORM, last_take_at=now)
     case = Case(seen, memory, signal, config, now)
     if seen.desired and not seen.serves:
@@ -1283,7 +1330,7 @@ def adopt(seen: Observation, signal: Signal, config: Config, now: float) -> Deci
 
 
 def cleared_problem(memory: Memory, seen: Observation) -> Memory:
-    """Without the open problem, if it is over: should it come back, it is published again."""
+    """The same without its open problem if that is over, so that it is published if it returns."""
     rules_read = seen.rule is not Rule.UNSEEN
     fault = RULE_MISSING.code if seen.rule is Rule.MISSING else seen.wiring_fault
     match memory.open_problem:
@@ -1301,10 +1348,10 @@ def cleared_problem(memory: Memory, seen: Observation) -> Memory:
 
 
 def absorb(memory: Memory, signal: Signal, now: float) -> Memory:
-    """The memory after the signal alone, whatever is decided: beats, pins, the command sleep."""
+    """The memory with what a signal changes in it whatever is decided."""
     match signal.kind:
-        case Kind.BEAT if signal.active and (signal.at or now) - memory.beat >= BEAT_WRITE_SECONDS:
-            return replace(memory, beat=signal.at or now)
+        case Kind.BEAT if signal.active and memory.lacks_use(signal.used_at(now)):
+            return replace(memory, beat=signal.used_at(now))
         case Kind.SLEEP if memory.phase is Phase.DROWSY:
             return replace(memory, asked_to_sleep=True)
         case Kind.PIN | Kind.UNPIN:
@@ -1315,34 +1362,35 @@ def absorb(memory: Memory, signal: Signal, now: float) -> Memory:
 
 
 def with_take_confirmed(case: Case) -> Case:
-    """The same; a count of 0 shows that a call which was seen to fail has landed after all."""
+    """The same without `scale_down_failed` if the count is 0: the call that failed took effect."""
     if case.memory.scale_down_failed and case.seen.desired == 0 and case.settled():
         return replace(case, memory=replace(case.memory, scale_down_failed=False))
     return case
 
 
 def notify_wiring(decision: Decision, seen: Observation, now: float) -> Decision:
-    """The same, with a notice of wrong wiring that is new. What is over may be notified again.
+    """The same, with a notice of a problem of WIRING that was not published since it began.
 
-    One notice at a time: another new problem waits for the next look.
+    A decision has one notice, so further problems wait for the next observation.
     """
-    if seen.rule is Rule.UNSEEN:  # nothing was looked at
+    if seen.rule is Rule.UNSEEN:  # the wiring was not read
         return decision
     before = decision.memory or seen.memory
     over = {problem.code for problem in WIRING} - seen.wiring.keys()
     notified = {code: at for code, at in before.notified_at.items() if code not in over}
-    new = [p for p in WIRING if p.code in seen.wiring and p.code not in notified]
+    unpublished = [p for p in WIRING if p.code in seen.wiring and p.code not in notified]
     notice = decision.notice
-    if new and notice is None:
-        notice = problem_notice(new[0], seen.wiring[new[0].code])
-        notified[new[0].code] = now
+    if unpublished and notice is None:
+        problem = unpublished[0]
+        notice = problem_notice(problem, seen.wiring[problem.code])
+        notified[problem.code] = now
     if notified == before.notified_at:
         return decision
     return replace(decision, memory=replace(before, notified_at=notified), notice=notice)
 
 
-def blockers(seen: Observation, config: Config, now: float) -> list[Blocker]:
-    """Why the service must stay up: in the phases in which it is up, or where one is missing."""
+def tick_blockers(seen: Observation, config: Config, now: float) -> list[Blocker]:
+    """Why a tick keeps the service up; [] in the phases in which it is not up."""
     memory = seen.memory
     if seen.missing:
         names = ", ".join(seen.missing)
@@ -1354,14 +1402,21 @@ def blockers(seen: Observation, config: Config, now: float) -> list[Blocker]:
 
 
 def is_no_news(signal: Signal, memory: Memory, now: float) -> bool:
-    """Whether this is a beat without activity, or one whose activity is remembered already.
+    """Whether this is a beat without activity, or with activity that is remembered already.
 
-    Many may beat at once, each tab of a page: one of them looks in BEAT_WRITE_SECONDS.
+    Of the many beats that the tabs of a page send, one in BEAT_WRITE_SECONDS leads to AWS calls.
     """
     if signal.kind is not Kind.BEAT or not memory.adopted:
         return False
-    fresh = (signal.at or now) - memory.beat >= BEAT_WRITE_SECONDS
-    return not signal.active or (memory.phase is not Phase.DROWSY and not fresh)
+    if not signal.active:
+        return True
+    return memory.phase is not Phase.DROWSY and not memory.lacks_use(signal.used_at(now))
+
+
+def waits_with_others(signal: Signal, memory: Memory) -> bool:
+    """Whether one observation may serve this signal and those of all other waiting clients."""
+    joins = signal.kind is Kind.REQUEST and memory.phase is Phase.WAKING
+    return joins or signal.kind is Kind.POLL
 
 
 # --- views of what AWS answers --------------------------------------------------------------------
@@ -1373,7 +1428,7 @@ class Deployment:
     primary: bool
     created: float  # epoch seconds
     in_progress: bool = False
-    failure: str = ""  # ECS's reason, where the deployment has failed: it starts no task any more
+    failure: str = ""  # ECS's reason if the deployment has failed, and so starts no more tasks
 
 
 @dataclass(frozen=True)
@@ -1392,13 +1447,13 @@ class Service:
     desired: int
     deployments: tuple[Deployment, ...] = ()
     target_groups: tuple[str, ...] = ()  # and the names of Classic Load Balancers
-    other_traffic: tuple[str, ...] = ()  # every other way to reach the service, in words
+    other_traffic: tuple[str, ...] = ()  # descriptions of every other way to reach the service
     grace_period_seconds: int = 0
     events: tuple[Event, ...] = ()
 
     @property
     def primary(self) -> Deployment | None:
-        """The deployment that is to stay; None where the service has none."""
+        """The deployment that ECS brings up; None if the service has none."""
         return next((each for each in self.deployments if each.primary), None)
 
     @property
@@ -1406,7 +1461,7 @@ class Service:
         return len(self.deployments) > 1 or any(each.in_progress for each in self.deployments)
 
     def unseen_traffic(self, wired: Iterable[str]) -> list[str]:
-        """The ways to reach the service past the `wired` target groups, in words."""
+        """Descriptions of the ways to reach the service past the `wired` target groups."""
         others = [group for group in self.target_groups if group not in wired]
         return [*(f"load balancing by {group}" for group in others), *self.other_traffic]
 
@@ -1417,14 +1472,14 @@ class Task:
 
     arn: str
     running: bool = False
-    addresses: frozenset[str] = frozenset()  # compared with those of targets: see target_address
+    addresses: frozenset[str] = frozenset()  # in the form of target_address()
     times: Mapping[str, float] = field(default_factory=dict)  # ECS's name -> epoch seconds
     stopped_reason: str = ""
-    container_reasons: tuple[str, ...] = ()  # of each container, or its exit code
+    container_reasons: tuple[str, ...] = ()  # one per container: ECS's reason, the exit code or ""
 
     @property
     def stopped_at(self) -> float | None:
-        """The end of the task; None while it is not over."""
+        """When the task ended (epoch seconds); None before."""
         return self.times.get("stoppedAt")
 
 
@@ -1441,53 +1496,67 @@ class ListenerRule:
 
 @dataclass(frozen=True)
 class Targets:
-    """The targets of the wired groups, compared with the tasks that are meant to run."""
+    """The healthy targets of the wired groups, matched with tasks: see Aws.targets()."""
 
-    live: tuple[Task, ...]  # the tasks that are healthy in a target group
-    strangers: bool  # whether a healthy target is no task of ours
+    live: tuple[Task, ...]
+    strangers: bool
     group_missing: bool = False
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """The state of an alarm and since when it lasts, as epoch seconds. MISSING: there is none."""
+    """An alarm: its state, or MISSING if it does not exist."""
 
-    state: str
-    since: float = 0.0
+    state: str  # OK, ALARM, INSUFFICIENT_DATA or MISSING
+    since: float = 0.0  # epoch seconds; 0: not known
 
 
 def service_view(service: Mapping[str, Any]) -> Service:
-    """What DescribeServices tells of a service.
-
-    A service that only calls others by Service Connect is not reached by it.
-    """
+    """A service of DescribeServices."""
     # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html
-    groups: list[str] = []
-    others: list[str] = []
-    for part in (service, *service.get("taskSets", ())):
-        for balancer in part.get("loadBalancers", ()):
-            alternate = balancer.get("advancedConfiguration", {}).get("alternateTargetGroupArn")
-            groups += [balancer.get("targetGroupArn"), alternate, balancer.get("loadBalancerName")]
-        others += [f"Cloud Map, {r['registryArn']}" for r in part.get("serviceRegistries", ())]
-    for each in service["deployments"]:
-        connect = each.get("serviceConnectConfiguration", {})
-        if connect.get("enabled"):
-            others += [f"Service Connect, {s['portName']}" for s in connect.get("services", ())]
-        lattice = each.get("vpcLatticeConfigurations", ())
-        others += [f"VPC Lattice, {v['targetGroupArn']}" for v in lattice]
     rollouts = service["deployments"] or service.get("taskSets", ())
     return Service(
         name=service["serviceName"],
         desired=service["desiredCount"],
         deployments=tuple(deployment_view(each) for each in rollouts),
-        target_groups=tuple(dict.fromkeys(filter(None, groups))),
-        other_traffic=tuple(dict.fromkeys(others)),
+        target_groups=tuple(dict.fromkeys(target_groups(service))),
+        other_traffic=tuple(dict.fromkeys(other_traffic(service))),
         grace_period_seconds=service.get("healthCheckGracePeriodSeconds", 0),
         events=tuple(
             Event(each["createdAt"].timestamp(), each["message"])
             for each in service.get("events", ())
         ),
     )
+
+
+def target_groups(service: Mapping[str, Any]) -> Iterator[str]:
+    """The target groups of a service and its task sets, and the names of Classic Load Balancers."""
+    for part in (service, *service.get("taskSets", ())):
+        for balancer in part.get("loadBalancers", ()):
+            advanced = balancer.get("advancedConfiguration", {})
+            names = (
+                balancer.get("targetGroupArn"),
+                advanced.get("alternateTargetGroupArn"),
+                balancer.get("loadBalancerName"),
+            )
+            yield from filter(None, names)
+
+
+def other_traffic(service: Mapping[str, Any]) -> Iterator[str]:
+    """Descriptions of the ways to reach a service without a load balancer.
+
+    A service with Service Connect and no `services` in it is only a client of others.
+    """
+    for part in (service, *service.get("taskSets", ())):
+        for registry in part.get("serviceRegistries", ()):
+            yield f"Cloud Map, {registry['registryArn']}"
+    for deployment in service["deployments"]:
+        connect = deployment.get("serviceConnectConfiguration", {})
+        if connect.get("enabled"):
+            for served in connect.get("services", ()):
+                yield f"Service Connect, {served['portName']}"
+        for lattice in deployment.get("vpcLatticeConfigurations", ()):
+            yield f"VPC Lattice, {lattice['targetGroupArn']}"
 
 
 def deployment_view(rollout: Mapping[str, Any]) -> Deployment:
@@ -1505,10 +1574,8 @@ def deployment_view(rollout: Mapping[str, Any]) -> Deployment:
 
 
 def task_view(task: Mapping[str, Any]) -> Task:
-    """What DescribeTasks tells of a task."""
+    """A task of DescribeTasks."""
     # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html
-    containers = task.get("containers", ())
-    codes = [f"exit code {c['exitCode']}" if "exitCode" in c else "" for c in containers]
     times = {name: at for name, at in task.items() if name.endswith("At")}
     return Task(
         arn=task["taskArn"],
@@ -1516,17 +1583,21 @@ def task_view(task: Mapping[str, Any]) -> Task:
         addresses=frozenset(task_addresses(task)),
         times={name: round(at.timestamp(), 3) for name, at in times.items()},
         stopped_reason=str(task.get("stoppedReason", "")),
-        container_reasons=tuple(
-            c.get("reason") or code for c, code in zip(containers, codes, strict=True)
-        ),
+        container_reasons=tuple(container_reason(each) for each in task.get("containers", ())),
     )
 
 
-def task_addresses(task: Mapping[str, Any]) -> Iterator[str]:
-    """The addresses of a task's interfaces, and the ports that it has on its host.
+def container_reason(container: Mapping[str, Any]) -> str:
+    """Why a container stopped: ECS's reason, else its exit code; "" for neither."""
+    code = f"exit code {container['exitCode']}" if "exitCode" in container else ""
+    return container.get("reason") or code
 
-    A port stands for its instance: two tasks with the same port on two instances are taken for one
-    while ours runs, and for a minute after it has ended.
+
+def task_addresses(task: Mapping[str, Any]) -> Iterator[str]:
+    """The addresses of a task's interfaces, and its ports on a container instance.
+
+    A port does not name its instance. So a foreign target with the same port on another instance
+    counts as our task, while that runs and for a minute after it has ended.
     """
     # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Container.html
     for attachment in task.get("attachments", ()):
@@ -1544,7 +1615,7 @@ def task_addresses(task: Mapping[str, Any]) -> Iterator[str]:
 
 
 def host_ports(binding: Mapping[str, Any]) -> list[int]:
-    """The ports on the host of one network binding, which has one or a range; [] for neither."""
+    """The host ports of a network binding: one, or a range."""
     # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_NetworkBinding.html
     if "hostPort" in binding:
         return [binding["hostPort"]]
@@ -1568,90 +1639,104 @@ def plain_address(address: str) -> str:
         return address
 
 
-CONFIGS = {
+CONDITION_CONFIGS = {  # field of a condition -> the key of its settings
     "host-header": "HostHeaderConfig",
     "path-pattern": "PathPatternConfig",
     "http-request-method": "HttpRequestMethodConfig",
 }
+MATCH_ALL = (("/*",), ("*",))
 
 
 def rule_view(rule: Mapping[str, Any]) -> ListenerRule:
-    """What DescribeRules tells of a rule that has a number.
-
-    AWS tells the values of hosts and paths twice, in `Values` and in a config of their kind, and
-    regular expressions in the config alone. A condition that matches everything is left out.
-    """
-    # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RuleCondition.html
-    forwards = [action for action in rule["Actions"] if action["Type"] == "forward"]
-    groups = [a.get("ForwardConfig", {}).get("TargetGroups") or [a] for a in forwards]
-    weighed = [group for found in groups for group in found if group.get("Weight", 1) > 0]
-    conditions: dict[str, tuple[str, ...]] = {}
-    for condition in rule["Conditions"]:
-        config = condition.get(CONFIGS.get(condition["Field"], ""), {})
-        values = condition.get("Values") or config.get("Values", ())
-        expressions = [f"regex {expression}" for expression in config.get("RegexValues", ())]
-        conditions[condition["Field"]] = tuple(sorted([*map(str.lower, values), *expressions]))
+    """A rule of DescribeRules other than the default rule, without conditions that match all."""
+    conditions = {each["Field"]: condition_values(each) for each in rule["Conditions"]}
     return ListenerRule(
         arn=rule["RuleArn"],
         priority=int(rule["Priority"]),
-        forwards_to=frozenset(group["TargetGroupArn"] for group in weighed),
-        conditions={
-            name: values for name, values in conditions.items() if values not in (("/*",), ("*",))
-        },
+        forwards_to=frozenset(forward_groups(rule)),
+        conditions={name: found for name, found in conditions.items() if found not in MATCH_ALL},
         has_transforms=bool(rule.get("Transforms")),
     )
 
 
-def covers(rule: ListenerRule, other: ListenerRule) -> bool:
-    """Whether `rule` matches everything that `other` does, by host, path and method.
+def forward_groups(rule: Mapping[str, Any]) -> Iterator[str]:
+    """The target groups that a rule forwards to with a weight above 0."""
+    # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_Action.html
+    for action in rule["Actions"]:
+        if action["Type"] == "forward":
+            for group in action.get("ForwardConfig", {}).get("TargetGroups") or [action]:
+                if group.get("Weight", 1) > 0:
+                    yield group["TargetGroupArn"]
 
-    A rule that matches by anything else takes a part at most, and is none that covers.
+
+def condition_values(condition: Mapping[str, Any]) -> tuple[str, ...]:
+    """The values of a condition in lower case, and its regular expressions, sorted.
+
+    AWS returns values in `Values`, in the config of their field, or in both; regular expressions
+    in the config alone.
     """
-
-    def matched(value: str, globs: Iterable[str]) -> bool:
-        return any(fnmatchcase(value, glob.replace("[", "[[]")) for glob in globs)
-
-    return all(
-        field in CONFIGS
-        and bool(other.conditions.get(field))
-        and all(matched(value, globs) for value in other.conditions[field])
-        for field, globs in rule.conditions.items()
-    )
+    # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RuleCondition.html
+    config = condition.get(CONDITION_CONFIGS.get(condition["Field"], ""), {})
+    values = condition.get("Values") or config.get("Values", ())
+    expressions = [f"regex {expression}" for expression in config.get("RegexValues", ())]
+    return tuple(sorted([*map(str.lower, values), *expressions]))
 
 
-# --- what ECS says of deployments and of starts that fail -----------------------------------------
+def matches_any(value: str, patterns: Iterable[str]) -> bool:
+    """Whether a value matches a pattern with * and ?, as a listener rule has it."""
+    # fnmatch's third wildcard, [...], is plain text for a load balancer
+    return any(fnmatchcase(value, pattern.replace("[", "[[]")) for pattern in patterns)
+
+
+def covers(rule: ListenerRule, other: ListenerRule) -> bool:
+    """Whether `rule` matches every request that `other` does, by host, path and method.
+
+    A rule with any other condition may match fewer, so it does not cover.
+    """
+    for condition, patterns in rule.conditions.items():
+        values = other.conditions.get(condition)
+        if condition not in CONDITION_CONFIGS or not values:
+            return False
+        if not all(matches_any(value, patterns) for value in values):
+            return False
+    return True
+
+
+# deployments, and why a start failed
 def primaries(services: Iterable[Service]) -> list[Deployment]:
     """The primary deployment of each service that has one."""
     return [service.primary for service in services if service.primary]
 
 
 def deployed_ids(services: Iterable[Service]) -> str:
-    """The ids of the primary deployments: with other ids a new start may succeed."""
+    """The ids of the primary deployments. If they change, a new start may succeed."""
     return ",".join(deployment.id for deployment in primaries(services))
 
 
 def failed_deployments(services: Iterable[Service]) -> dict[str, str]:
-    """ECS's reason by service, of those whose primary deployment has failed."""
+    """The services whose primary deployment has failed, with ECS's reason."""
     return {s.name: s.primary.failure for s in services if s.primary and s.primary.failure}
 
 
 def halted(services: Iterable[Service]) -> str:
-    """The failed deployments with ECS's reason, and what a failure means; "" where none has."""
+    """The services whose deployment has failed, with ECS's reason, as text; "" if none has."""
     failed = failed_deployments(services).items()
     return "; ".join(f"{name}: {DEPLOYMENT_FAILED.text} ({why})" for name, why in failed)
 
 
 def redeploy(services: Iterable[Service], cluster: str) -> str:
-    """How to start tasks again once a deployment has failed; "" where none has."""
-    command = f"aws ecs update-service --cluster {cluster} --service {{}} --force-new-deployment"
-    commands = [f"`{command.format(name)}`" for name in failed_deployments(services)]
+    """The remedy of failed deployments; "" if none has failed."""
+    update = f"aws ecs update-service --cluster {cluster} --service"
+    failed = failed_deployments(services)
+    commands = [f"`{update} {name} --force-new-deployment`" for name in failed]
     if not commands:
         return ""
-    return f"Mend what ECS names and deploy a new task definition, or run {', '.join(commands)}."
+    fix = "Fix the cause that ECS reports and deploy a new task definition"
+    return f"{fix}, or run {', '.join(commands)}."
 
 
 def failure_class(reason: str) -> str | None:
-    """The class of a reason, without anything of the account; None for no reason."""
+    """The public class of a reason, which shows nothing of the account; None for no reason."""
     if not reason:
         return None
     kind = next((kind for words, kind in FAILURES if words in reason), "not-ready")
@@ -1659,14 +1744,14 @@ def failure_class(reason: str) -> str | None:
 
 
 def vagueness(reason: str) -> int:
-    """0 for a reason with a class, 1 for an unknown reason, 2 for a summary."""
+    """How little a reason says: 0 if it has a class, 1 if it is unknown, 2 if it is a summary."""
     if failure_class(reason) != "not-ready":
         return 0
     return 2 if any(words in reason for words in SUMMARIES) else 1
 
 
 def why_stopped(stopped: Iterable[Task]) -> list[str]:
-    """ECS's reason for each of these tasks, with its containers' own; the last one's first."""
+    """ECS's reason for each of these tasks and its containers; that of the last task first."""
     last_first = sorted(stopped, key=lambda task: task.stopped_at or 0.0, reverse=True)
     several = [SEVERAL] if len(last_first) > 1 else []
     return [
@@ -1681,79 +1766,83 @@ def why_not_started(
     running: Iterable[Task],
     stopped: Iterable[Task],
 ) -> str:
-    """ECS's reason why nothing has started in this phase; "" where it says nothing.
+    """ECS's reason why nothing has started in this phase; "" if ECS gives none.
 
-    A reason that has a class comes first, be it a task's or an event's; a summary comes last.
+    The least vague reason of a stopped task or an event; of equal ones that of a task.
     """
     recent = [task for task in stopped if (task.stopped_at or 0.0) >= memory.since]
-    # tasks that were scaled to zero may drain for minutes, into the next wake
-    unwanted = [task for task in recent if not task.stopped_reason.startswith(SCALED_IN)]
+    # tasks that were scaled in may drain for minutes, into the next wake
+    crashed = [task for task in recent if not task.stopped_reason.startswith(SCALED_IN)]
     events = [event for service in services for event in service.events]
     texts = [event.text for event in events if event.created >= memory.since]
-    failed = [text for text in texts if not vagueness(text) or FAILING.search(text)]
-    best = min([*why_stopped(unwanted), *failed], key=vagueness, default="")
+    failures = [text for text in texts if vagueness(text) == 0 or FAILING.search(text)]
+    best = min([*why_stopped(crashed), *failures], key=vagueness, default="")
     if best and vagueness(best) < 2:
         return best
-    # ECS does not repeat an event for six hours: its reason for the last failure still stands
-    stands = not running and memory.failures and not memory.redeployed_since_failure(services)
-    kept = memory.failure if stands and memory.failure not in NOT_STARTED.values() else ""
+    # ECS does not repeat an event for six hours, so the reason of the last failure may still hold
+    unchanged = memory.failures and not memory.redeployed_since_failure(services)
+    by_ecs = memory.failure not in NOT_STARTED.values()
+    kept = memory.failure if unchanged and by_ecs and not running else ""
     return kept or best
 
 
 # --- AWS, the clock, and what is cached: the adapter ----------------------------------------------
-def free_priority(rules: Iterable[ListenerRule], to: Rule, config: Config) -> int:
-    """The number that puts the wake rule before (UP) or after (DOWN) the service rule's.
+LAST_PRIORITY = 50000
 
-    UP: the configured number, or the nearest one before the service rule; never before another of
-    our own rules, nor with somebody else's rule in between. DOWN: the parked number or, where it is
-    taken or not behind the service rule, the next free one. Raises RuleStuckError if there is none.
-    """
+
+def free_priority(rules: Iterable[ListenerRule], to: Rule, config: Config) -> int:
+    """A free priority for the wake rule, up or down. Raises RuleStuckError if there is none."""
     taken = {rule.priority: rule.arn for rule in rules if rule.arn != config.wake_rule_arn}
     service = next(number for number, arn in taken.items() if arn == config.service_rule_arn)
-    last = 50000
-    numbers: Iterable[int]
-    if to is Rule.DOWN:
-        parked = max(config.parked_rule_priority, service + 1)
-        numbers = chain(range(parked, last + 1), range(service + 1, parked))
-    else:
-        # after our own rules, whose requests are not for the wake rule, and after all others
-        before = max((number for number in taken if number < service), default=0)
-        if any(arn in config.own_rule_arns and n > service for n, arn in taken.items()):
-            before = service  # no place is behind all of our own and before the service rule
-        configured = [config.rule_priority] if before < config.rule_priority < service else []
-        numbers = chain(configured, range(service - 1, before, -1))
+    numbers = (
+        priorities_down(service, config)
+        if to is Rule.DOWN
+        else priorities_up(taken, service, config)
+    )
     for number in numbers:
         if number not in taken:
             return number
     raise RuleStuckError(NO_RULE_NUMBER, f"next to the service rule's {service} to go {to}")
 
 
+def priorities_down(service: int, config: Config) -> Iterable[int]:
+    """All priorities after the service rule's, from the parked one on."""
+    parked = max(config.parked_rule_priority, service + 1)
+    return chain(range(parked, LAST_PRIORITY + 1), range(service + 1, parked))
+
+
+def priorities_up(taken: Mapping[int, str], service: int, config: Config) -> Iterable[int]:
+    """The priorities between the service rule and the rule before it, the configured one first.
+
+    None if one of our other rules stands after the service rule: it must precede the wake rule.
+    """
+    if any(arn in config.own_rule_arns and n > service for n, arn in taken.items()):
+        return ()
+    before = max((number for number in taken if number < service), default=0)
+    configured = [config.rule_priority] if before < config.rule_priority < service else []
+    return chain(configured, range(service - 1, before, -1))
+
+
 def hides_others(rules: Mapping[str, ListenerRule], config: Config) -> bool:
-    """Whether the wake rule, up, stands before one of our other rules or a stranger's."""
+    """Whether the wake rule precedes another rule of ours, or any before the service rule."""
     wake = rules[config.wake_rule_arn].priority
     service = rules[config.service_rule_arn].priority
-    behind = [rule for rule in rules.values() if rule.priority > wake]
-    return any(
-        rule.arn in config.own_rule_arns or rule.priority < service
-        for rule in behind
-        if rule.arn != config.service_rule_arn
-    )
+    own = [rules[arn].priority for arn in config.own_rule_arns if arn in rules]
+    between = [rule.priority for rule in rules.values() if wake < rule.priority < service]
+    return bool(between) or any(priority > wake for priority in own)
 
 
 T = TypeVar("T")
 
 
 class Cached(Generic[T]):
-    """A value that is read anew when it is older than `seconds`.
-
-    Where it cannot be read, the last one stays for `retry_seconds`.
-    """
+    """A value that is due to be read again after `seconds`, or `retry_seconds` if that failed."""
 
     def __init__(self, value: T, seconds: float, retry_seconds: float) -> None:
         self.value = value
         self.seconds = seconds
         self.retry_seconds = retry_seconds
-        self._due = 0.0  # epoch seconds; until then the value is believed
+        self._due = 0.0  # epoch seconds
 
     def is_due(self, now: float) -> bool:
         return now > self._due
@@ -1788,18 +1877,20 @@ class Aws:
 
     # clients
     def client(self, service: str, *, taking: bool = False) -> Any:
-        """A boto3 client; one that takes gives up after TAKE_TIMEOUT_SECONDS and never retries."""
-        # built at its first use, or by `prepare` where a wake needs it
+        """A boto3 client, kept. One for calls that take never retries, and has short timeouts."""
         if (service, taking) not in self._clients:
-            tries: Any = {"mode": "standard", "total_max_attempts": 1 if taking else 3}
-            wait = TAKE_TIMEOUT_SECONDS if taking else 3
-            sdk = SdkConfig(connect_timeout=wait, read_timeout=wait, retries=tries)
+            retries: Any = {"mode": "standard", "total_max_attempts": 1 if taking else 3}
+            timeout = TAKE_TIMEOUT_SECONDS if taking else 3
+            sdk = SdkConfig(connect_timeout=timeout, read_timeout=timeout, retries=retries)
             build: Any = boto3.client
             self._clients[service, taking] = build(service, config=sdk)
         return self._clients[service, taking]
 
     def caller(self, service: str, last_take_at: float | None) -> Any:
-        """The client of a call that gives or, with `last_take_at`, takes. Late: TimeoutError."""
+        """The client of a call that gives or, with `last_take_at`, takes.
+
+        Raises TimeoutError if the take was announced more than TAKE_START_SECONDS ago.
+        """
         client = self.client(service, taking=last_take_at is not None)
         if last_take_at is not None and self.now() - last_take_at > TAKE_START_SECONDS:
             raise TimeoutError(f"{self.now() - last_take_at:.1f} s after it was announced")
@@ -1857,45 +1948,45 @@ class Aws:
         return self._settings.keep_last(self.now())
 
     def may_hold(self) -> bool:
-        """Whether one more call may be held: of those that begin in `hold_seconds`, `hold_limit`.
+        """Whether one more call may be held: `hold_limit` in each window of `hold_seconds`.
 
-        Counted in an item of its own. A call that cannot be counted is held.
+        Counted in an item of its own. If counting fails the call is held.
         """
-        config = self.config
-        database = self.client("dynamodb")
-        window = int(self.now() // config.hold_seconds)
-        count_on = ("ADD held :one", "since = :window")
-        begin = (
-            "SET since = :window, held = :one",
-            "NOT since = :window",
-        )  # also where there is no item yet
+        window = int(self.now() // self.config.hold_seconds)
+        count = ("ADD held :one", "since = :window")
+        begin_window = ("SET since = :window, held = :one", "NOT since = :window")
         try:
-            for change, condition in (count_on, begin, count_on):
-                try:
-                    counted = database.update_item(
-                        TableName=config.table_name,
-                        Key={"id": {"S": "held"}},
-                        UpdateExpression=change,
-                        ConditionExpression=condition,
-                        ExpressionAttributeValues={
-                            ":window": {"N": str(window)},
-                            ":one": {"N": "1"},
-                        },
-                        ReturnValues="ALL_NEW",
-                    )
-                except database.exceptions.ConditionalCheckFailedException:
-                    continue
-                return int(counted["Attributes"]["held"]["N"]) <= config.hold_limit
+            # the third: another invocation may begin the window between the first and the second
+            for change, condition in (count, begin_window, count):
+                held = self.count_held(window, change, condition)
+                if held is not None:
+                    return held <= self.config.hold_limit
         except ERRORS as error:
             log(level="WARNING", message="held calls are not counted", error=str(error))
         return True
 
+    def count_held(self, window: int, change: str, condition: str) -> int | None:
+        """The number of calls held in this window after the change; None if it was not made."""
+        database = self.client("dynamodb")
+        try:
+            counted = database.update_item(
+                TableName=self.config.table_name,
+                Key={"id": {"S": "held"}},
+                UpdateExpression=change,
+                ConditionExpression=condition,
+                ExpressionAttributeValues={":window": {"N": str(window)}, ":one": {"N": "1"}},
+                ReturnValues="ALL_NEW",
+            )
+        except database.exceptions.ConditionalCheckFailedException:
+            return None
+        return int(counted["Attributes"]["held"]["N"])
+
     # the heartbeat's token
     def token(self) -> str:
-        """The heartbeat's secret, cached.
+        """The heartbeat's token, cached.
 
-        While SSM cannot be reached the last one is believed for longer: a service in use must not
-        fall asleep for that. Raises where none was ever read, and where SSM refuses.
+        If SSM cannot be reached the last token stays valid, so that a service in use does not fall
+        asleep. Raises if none was read before, or if SSM refuses.
         """
         if not self._token.is_due(self.now()):
             return self._token.value
@@ -1909,7 +2000,7 @@ class Aws:
         return self._token.keep_last(self.now())
 
     def read_token(self) -> str:
-        """The secret as SSM has it now."""
+        """The heartbeat's token as SSM has it now."""
         name = self.config.heartbeat_token_parameter
         answer = self.client("ssm").get_parameter(Name=name, WithDecryption=True)
         return str(answer["Parameter"]["Value"])
@@ -1938,7 +2029,7 @@ class Aws:
         found: list[dict[str, Any]] = []
         for name in self.config.service_names:
             ask: dict[str, Any] = {"cluster": cluster, "serviceName": name, "desiredStatus": status}
-            while True:  # DescribeTasks takes a hundred at a time
+            while True:  # a page of ListTasks is what DescribeTasks takes: a hundred at most
                 listed = ecs.list_tasks(**ask)
                 if listed["taskArns"]:
                     described = ecs.describe_tasks(cluster=cluster, tasks=listed["taskArns"])
@@ -1949,7 +2040,7 @@ class Aws:
         return tuple(task_view(task) for task in found if task["desiredStatus"] == status)
 
     def protected(self, tasks: tuple[Task, ...]) -> bool:
-        """Whether a task has scale-in protection, the app's own way to say that it is busy."""
+        """Whether a task has scale-in protection."""
         ecs = self.client("ecs")
         cluster = self.config.cluster_name
         arns = [task.arn for task in tasks]
@@ -1980,11 +2071,12 @@ class Aws:
         }
 
     def targets(self, tasks: tuple[Task, ...]) -> Targets:
-        """The live ones of `tasks`, which are meant to run, and whether a stranger is healthy.
+        """Match the healthy targets with `tasks`, which are meant to run.
 
-        Live is a task that is healthy in a target group. A healthy target that is no task of ours,
-        neither of `tasks` nor on its way out, is a stranger: with one, and nothing else, each of
-        `tasks` that runs is live. It is no stranger while a running task has no address at all.
+        A task with a healthy target is live. A healthy target that is neither of `tasks` nor of a
+        task that is stopping is unknown. If there are unknown targets and no live task, every
+        running task counts as live. Unknown targets are strangers, unless a running task has no
+        address.
         """
         healthy = self.healthy()
         if healthy is None:
@@ -1992,16 +2084,16 @@ class Aws:
         live = tuple(task for task in tasks if task.addresses & healthy)
         unknown = healthy.difference(*(task.addresses for task in tasks))
         running = tuple(task for task in tasks if task.running)
-        if unknown:  # mostly tasks that are on their way out; an address or port may be used again
-            ends = [task for task in self.tasks("STOPPED") if self.ends(task)]
-            unknown = unknown.difference(*(task.addresses for task in ends))
+        if unknown:  # mostly tasks that are stopping: ask for those only now
+            stopping = [task for task in self.tasks("STOPPED") if self.may_be_target(task)]
+            unknown = unknown.difference(*(task.addresses for task in stopping))
         if unknown and not live:
             live = running
         strangers = bool(unknown) and all(task.addresses for task in running)
         return Targets(live, strangers)
 
-    def ends(self, task: Task) -> bool:
-        """Whether a task that is not meant to run is on its way out, or has just gone."""
+    def may_be_target(self, task: Task) -> bool:
+        """Whether a task that is not meant to run may still be registered as a target."""
         return task.stopped_at is None or self.now() - task.stopped_at < OUT_SECONDS
 
     # the listener's rules
@@ -2010,6 +2102,7 @@ class Aws:
         config = self.config
         if not config.wake_rule_arn:
             return Rule.NONE, {}
+        # arn:...:listener-rule/app/NAME/ID/LISTENER/RULE -> arn:...:listener/app/NAME/ID/LISTENER
         listener = config.service_rule_arn.replace("-rule/", "/", 1).rpartition("/")[0]
         pages = self.client("elbv2").get_paginator("describe_rules").paginate(ListenerArn=listener)
         views = [
@@ -2040,7 +2133,7 @@ class Aws:
         to: Rule,
         last_take_at: float | None = None,
     ) -> bool:
-        """SetRulePriorities, of the wake rule alone; False if it has its number already."""
+        """Give the wake rule a free priority. False if it has that already."""
         wake = self.config.wake_rule_arn
         number = free_priority(rules.values(), to, self.config)
         if number == rules[wake].priority:
@@ -2051,12 +2144,12 @@ class Aws:
 
     # alarms
     def alarm(self, arn: str) -> Alarm:
-        """The state of an alarm: OK, ALARM, INSUFFICIENT_DATA or MISSING."""
+        """The state of an alarm, and since when."""
         names = [arn.rpartition(":")[2]]
         alarms = self.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
         if not alarms:
             return Alarm("MISSING")
-        # the API does not promise it; without it one notice comes earlier
+        # optional in the API; without it the notice IDLE_BUT_AWAKE may come too early
         since = alarms[0].get("StateTransitionedTimestamp")
         return Alarm(alarms[0]["StateValue"], since.timestamp() if since else 0.0)
 
@@ -2075,7 +2168,7 @@ class Request:
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> Request:
-        """Read an ALB event with multi-value headers on. Raises RefusedError where it is none."""
+        """Read an ALB event with multi-value headers. Raises RefusedError for any other event."""
         # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html
         try:
             queries = event.get("multiValueQueryStringParameters") or {}
@@ -2090,7 +2183,7 @@ class Request:
                 body=base64.b64decode(text) if encoded else text.encode(errors="replace"),
                 target_group_arn=event["requestContext"]["elb"]["targetGroupArn"],
             )
-            # raises for a value that is no text, or has no place in a URL
+            # raise TypeError for values that are no strings, UnicodeEncodeError for surrogates
             "".join([request.method, request.path, request.query]).encode()
             "".join([request.target_group_arn, *request.headers.values()])
         except (AttributeError, LookupError, TypeError, ValueError):
@@ -2099,17 +2192,17 @@ class Request:
 
     @property
     def location(self) -> str:
-        """A reference to the URL of this request, which cannot lead a client off the site.
+        """The Location header that repeats this request. It cannot lead a client off the site.
 
-        It is path-absolute, because some clients follow nothing else (docs/guide/waiting.md). With
-        the header X-Forwarded-Prefix a proxy says that the client asked for another path: then it
-        is relative to that URL, which the client alone knows (RFC 3986, section 5).
+        It is an absolute path, because some clients follow nothing else (docs/guide/waiting.md).
+        With X-Forwarded-Prefix, by which a proxy tells that the client asked for a longer path, it
+        is relative to the client's own URL (RFC 3986, section 5).
         """
         safe = "/%:@!$&'()*+,;=~-._?"
         query = "?" + quote(self.query, safe) if self.query else ""
         if self.headers.get("x-forwarded-prefix", "").strip("/, "):
             segment = quote(self.path.rpartition("/")[2], safe)
-            # without "./" a colon would end a scheme; with it, curl takes "./?" for no folder
+            # "./" keeps a colon in the segment from being read as a scheme; curl misreads "./?"
             return query if query and not segment else f"./{segment}{query}"
         path = "/." + self.path if self.path.startswith("//") else "/" + self.path.lstrip("/")
         return quote(path, safe) + query
@@ -2140,20 +2233,18 @@ class Request:
 
     # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/http-3xx-status-codes.html
     def answer(self, status: int, body: object, **headers: str) -> dict[str, Any]:
-        """An ALB response: text as HTML, anything else as JSON; never stored, no body for HEAD.
+        """An ALB response: a string as HTML, anything else as JSON; no body for HEAD.
 
-        A 307 without Cache-Control may not be stored by anybody; with no-store CloudFront stores it
-        for its minimum TTL, in which a browser goes round until it gives up. A header carries back
-        printable ASCII alone of what the client sent.
+        No cache may store it. For a 307 that is so without Cache-Control, and with no-store
+        CloudFront would store it for its minimum TTL: a redirect loop. Headers may repeat what the
+        client sent, so they are reduced to printable ASCII.
         """
         is_html = isinstance(body, str)
-        redirects = status == HTTPStatus.TEMPORARY_REDIRECT
-        named = {
-            "Content-Type": "text/html; charset=utf-8" if is_html else "application/json",
-            **({} if redirects else {"Cache-Control": "no-store"}),
-            **{name.replace("_", "-"): value for name, value in headers.items()},
-        }
         text = body if isinstance(body, str) else json.dumps(body)
+        named = {"Content-Type": "text/html; charset=utf-8" if is_html else "application/json"}
+        if status != HTTPStatus.TEMPORARY_REDIRECT:
+            named["Cache-Control"] = "no-store"
+        named.update({name.replace("_", "-"): value for name, value in headers.items()})
         return {
             "statusCode": status,
             "statusDescription": f"{status} {HTTPStatus(status).phrase}",
@@ -2165,7 +2256,7 @@ class Request:
     def problem(
         self, status: int, detail: str, facts: Mapping[str, Any] | None = None, **headers: str
     ) -> dict[str, Any]:
-        """The same for an error: a problem document, `facts` its further members."""
+        """The same for an error, as a problem document with `facts` as further members."""
         # https://www.rfc-editor.org/rfc/rfc9457
         document = {
             "type": "about:blank",
@@ -2179,22 +2270,22 @@ class Request:
 
 
 def printable(text: str) -> str:
-    """Its printable ASCII."""
+    """The text without characters other than printable ASCII."""
     return "".join(character for character in text if " " <= character <= "~")
 
 
 class ClientKind(StrEnum):
-    """What a client can use while it waits."""
+    """A kind of client, by what it can use while it waits."""
 
     PAGE = "page"  # a person looks at it
-    API_CALL = "api call"  # it can be held and sent on
-    SUBRESOURCE = "subresource"  # of a page: neither HTML nor waiting is of use to it
+    API_CALL = "api call"  # it can be held and redirected
+    SUBRESOURCE = "subresource"  # of a page: it can neither show HTML nor wait
     PREFLIGHT = "preflight"
-    GRPC = "grpc"  # of a 503 it makes UNAVAILABLE, which may be tried again; of a 307 UNKNOWN
+    GRPC = "grpc"  # it retries a 503 (UNAVAILABLE), but not a 307 (UNKNOWN)
 
 
-# For requests without Sec-Fetch headers (plain HTTP, old browsers): how browsers begin their names,
-# the headers of scripts, and the types and names of parts of a page.
+# Marks of requests without Sec-Fetch headers (plain HTTP, old browsers): the beginning of a
+# browser's User-Agent, headers of scripts, types and names of subresources.
 BROWSERS = ("Mozilla/", "Opera/", "Lynx/", "w3m/", "Dillo/")
 SCRIPTED = {"hx-request", "turbo-frame", "x-turbo-request-id", "x-pjax", "x-up-version"}
 PART_TYPES = ("image/", "text/css", "font/", "audio/", "video/")
@@ -2202,7 +2293,7 @@ PART_NAMES = re.compile(r"\.(m?js|css|map|woff2?|[to]tf|mp[34]|web[mp]|wasm|webm
 
 
 def client_kind(method: str, path: str, headers: Mapping[str, str]) -> ClientKind:
-    """What this client can use while it waits. Pure; header names are in lower case."""
+    """The kind of client that sent this request. Header names are in lower case."""
     # https://developer.mozilla.org/docs/Glossary/Fetch_metadata_request_header
     mode = headers.get("sec-fetch-mode")
     dest = headers.get("sec-fetch-dest")
@@ -2213,19 +2304,18 @@ def client_kind(method: str, path: str, headers: Mapping[str, str]) -> ClientKin
         return ClientKind.GRPC
     if mode is None:
         navigates = navigates_without_metadata(headers)
-        part = not navigates and is_part_without_metadata(path, headers)
+        is_part = is_part_without_metadata(path, headers) and method in ("GET", "HEAD")
     else:
-        # a download is a navigation too: it would save the page as the file
+        # a download navigates with dest "empty", and would save the page as the file
         navigates = mode == "navigate" and dest != "empty"
-        part = dest not in (None, "empty")
-    reads = method in ("GET", "HEAD")
+        is_part = dest not in (None, "empty")
     if navigates:
-        return ClientKind.PAGE if reads else ClientKind.API_CALL
-    return ClientKind.SUBRESOURCE if part and (reads or mode) else ClientKind.API_CALL
+        return ClientKind.PAGE if method in ("GET", "HEAD") else ClientKind.API_CALL
+    return ClientKind.SUBRESOURCE if is_part else ClientKind.API_CALL
 
 
 def is_browser(headers: Mapping[str, str]) -> bool:
-    """Whether a browser itself, and no script in it, sent a request without Sec-Fetch headers."""
+    """Whether a browser, and not a script in it, sent a request without Sec-Fetch headers."""
     ajax = headers.get("x-requested-with", "").lower() == "xmlhttprequest"
     scripted = ajax or not SCRIPTED.isdisjoint(headers)
     return headers.get("user-agent", "").startswith(BROWSERS) and not scripted
@@ -2234,19 +2324,19 @@ def is_browser(headers: Mapping[str, str]) -> bool:
 def navigates_without_metadata(headers: Mapping[str, str]) -> bool:
     """Whether a request without Sec-Fetch headers is a navigation."""
     accept = headers.get("accept", "")
-    # programs and scripts accept text/html too, but only browsers accept both
+    # other programs and scripts accept text/html too, but only browsers accept both
     return is_browser(headers) and "text/html" in accept and "application/xhtml+xml" in accept
 
 
 def is_part_without_metadata(path: str, headers: Mapping[str, str]) -> bool:
-    """Whether a request without Sec-Fetch headers, and no navigation, is for a part of a page."""
+    """Whether a request without Sec-Fetch headers, and no navigation, is for a subresource."""
     if headers.get("accept", "").startswith(PART_TYPES):
         return True
     return is_browser(headers) and bool(PART_NAMES.search(path.lower()))
 
 
 def browser_initiated(headers: Mapping[str, str]) -> str | None:
-    """The class of a request that a browser sends of its own accord; None for any other."""
+    """The class of a request that a browser sends without its user's doing; None for others."""
     # https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Purpose
     purposes = [headers.get(name, "") for name in ("sec-purpose", "purpose", "x-moz", "x-purpose")]
     if any(word in purpose for purpose in purposes for word in ("prefetch", "preview")):
@@ -2257,11 +2347,11 @@ def browser_initiated(headers: Mapping[str, str]) -> str | None:
 
 
 def cors(headers: Mapping[str, str], allowed: Iterable[str]) -> dict[str, list[str]]:
-    """The headers by which a page of another origin may read an answer; {} for any other."""
+    """The headers that let a page of an allowed origin read an answer; {} for other origins."""
     # https://developer.mozilla.org/docs/Web/HTTP/Guides/CORS
     origin = headers.get("origin")
     allowed = set(allowed)
-    if origin is None or not {origin, "*"} & allowed:
+    if origin is None or (origin not in allowed and "*" not in allowed):
         return {}
     if not (origin.isascii() and origin.isprintable()):
         return {}
@@ -2277,26 +2367,31 @@ def matching_ignore_rule(
 ) -> Mapping[str, Any] | None:
     """The rule of the wake policy by which a request wakes nothing; None if it may wake.
 
-    A rule matches as a listener's does: by each of its kinds, of which any value will do. The first
-    that matches decides.
+    The first rule that matches decides.
     """
-    agent = request.headers.get("user-agent", "").lower()
-    paths = [request.path.lower(), unquote(request.path).lower()]  # scanners encode theirs
     for rule in rules:
-        globs = [glob.lower().replace("[", "[[]") for glob in rule["paths"]]
-        by_kind = (
-            (rule["methods"], lambda method: method == request.method),
-            (globs, lambda glob: any(fnmatchcase(path, glob) for path in paths)),
-            (rule["user_agents"], lambda part: part.lower() in agent),
-            (rule["source_ranges"], lambda cidr: comes_from(request.client_address, cidr)),
-        )
-        if all(not values or any(map(matches, values)) for values, matches in by_kind):
+        if policy_rule_matches(rule, request):
             return None if rule["answer"] == "wake" else rule
     return None
 
 
+def policy_rule_matches(rule: Mapping[str, Any], request: Request) -> bool:
+    """Whether a request has one of the values of each condition that the rule has."""
+    agent = request.headers.get("user-agent", "").lower()
+    paths = (request.path.lower(), unquote(request.path).lower())  # scanners encode theirs
+    patterns = [pattern.lower() for pattern in rule["paths"]]
+    if rule["methods"] and request.method not in rule["methods"]:
+        return False
+    if patterns and not any(matches_any(path, patterns) for path in paths):
+        return False
+    if rule["user_agents"] and not any(part.lower() in agent for part in rule["user_agents"]):
+        return False
+    ranges = rule["source_ranges"]
+    return not ranges or any(comes_from(request.client_address, cidr) for cidr in ranges)
+
+
 def comes_from(address: str, cidr: str) -> bool:
-    """Whether an address is within a range; False for a text that is no address."""
+    """Whether an address is within a range; False if it is no address."""
     try:
         return ipaddress.ip_address(address) in ipaddress.ip_network(cidr, strict=False)
     except ValueError:
@@ -2304,7 +2399,7 @@ def comes_from(address: str, cidr: str) -> bool:
 
 
 def from_json(text: str | bytes) -> Any:
-    """The value of a JSON text; None where it is none."""
+    """The value of a JSON text; None for any other text."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -2314,13 +2409,13 @@ def from_json(text: str | bytes) -> Any:
 # --- the waiting page -----------------------------------------------------------------------------
 @cache
 def packaged(name: str) -> str:
-    """The text of a file beside this one, read once by a container."""
+    """The text of a file of the package, read once per container."""
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
-MOST_SUBTAGS = 8  # RFC 5646 gives 35 characters to the longest tag that anybody needs
-COLOURS = {  # unless the settings have others, which Terraform checks
+MOST_SUBTAGS = 8  # bounds the work for a hostile tag; the longest of RFC 5646 has fewer
+COLOURS = {  # of the package; the settings may have others, which Terraform checks
     "accent": "#b4551d",
     "on_accent": "#ffffff",
     "accent_dark": "#f0965a",
@@ -2329,44 +2424,65 @@ COLOURS = {  # unless the settings have others, which Terraform checks
 
 
 def language(accepted: str, offered: Iterable[str]) -> str:
-    """The offered language that an Accept-Language header likes best; "en" if it likes none."""
+    """The offered language that an Accept-Language header prefers; "en" if it accepts none."""
     # https://www.rfc-editor.org/rfc/rfc9110#name-accept-language, lookup as in RFC 4647
     named = {tag.lower(): tag for tag in offered}
-    wishes: list[tuple[float, str]] = []
-    for wish in accepted.lower().split(","):
-        tag, _, weight = (part.strip() for part in wish.partition(";"))
-        liked = re.fullmatch(r"q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", weight or "q=1")
-        wishes.append((float(liked[1]) if liked else 0.0, tag))
-    refused = {tag for liking, tag in wishes if liking == 0}
-    for liking, tag in sorted(wishes, key=lambda wish: -wish[0]):
-        # of a tag as long as a header may be, all beginnings together would be megabytes
-        parts = tag.split("-")[:MOST_SUBTAGS] if liking else []
-        shorter = ["-".join(parts[:length]) for length in range(len(parts), 0, -1)]
-        closer = [name for name in named if parts and name.startswith(tag + "-")]
-        found = ["en"] if shorter == ["*"] else [*shorter, *closer]
-        for name in found:
+    ranges = language_ranges(accepted)
+    refused = {tag for tag, weight in ranges if weight == 0}
+    for tag, weight in sorted(ranges, key=lambda each: -each[1]):
+        candidates = language_candidates(tag, named) if weight else []
+        for name in candidates:
             if name in named and name not in refused:
                 return named[name]
     return "en"
 
 
+def language_ranges(accepted: str) -> list[tuple[str, float]]:
+    """The tags of an Accept-Language header, each with its weight; 0 for one that is malformed."""
+    ranges: list[tuple[str, float]] = []
+    for each in accepted.lower().split(","):
+        tag, _, weight = (part.strip() for part in each.partition(";"))
+        valid = re.fullmatch(r"q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)", weight or "q=1")
+        ranges.append((tag, float(valid[1]) if valid else 0.0))
+    return ranges
+
+
+def language_candidates(tag: str, offered: Iterable[str]) -> list[str]:
+    """The languages for a tag, best first: itself, its prefixes, then what it is a prefix of."""
+    if tag == "*":
+        return ["en"]
+    subtags = tag.split("-")[:MOST_SUBTAGS]
+    prefixes = ["-".join(subtags[:length]) for length in range(len(subtags), 0, -1)]
+    return [*prefixes, *(name for name in offered if name.startswith(f"{tag}-"))]
+
+
 def phase_line(status: Mapping[str, Any], words: Mapping[str, str], *, confirm: bool) -> str:
-    """What the page says until its script runs: the phase, and what the reader can do about it."""
+    """The page's text until its script runs: the phase, and what the reader can do about it."""
     if status["phase"] != Phase.ASLEEP:
         return words[PHASE_WORDS[status["phase"]].page]
-    if not status["failed"]:
-        said = [words["asleep"]]
-    else:
-        said = [words["failed"], words.get(status["failed"], words["not-ready"])]
+    line = words["asleep"]
+    if status["failed"]:
+        why = words.get(status["failed"], words["not-ready"])
+        line = f"{words['failed']} {why}"
     if status["given_up"]:
-        said.append(words["given_up"])
+        line = f"{line} {words['given_up']}"
     if status["given_up"] or confirm:
-        said.append(words["needs_script"])
-    return " ".join(said)
+        line = f"{line} {words['needs_script']}"
+    return line
+
+
+def localized(
+    texts: Mapping[str, dict[str, str]], accept_language: str
+) -> tuple[str, dict[str, str]]:
+    """The language for a client, and its texts: those of the settings, else of the package."""
+    offered = {**json.loads(packaged("texts.json")), **texts}
+    lang = language(accept_language, offered)
+    # during an apply the settings may be of another version than this program: English fills gaps
+    return lang, {**offered["en"], **offered[lang]}
 
 
 def in_script(value: object) -> str:
-    """A value as JSON that may stand in a script element: nothing in it can end the element."""
+    """A value as JSON for a script element, which nothing in it can end."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
@@ -2380,18 +2496,14 @@ def render(
     refresh_seconds: str,
     **values: str,
 ) -> str:
-    """page.html of the package, or the settings' own `html`, with every {{name}} filled in.
+    """The page with every known {{name}} filled in, escaped for where it stands.
 
-    `page` is the settings' part of that name, {} where they cannot be read. Its `texts` are whole
-    languages: Terraform has merged them over the package's. `status` is what the status path
-    answers, `location` the URL to load again, `values` further names. All is escaped for HTML but
-    `texts` and `status`, JSON for a script, and `logo` and `look_again`, which are HTML. A name
-    that is not known stays as it is.
+    `page`: the part of the settings of that name; {} if they cannot be read. Its `html`, if any,
+    replaces page.html. Its `texts` are whole languages, which Terraform has merged over the
+    package's. `status`: the answer of the status path. `location`: the URL to load again.
+    `values`: further names.
     """
-    texts = {**json.loads(packaged("texts.json")), **page.get("texts", {})}
-    lang = language(accept_language, texts)
-    # an apply changes the settings before the program: English for a key that is not there yet
-    words = {**texts["en"], **texts[lang]}
+    lang, words = localized(page.get("texts", {}), accept_language)
     plain = {
         **words,
         **COLOURS,
@@ -2404,23 +2516,23 @@ def render(
         "confirm": "true" if confirm else "false",
         "refresh_seconds": refresh_seconds,
     }
-    # without a URL, Chromium only jumps to the fragment of its own and loads nothing
-    again = html.escape(f"{refresh_seconds};url={location}")
+    # with a URL: without one, Chromium loads nothing if the current URL has a fragment
+    refresh = html.escape(f"{refresh_seconds};url={location}")
     logo = html.escape(page.get("logo_data_uri") or "")
-    sent = {
+    filled = {
         **{name: html.escape(text) for name, text in plain.items()},
-        "look_again": f'<noscript><meta http-equiv="refresh" content="{again}"></noscript>',
+        "look_again": f'<noscript><meta http-equiv="refresh" content="{refresh}"></noscript>',
         "logo": f'<img src="{logo}" alt="">' if logo else "",
         "texts": in_script(words),
         "status": in_script(status),
     }
     source = page.get("html") or packaged("page.html")
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: sent.get(found[1], found[0]), source)
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: filled.get(found[1], found[0]), source)
 
 
 # --- events, beats and commands -------------------------------------------------------------------
 def parse_command(event: Mapping[str, Any], now: float) -> Signal:
-    """A direct invoke: {"command": ..., "minutes": ...}, or Terraform's with its "tf" key."""
+    """The signal of a direct invoke: {"command": ..., "minutes": ...}. Terraform's has "tf"."""
     command = event["command"]
     minutes = event.get("minutes", 60)
     actions = {"create": Kind.ADOPT, "update": Kind.RECONCILE, "delete": Kind.RESTORE}
@@ -2432,7 +2544,8 @@ def parse_command(event: Mapping[str, Any], now: float) -> Signal:
         raise RefusedError(f"the command is not one of {allowed}")
     if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes < 1e6:
         raise RefusedError("minutes must be a number above 0 and below 1000000")
-    return Signal(Kind(command), pinned_until=now + minutes * 60 if command == Kind.PIN else 0.0)
+    pinned_until = now + minutes * 60 if command == Kind.PIN else 0.0
+    return Signal(Kind(command), pinned_until=pinned_until)
 
 
 @dataclass(frozen=True)
@@ -2466,8 +2579,8 @@ def parse_beat(body: bytes) -> Beat:
 def activity(beat: Beat, now: float, idle_minutes: int) -> float | None:
     """When the service was last used, as an epoch second; None: not within `idle_minutes`.
 
-    A request under way is use now. Requests that came and went are use `idle_seconds` ago; where
-    that is not given, now. Without either, `idle_seconds` alone decides.
+    A request in flight is use now. Otherwise it was `idle_seconds` ago; if the beat has none, a
+    beat with requests is use now.
     """
     if beat.in_flight:
         return now
@@ -2477,9 +2590,9 @@ def activity(beat: Beat, now: float, idle_minutes: int) -> float | None:
 
 
 def parse_signal(event: Any, config: Config, now: float) -> Signal:
-    """The signal of every event but HTTP. Raises RefusedError for an unknown event."""
+    """The signal of any event other than HTTP. Raises RefusedError for an unknown event."""
     alarms = {config.idle_alarm_arn: Kind.IDLE_ALARM, config.wake_alarm_arn: Kind.WAKE_ALARM}
-    alarms.pop("", None)  # without a wake alarm
+    alarms.pop("", None)  # there is no wake alarm on the rule path
     match event:
         case {"command": _}:
             return parse_command(event, now)
@@ -2501,7 +2614,7 @@ def is_of_our_service(
     detail: Mapping[str, Any], resources: Iterable[object], config: Config
 ) -> bool:
     """Whether an ECS event is about one of the services or their tasks."""
-    # the event of a task names its cluster and, as its group, its service
+    # a task's event names its cluster and has its service as `group`; a service's has its ARN
     cluster = config.cluster_name
     groups = [f"service:{name}" for name in config.service_names]
     own_cluster = str(detail.get("clusterArn")).endswith(f":cluster/{cluster}")
@@ -2513,14 +2626,21 @@ def is_of_our_service(
 
 # --- Notifier: log, metrics, topic ----------------------------------------------------------------
 def log(**entry: Any) -> None:
-    """One JSON line. Never a payload, a query or a secret; of headers the user agent at most."""
+    """Write one JSON line. Never a payload, a query, a secret, or a header but the user agent."""
     print(json.dumps(entry, default=str), flush=True)
 
 
-def sns_messages(notice: Notice, facts: Mapping[str, str]) -> dict[str, str]:
-    """A notice as SNS takes it with MessageStructure "json": one text for each protocol.
+def sns_subject(notice: Notice, facts: Mapping[str, str]) -> str:
+    """The subject of a notice: one line of fewer than 100 printable ASCII characters."""
+    # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+    title = f"{facts['name']}: {notice.text}".splitlines()[0]
+    return "".join(c if " " <= c <= "~" else "?" for c in title)[:99]
 
-    `https` is a custom notification of Amazon Q Developer in chat applications (AWS Chatbot).
+
+def sns_messages(notice: Notice, facts: Mapping[str, str]) -> dict[str, str]:
+    """A notice for SNS's MessageStructure "json": one text per protocol.
+
+    That of `https` is a custom notification of Amazon Q Developer in chat applications.
     """
     # https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
     text = notice.text[:NOTICE_CHARACTERS]
@@ -2548,8 +2668,8 @@ def sns_messages(notice: Notice, facts: Mapping[str, str]) -> dict[str, str]:
 
 
 def log_wake(record: Mapping[str, Any], down: float) -> None:
-    """One line for a wake: its cause, its seconds stage by stage, and the sleep that it ended."""
-    times = {**record["times"], **({"down": down} if down else {})}
+    """Write a line about a wake: its cause, the seconds of each stage, the sleep that it ended."""
+    times = {**record["times"], "down": down} if down else record["times"]
     facts = {name: value for name, value in record.items() if name != "times"}
     log(level="INFO", wake={**facts, "stages": stages(times)})
 
@@ -2563,7 +2683,7 @@ class Notifier:
         self._error_notified_at = 0.0  # by this container
 
     def metrics(self, **values: float) -> None:
-        """Metrics in a log line (embedded metric format): no call while a client waits."""
+        """Write metrics as a log line (embedded metric format), which takes no call to AWS."""
         described = {
             "Namespace": self.config.metric_namespace,
             "Dimensions": [["Name"]],
@@ -2573,14 +2693,13 @@ class Notifier:
         log(_aws=stamped, Name=self.config.name, **values)
 
     def publish(self, notice: Notice, phase: str, *, in_haste: bool = False) -> bool:
-        """Send a notice to the topic. A failed publish is logged, and the answer is False.
+        """Send a notice to the topic. Returns False if that failed, which is logged.
 
-        `in_haste`: a client waits, so it is tried once and for a moment.
+        `in_haste`: a client waits, so there is one try with short timeouts.
         """
         problem = notice.problem
         if problem.severity == "info" and not self.config.transition_notices:
             return True
-        title = f"{self.config.name}: {notice.text}".splitlines()[0]
         facts = {
             "name": self.config.name,
             "kind": problem.code,
@@ -2590,7 +2709,7 @@ class Notifier:
         try:
             self.aws.client("sns", taking=in_haste).publish(
                 TopicArn=self.config.topic_arn,
-                Subject="".join(c if " " <= c <= "~" else "?" for c in title)[:99],
+                Subject=sns_subject(notice, facts),
                 Message=json.dumps(sns_messages(notice, facts)),
                 MessageStructure="json",
                 MessageAttributes={
@@ -2605,8 +2724,9 @@ class Notifier:
         return True
 
     def notify_error(self, what: str) -> None:
-        """Publish an error for which a client got a 503, once an hour and container: the memory may
-        be the very thing that fails, so it cannot hold the time of the last notice.
+        """Publish an error that was answered with 503, once an hour per container.
+
+        The memory may be what fails, so the time of the last notice is not stored in it.
         """
         now = self.aws.now()
         if now - self._error_notified_at >= ERROR_NOTICE_SECONDS:
@@ -2617,10 +2737,11 @@ class Notifier:
 # --- Reconciler: observe, decide, write, apply ----------------------------------------------------
 @dataclass(frozen=True)
 class Applied:
-    """What was done, and whether a call that takes is known to have failed."""
+    """The result of the calls of a decision."""
 
-    actions: list[str]
-    take_failed: bool = False
+    actions: list[str]  # for the log
+    rule_down: bool = False
+    take_failed: bool = False  # a call failed; after a timeout it may take effect all the same
     stuck: RuleStuckError | None = None
 
 
@@ -2640,13 +2761,13 @@ class Reconciler:
         services = aws.services()
         missing = set(self.config.service_names) - {service.name for service in services}
         seen = Observation(memory, services, tuple(sorted(missing)), began=began)
-        # a request came by the wake rule: so the rule is up, and nothing behind it serves
-        came = signal.kind in (Kind.REQUEST, Kind.WAKE_ALARM)
-        if missing or (came and memory.phase is Phase.ASLEEP and not seen.desired):
+        # a request while asleep proves that the wake rule is up, or the alarm path works
+        requested = signal.kind in (Kind.REQUEST, Kind.WAKE_ALARM)
+        if missing or (requested and memory.phase is Phase.ASLEEP and not seen.desired):
             return seen
         seen = self.observe_closely(seen)
-        to_take_again = memory.scale_down_failed and seen.desired > 0
-        if signal.kind in SLEEPING_KINDS and (memory.phase in UP_PHASES or to_take_again):
+        scale_down_again = memory.scale_down_failed and seen.desired > 0
+        if signal.kind in SLEEPING_KINDS and (memory.phase in UP_PHASES or scale_down_again):
             return self.observe_use(seen)
         wake_alarm = self.config.wake_alarm_arn
         if wake_alarm and memory.phase is Phase.ASLEEP and signal.kind is Kind.TICK:
@@ -2661,8 +2782,8 @@ class Reconciler:
     def observe_closely(self, seen: Observation) -> Observation:
         """The same, with rules, tasks and targets.
 
-        Without the right target group a task that runs is live: the service rule serves it, and
-        the wake rule must not stand before it.
+        If the service rule forwards to another target group, health is unknown: every running task
+        counts as live, so that the wake rule takes no requests from it.
         """
         tasks = self.aws.tasks("RUNNING")
         stands, rules = self.aws.rules()
@@ -2698,22 +2819,12 @@ class Reconciler:
     def wiring(
         self, services: Iterable[Service], rules: Mapping[str, ListenerRule], *, strangers: bool
     ) -> dict[str, str]:
-        """The codes of WIRING that are the case now, each with its particulars."""
+        """The codes of WIRING's problems that exist now, each with its particulars."""
         config = self.config
         wired = config.target_group_arns
         own = {config.wake_rule_arn, config.service_rule_arn, *config.own_rule_arns}
         foreign = [rule for arn, rule in rules.items() if arn not in own]
-        controls = [
-            rules[arn]
-            for arn in config.own_rule_arns
-            if arn in rules and rules[arn].forwards_to == {config.control_target_group_arn}
-        ]
-        covering = [
-            f"{rule.arn} (number {rule.priority})"
-            for rule in foreign
-            if any(rule.priority < own.priority and covers(rule, own) for own in controls)
-        ]
-        found = {CONTROL_PATH_COVERED.code: ", ".join(covering)}
+        found = {CONTROL_PATH_COVERED.code: ", ".join(self.covering(foreign, rules))}
         if config.unseen_traffic == "stay_awake":
             unseen = [each for service in services for each in service.unseen_traffic(wired)]
             others = [rule.arn for rule in foreign if not rule.forwards_to.isdisjoint(wired)]
@@ -2721,6 +2832,17 @@ class Reconciler:
             found[STRANGE_TARGETS.code] = f"in {', '.join(wired)}" if strangers else ""
             found[OTHER_RULES.code] = ", ".join(others)
         return {code: particulars for code, particulars in found.items() if particulars}
+
+    def covering(
+        self, foreign: Iterable[ListenerRule], rules: Mapping[str, ListenerRule]
+    ) -> Iterator[str]:
+        """Descriptions of foreign rules that get all requests for one of our control rules."""
+        own = [rules[arn] for arn in self.config.own_rule_arns if arn in rules]
+        group = self.config.control_target_group_arn
+        controls = [rule for rule in own if rule.forwards_to == {group}]
+        for rule in foreign:
+            if any(rule.priority < each.priority and covers(rule, each) for each in controls):
+                yield f"{rule.arn} (number {rule.priority})"
 
     # apply
     def apply(self, decision: Decision, last_take_at: float) -> Applied:
@@ -2737,41 +2859,43 @@ class Reconciler:
             return Applied([str(error)], stuck=error)
 
     def take(self, decision: Decision, last_take_at: float, actions: list[str]) -> Applied:
-        """The calls that take. A failure is no error: the next look repeats it, newly announced."""
+        """The calls that take. If one fails, a later decision announces and repeats it."""
+        rule_down = False
         try:
             for service in decision.scale_to_zero:
                 self.aws.set_count(service, 0, last_take_at)
                 actions.append(f"{service}: count 0")
-            if decision.rule is Rule.DOWN and self.aws.move_rule(Rule.DOWN, last_take_at):
-                actions.append("rule down")
+            if decision.rule is Rule.DOWN:
+                rule_down = self.aws.move_rule(Rule.DOWN, last_take_at)
         except ERRORS as error:
             log(level="ERROR", message="not taken", error=str(error))
             return Applied(actions, take_failed=True)
-        return Applied(actions)
+        if rule_down:
+            actions.append("rule down")
+        return Applied(actions, rule_down)
 
     # reconcile
     def reconcile(self, signal: Signal) -> Observation:
-        """Observe, decide, write, apply; again where another invocation wrote first.
+        """Observe, decide, write, apply; from the start if another invocation wrote first.
 
-        Raises RuntimeError after ten times.
+        Raises RuntimeError if ten attempts fail.
         """
         for attempt in range(10):
             self.aws.sleep(attempt * 0.001 * secrets.randbelow(100))
-            if seen := self.attempt(signal):
+            seen = self.attempt(signal)
+            if seen is not None:
                 return seen
         raise RuntimeError("another invocation wrote the memory first, ten times in a row")
 
     def attempt(self, signal: Signal) -> Observation | None:
-        """The same, once; None where it has to be done again."""
+        """One attempt; None if there has to be another."""
         aws = self.aws
         started = aws.now()
         try:
             before = aws.read_memory()
         except TableGoneError as error:
             return self.reconcile_without_table(signal, error)
-        polls = signal.kind is Kind.POLL
-        joins = signal.kind is Kind.REQUEST and before.phase is Phase.WAKING
-        claimed = self.claim(before) if polls or joins else before
+        claimed = self.claim(before) if waits_with_others(signal, before) else before
         if claimed is None or is_no_news(signal, before, started):
             return Observation(before, (), reason="nothing to look for")
         seen = self.observe(claimed, signal)
@@ -2779,30 +2903,44 @@ class Reconciler:
         after = aws.write_memory(decision.memory) if decision.memory else claimed
         if after is None:
             return None
-        applied = self.apply(decision, after.last_take_at)
-        if "rule down" in applied.actions:
-            seen = replace(seen, rule=Rule.DOWN, shadows_other_rules=False, down=aws.now())
+        carried_out = self.carry_out(decision, after, signal, seen, started)
+        return None if decision.requeue else carried_out
+
+    def carry_out(
+        self,
+        decision: Decision,
+        memory: Memory,
+        signal: Signal,
+        seen: Observation,
+        started: float,
+    ) -> Observation:
+        """Apply, log and publish a decision whose memory is written. Returns the state after."""
+        applied = self.apply(decision, memory.last_take_at)
+        if applied.rule_down:
+            now = self.aws.now()
+            seen = replace(seen, rule=Rule.DOWN, shadows_other_rules=False, down=now)
         if applied.take_failed and decision.scale_to_zero:
-            after = aws.write_memory(replace(after, scale_down_failed=True)) or after
-        if applied.actions or decision.memory or not polls:
+            memory = self.aws.write_memory(replace(memory, scale_down_failed=True)) or memory
+        if applied.actions or decision.memory or signal.kind is not Kind.POLL:
             log(
                 level="INFO",
                 signal=signal.kind,
-                before=before.phase,
-                after=after.phase,
+                before=seen.memory.phase,
+                after=memory.phase,
                 reason=decision.reason,
                 actions=applied.actions,
-                milliseconds=round((aws.now() - started) * 1000),
+                milliseconds=round((self.aws.now() - started) * 1000),
             )
-        after = self.report(decision, after, signal, seen)
+        memory = self.report(decision, memory, signal, seen)
         if applied.stuck:
-            after = self.notify_problem(after, applied.stuck)
-        if decision.requeue:
-            return None
-        return replace(seen, memory=after, reason=decision.reason)
+            memory = self.notify_problem(memory, applied.stuck)
+        return replace(seen, memory=memory, reason=decision.reason)
 
     def claim(self, memory: Memory) -> Memory | None:
-        """One waiting client looks every POLL_SECONDS: the memory if it is this one, else None."""
+        """Claim the next observation on behalf of all waiting clients, one every POLL_SECONDS.
+
+        Returns the memory as written; None if there is no wake, or another invocation has it.
+        """
         wake = memory.wake
         now = self.aws.now()
         if wake is None or now - wake.polled_at < POLL_SECONDS:
@@ -2812,7 +2950,7 @@ class Reconciler:
     def report(
         self, decision: Decision, memory: Memory, signal: Signal, seen: Observation
     ) -> Memory:
-        """Log, count and publish what was decided. Returns the memory as it then is."""
+        """Log, count and publish what was decided. Returns the memory as it is after that."""
         if decision.wake:
             log_wake(decision.wake, seen.down)
         if decision.metrics:
@@ -2824,12 +2962,12 @@ class Reconciler:
         sent = self.notifier.publish(decision.notice, memory.phase, in_haste=waits)
         if sent or code not in memory.notified_at:
             return memory
-        # the next look publishes it again
+        # forget that it was published, so that the next observation tries again
         notified = {other: at for other, at in memory.notified_at.items() if other != code}
         return self.aws.write_memory(replace(memory, notified_at=notified)) or memory
 
     def notify_problem(self, memory: Memory, stuck: RuleStuckError) -> Memory:
-        """Publish a problem, once: it is remembered first. Returns the memory as it then is."""
+        """Publish a problem once: remember it first. Returns the memory as it is after that."""
         decision = notify_once(memory, stuck.problem, stuck.detail)
         written = self.aws.write_memory(decision.memory) if decision.memory else None
         if written and decision.notice:
@@ -2837,7 +2975,7 @@ class Reconciler:
         return written or memory
 
     def reconcile_without_table(self, signal: Signal, error: TableGoneError) -> Observation:
-        """Without a table nothing can fall asleep: give, and let requests through."""
+        """Without a table the service cannot sleep: scale up, and let requests through."""
         now = self.aws.now()
         waking = Memory(0, Phase.WAKING, now, wake=Wake(now, signal.kind, now))
         seen = self.observe(waking, signal)
@@ -2851,39 +2989,44 @@ class Reconciler:
             return replace(seen, reason=str(error))
         if seen.rule is Rule.UP:
             self.aws.move_rule(Rule.DOWN, now)
-        return replace(seen, memory=replace(waking, phase=Phase.AWAKE, wake=None, last_take_at=now))
+        awake = replace(waking, phase=Phase.AWAKE, wake=None, last_take_at=now)
+        return replace(seen, memory=awake)
 
     # waiting, and the rest of the record
     def wait(self, until: float, kind: Kind = Kind.POLL) -> Observation:
-        """Look every POLL_SECONDS until the wake is over or `until` (epoch seconds) is reached."""
+        """Reconcile every POLL_SECONDS until the wake is over or `until` (epoch seconds) reached.
+
+        With RESTORE, until the service is also live and the wake rule is not up.
+        """
         while True:
             seen = self.reconcile(Signal(kind))
-            restored = seen.live and seen.rule is not Rule.UP
+            served = bool(seen.live) and seen.rule is not Rule.UP
             waking = seen.memory.phase is Phase.WAKING
-            waits = waking or (kind is Kind.RESTORE and not restored)
-            if not waits or seen.missing or self.aws.now() >= until:
+            is_over = not waking and (served or kind is not Kind.RESTORE)
+            if is_over or seen.missing or self.aws.now() >= until:
                 return seen
             self.aws.sleep(POLL_SECONDS if seen.memory.adopted else BLIND_POLL_SECONDS)
 
     def remember(self, seen: Observation, sent: float = 0.0) -> None:
-        """Add two times to the record of a wake that is just over: when we took the rule down, and
-        when the first waiting client was `sent` on. Nothing depends on it.
+        """Add two times to the record of the wake that has just ended; no decision needs them.
+
+        They are when we took the rule down, and when the first waiting client was `sent` on.
         """
         more = {"down": seen.down, "sent": sent}
         memory = seen.memory
         try:
-            for _ in range(2):  # once more where another invocation wrote first
+            for _ in range(2):  # once more if another invocation wrote first
                 added = memory.with_times(self.aws.now(), more)
                 if added is None or self.aws.write_memory(added):
                     return
                 memory = self.aws.read_memory()
         except (*ERRORS, TableGoneError) as error:
-            log(level="WARNING", message="the wake's record is not whole", error=str(error))
+            log(level="WARNING", message="the wake's record is incomplete", error=str(error))
 
     def make_room(self, memory: Memory) -> None:
-        """Move the wake rule, up, nearer to the service rule, past the rules of others.
+        """Move the wake rule, if up, behind the rules that it must not precede.
 
-        Where there is no place, a service that sleeps is woken by the next tick.
+        If no priority is free there, the next tick wakes a sleeping service.
         """
         stands, rules = self.aws.rules()
         try:
@@ -2893,7 +3036,7 @@ class Reconciler:
             self.notify_problem(memory, error)
 
     def count_refusal(self, error: RefusedError) -> None:
-        """Log and count what was refused. A wrong token comes again: published once a day."""
+        """Log and count a refusal. A wrong token is published, once a day."""
         log(level="WARNING", message="refused", status=error.status, reason=str(error))
         try:
             memory = self.aws.read_memory()
@@ -2912,18 +3055,19 @@ class Reconciler:
             log(level="ERROR", message="the refusal is not counted", error=type(unseen).__name__)
 
     def status(self, seen: Observation) -> dict[str, Any]:
-        """The public status: phase, seconds in it, stage, estimate, the class of a failure."""
+        """The public status: nothing in it names a resource of the account."""
         memory = seen.memory
         wake = memory.wake
         now = self.aws.now()
         awake = memory.phase is Phase.AWAKE
         began = wake.began if wake else memory.since
+        stage = "healthy" if awake else None
         return {
             "name": self.config.name,
             "phase": memory.phase if memory.adopted else "unknown",
             "live": awake,
             "seconds": round(now - began, 1),
-            "stage": wake.stage if wake else "healthy" if awake else None,
+            "stage": wake.stage if wake else stage,
             "estimate_seconds": memory.estimate(),
             "failed": failure_class(memory.failure),
             "given_up": memory.backoff_seconds(seen.services, now) == math.inf,
@@ -2941,7 +3085,7 @@ class WaitingRoom:
         self.config = reconciler.config
 
     def serve(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer an ALB event. Does not raise: the load balancer would make a 502 of it."""
+        """Answer an ALB event. Does not raise, since the load balancer would answer 502."""
         request = Request()
         arrived = self.aws.now()
         try:
@@ -2951,7 +3095,7 @@ class WaitingRoom:
             self.reconciler.count_refusal(error)
             answer = request.problem(error.status, str(error))
         except Exception as error:  # of any kind: it is logged, and the client may try again
-            # an error's message may hold a part of the request; those of AWS do not
+            # the message of an error may quote the request, unless it is AWS's
             what = str(error) if isinstance(error, ERRORS) else type(error).__name__
             frames = "".join(traceback.format_tb(error.__traceback__))
             log(level="ERROR", message="unforeseen", error=what, trace=frames)
@@ -2966,7 +3110,7 @@ class WaitingRoom:
         return answer
 
     def routed(self, request: Request, arrived: float) -> dict[str, Any]:
-        """The answer of the rule by which the request came. Raises RefusedError for any other."""
+        """The answer, by the target group of the request. Raises RefusedError for a foreign one."""
         if request.target_group_arn == self.config.wake_target_group_arn:
             return self.request(request, arrived)
         if request.target_group_arn == self.config.control_target_group_arn:
@@ -2974,7 +3118,7 @@ class WaitingRoom:
         raise RefusedError("not from a target group of the warmkeeper", 403)
 
     def internal_error_answer(self, request: Request) -> dict[str, Any]:
-        """503 for an error of our own; to a browser by the page, which asks again by itself."""
+        """The answer after an error of our own: the page, which polls, or a 503."""
         waking = Memory(0, Phase.WAKING, self.aws.now())
         if request.client_kind is ClientKind.PAGE:
             with contextlib.suppress(Exception):  # it may be the page that fails
@@ -2983,7 +3127,7 @@ class WaitingRoom:
 
     # the wake rule
     def request(self, request: Request, arrived: float) -> dict[str, Any]:
-        """A request for a service that is not awake, or just was not: wake it and wait well."""
+        """A request by the wake rule: wake the service, and answer as the client can use it."""
         if by_itself := browser_initiated(request.headers):
             return self.ignore(request, {"class": by_itself, "answer": "unavailable"})
         if rule := matching_ignore_rule(request, self.aws.settings().get("wake_policy", ())):
@@ -2995,8 +3139,9 @@ class WaitingRoom:
         client = request.client_kind
         if client is ClientKind.PREFLIGHT:
             return request.preflight()
-        full = client is ClientKind.API_CALL and waking and not self.aws.may_hold()
-        if client is ClientKind.API_CALL and waking and not full:
+        holdable = client is ClientKind.API_CALL and waking
+        full = holdable and not self.aws.may_hold()
+        if holdable and not full:
             seen = self.reconciler.wait(arrived + self.config.hold_seconds)
         if self.is_served(request, seen, arrived):
             return self.send_on(request, seen, arrived)
@@ -3005,13 +3150,13 @@ class WaitingRoom:
         return self.put_off(request, seen, full=full)
 
     def is_served(self, request: Request, seen: Observation, arrived: float) -> bool:
-        """Whether the same request, sent again, reaches the service."""
+        """Whether this request reaches the service if the client repeats it."""
         stuck = seen.rule is Rule.UP and arrived - seen.memory.since > STUCK_SECONDS
         awake = seen.memory.phase is Phase.AWAKE and not seen.missing
         return awake and not stuck and request.client_kind is not ClientKind.GRPC
 
     def may_wait_on(self, seen: Observation) -> bool:
-        """Whether a held call may be sent round once more."""
+        """Whether a held call may be redirected to here once more."""
         wake = seen.memory.wake
         if seen.missing or wake is None:
             return False
@@ -3021,7 +3166,7 @@ class WaitingRoom:
         """Wait until the rule has settled, and redirect the client to the URL that it asked for."""
         memory = seen.memory
         now = self.aws.now()
-        # a client that comes back waits three times as long as the rule has been on its way
+        # a client that is here again, since the rule change has not reached its node, waits longer
         pace = min(max(SETTLE_SECONDS, 3 * (arrived - memory.since)), SLOW_SETTLE_SECONDS)
         sent = max(memory.last_take_at, arrived) + pace
         self.reconciler.remember(seen, sent)  # while it waits for the rule to settle
@@ -3043,7 +3188,7 @@ class WaitingRoom:
         )
 
     def put_off(self, request: Request, seen: Observation, *, full: bool) -> dict[str, Any]:
-        """The page or a 503, with the time after which to come again."""
+        """The page or a 503, with Retry-After."""
         config = self.config
         phase = seen.memory.phase
         retry_after = math.ceil(self.retry_seconds(seen, full=full))
@@ -3056,7 +3201,7 @@ class WaitingRoom:
         return request.problem(503, detail, self.reconciler.status(seen), **headers)
 
     def retry_seconds(self, seen: Observation, *, full: bool) -> float:
-        """Seconds after which a client that is not held may come again."""
+        """Seconds after which a client that is not held may try again."""
         memory = seen.memory
         now = self.aws.now()
         if memory.wake:
@@ -3065,11 +3210,12 @@ class WaitingRoom:
         else:
             backoff = memory.backoff_seconds(seen.services, now)
             seconds = min(max(5, backoff), BACKOFF_SECONDS[-1])
-        # spread, or the crowd comes back at once
-        return seconds + (secrets.randbelow(self.config.hold_seconds) if full else 0)
+        # spread the clients that could not be held, so that they do not all return at once
+        spread = secrets.randbelow(self.config.hold_seconds) if full else 0
+        return seconds + spread
 
     def ignore(self, request: Request, rule: Mapping[str, Any]) -> dict[str, Any]:
-        """The canned answer to a request that is to wake nothing."""
+        """The canned answer to a request that must not wake the service."""
         agent = printable(request.headers.get("user-agent", ""))[:120]
         named = {"ignored": rule["class"], "method": request.method, "user_agent": agent}
         log(level="INFO", **named, answer=rule["answer"])
@@ -3135,7 +3281,7 @@ class WaitingRoom:
         return request.problem(404, here)
 
     def health(self, request: Request) -> dict[str, Any]:
-        """For monitors: 200 also while it sleeps, which is no outage; 503 after a failed wake."""
+        """For monitors: 200, also while the service sleeps; 503 after a failed wake."""
         status = self.reconciler.status(self.reconciler.reconcile(Signal(Kind.POLL)))
         failed = status["failed"]
         if status["phase"] == Phase.ASLEEP and failed:
@@ -3145,7 +3291,7 @@ class WaitingRoom:
         return request.answer(200, {"name": self.config.name, "state": state})
 
     def beat(self, request: Request) -> dict[str, Any]:
-        """A heartbeat: with activity it counts, else it does nothing; none wakes."""
+        """A heartbeat. One with activity keeps the service awake; none wakes it."""
         if self.config.heartbeat_token_parameter:
             given = request.headers.get("authorization", "").encode(errors="replace")
             if not hmac.compare_digest(given, f"Bearer {self.aws.token()}".encode()):
@@ -3180,14 +3326,9 @@ REPORTED = (  # the settings in the report
 
 
 def as_json(record: Any) -> dict[str, Any]:
-    """A dataclass in JSON's types, field by field; tools/forecast.py reads it back.
-
-    A time becomes {"datetime": ISO 8601}, a set a sorted list.
-    """
+    """A dataclass in JSON's types, sets as sorted lists. tools/forecast.py reads it back."""
 
     def encoded(value: object) -> object:
-        if isinstance(value, datetime.datetime):
-            return {"datetime": value.isoformat()}
         return sorted(value) if isinstance(value, frozenset) else vars(value)
 
     read: dict[str, Any] = json.loads(json.dumps(record, default=encoded))
@@ -3195,12 +3336,12 @@ def as_json(record: Any) -> dict[str, Any]:
 
 
 def code_sha256() -> str:
-    """The SHA-256 of this file, by which a tool sees whether the function runs the same code."""
+    """The SHA-256 of this file. A tool compares it with that of its own copy."""
     return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
 class Operator:
-    """Answers everything but HTTP: commands, ticks, alarms, ECS events, Terraform."""
+    """Answers events other than HTTP: commands, ticks, alarms, ECS events, Terraform."""
 
     def __init__(self, reconciler: Reconciler) -> None:
         self.reconciler = reconciler
@@ -3208,7 +3349,7 @@ class Operator:
         self.config = reconciler.config
 
     def run(self, event: Any) -> dict[str, Any]:
-        """Returns the status and the reason. Raises RefusedError, and TimeoutError for `wait`."""
+        """The answer to an event. Raises RefusedError, and TimeoutError for a wake with `wait`."""
         now = self.aws.now()
         signal = parse_signal(event, self.config, now)
         match signal.kind:
@@ -3251,7 +3392,7 @@ class Operator:
         }
 
     def reconciled(self, signal: Signal, deadline: float) -> Observation:
-        """Reconcile as the kind of signal wants it."""
+        """Reconcile, with the patience that the kind of signal needs."""
         match signal.kind:
             case Kind.RESTORE:
                 return self.restore(deadline)
@@ -3260,9 +3401,9 @@ class Operator:
         return self.reconciler.reconcile(signal)
 
     def reconcile_once_allowed(self, signal: Signal) -> Observation:
-        """Call reconcile() for a function whose role may be new: retry refusals for a minute.
+        """Reconcile, and retry calls that are denied for POLICY_SECONDS: the role may be new.
 
-        A new policy takes seconds to be effective, for each service of AWS by itself.
+        A new policy takes seconds to be effective, and may be so for some AWS services first.
         """
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html
         until = self.aws.now() + POLICY_SECONDS
@@ -3277,9 +3418,9 @@ class Operator:
                 self.aws.sleep(POLICY_AGAIN_SECONDS)
 
     def restore(self, until: float) -> Observation:
-        """Up and served by its own rule, or `until` (epoch seconds) is past. Raises nothing.
+        """Bring the service up, behind its own rule, by `until` (epoch seconds). Raises nothing.
 
-        An error would keep Terraform from destroying the module, and with it everything around.
+        An error would keep Terraform from destroying the module and what depends on it.
         """
         while True:
             try:
@@ -3296,7 +3437,7 @@ class Operator:
 
     # reading
     def doctor(self) -> list[dict[str, str]]:
-        """The problems that there are now, each with its remedy; an empty list is good news."""
+        """The problems that exist now, each with its remedy."""
         try:
             memory = self.aws.read_memory()
         except TableGoneError as error:
@@ -3310,7 +3451,7 @@ class Operator:
         ]
 
     def service_findings(self, seen: Observation) -> Iterator[dict[str, str]]:
-        """Of the service, its alarm and the heartbeat's token."""
+        """Problems of the service, its alarm and the heartbeat's token."""
         if seen.missing:
             yield finding(SERVICE_MISSING, ", ".join(seen.missing))
         without_grace_period = [s.name for s in seen.services if not s.grace_period_seconds]
@@ -3322,7 +3463,7 @@ class Operator:
             yield finding(TOKEN_UNREADABLE, token)
 
     def rule_findings(self, seen: Observation) -> Iterator[dict[str, str]]:
-        """Of the listener's rules."""
+        """Problems of the listener's rules."""
         config = self.config
         stands, rules = self.aws.rules()
         if stands is Rule.MISSING:
@@ -3340,7 +3481,7 @@ class Operator:
             yield finding(WEBSOCKETS_TRANSFORMED)
 
     def wake_findings(self, seen: Observation) -> Iterator[dict[str, str]]:
-        """Of the memory, of deployments and of wakes that fail."""
+        """Problems of the memory, of deployments and of wakes."""
         memory = seen.memory
         wake = memory.wake
         remedy = redeploy(seen.services, self.config.cluster_name)
@@ -3349,30 +3490,30 @@ class Operator:
         if remedy:
             yield {"finding": halted(seen.services), "remedy": remedy}
         if memory.failure:
-            mend = "Mend the task and deploy it." if remedy else ""
-            yield finding(WAKE_FAILED, memory.failure, mend)
+            redeployed = "Fix the task and deploy it." if remedy else ""
+            yield finding(WAKE_FAILED, memory.failure, redeployed)
         late = wake and self.aws.now() - wake.began > self.config.wake_deadline_seconds
         if late and not seen.live:
             yield finding(WAKING_FOR_LONG, seen.stopped_reason or "no task stopped", remedy)
 
     def token_problem(self) -> str:
-        """Why the heartbeat's token cannot be read; "" if it can, or none is wanted."""
+        """Why the heartbeat's token cannot be read; "" if it can, or there is none."""
         if not self.config.heartbeat_token_parameter:
             return ""
-        try:  # read anew: a container believes its cached token for minutes
+        try:  # not the cached one, which may be minutes old
             self.aws.read_token()
         except ERRORS as error:
             return str(error)
         return ""
 
     def report(self) -> dict[str, Any]:
-        """The last wakes, and the settings that they are judged by. Only reads."""
+        """The last wakes, and the settings to judge them by. Only reads."""
         memory = self.aws.read_memory()
         settings = {name: getattr(self.config, name) for name in REPORTED}
         return {**settings, "estimate_seconds": memory.estimate(), "wakes": memory.wakes}
 
     def explain(self) -> dict[str, Any]:
-        """Why it is in its phase, and all that a forecast needs. Looks as the tick does; reads."""
+        """The reason of the phase, and what a forecast needs. Observes as a tick; only reads."""
         seen = self.reconciler.observe(self.aws.read_memory(), Signal(Kind.TICK))
         now = self.aws.now()
         return {
@@ -3383,7 +3524,7 @@ class Operator:
             "failure": seen.memory.failure,
             "blockers": [
                 {**vars(each), "until": None if each.until == math.inf else each.until}
-                for each in blockers(seen, self.config, now)
+                for each in tick_blockers(seen, self.config, now)
             ],
             "observation": as_json(seen),
             "config": as_json(self.config),
@@ -3392,13 +3533,13 @@ class Operator:
 
 
 def finding(problem: Problem, detail: str = "", remedy: str = "") -> dict[str, str]:
-    """One line of doctor's."""
+    """One finding of the command doctor."""
     return {"finding": described(problem, detail), "remedy": remedy or problem.remedy}
 
 
 # --- the handler ----------------------------------------------------------------------------------
 class Warmkeeper:
-    """The parts, put together over one Aws."""
+    """Connects the parts of the program, over one Aws."""
 
     def __init__(self, aws: Aws) -> None:
         self.aws = aws
@@ -3426,11 +3567,11 @@ def container() -> Warmkeeper:
 
 
 def handler(event: Any, _: object) -> dict[str, Any]:
-    """Lambda's entry. Raises everywhere but on the HTTP path: so retries and alarms work."""
+    """Lambda's entry point. Errors other than on the HTTP path raise, for retries and alarms."""
     return container().dispatch(event)
 
 
-# The clients that a wake calls while a client waits; True is the configuration of calls that take.
+# The boto3 clients that a wake needs while an HTTP client waits: service, `taking`.
 WAKE_CLIENTS = (
     ("dynamodb", False),
     ("ecs", False),
@@ -3441,22 +3582,22 @@ WAKE_CLIENTS = (
 
 
 def prepare() -> None:
-    """Build in Lambda's init phase, which has a whole CPU, what the first wake needs.
+    """Build what the first wake needs during Lambda's init phase, which has a full CPU.
 
-    Reads the settings, which opens the connection to DynamoDB. Does not raise: what fails is
-    logged, and built at its first use instead.
+    Reading the settings opens the connection to DynamoDB. Errors are only logged: everything is
+    built at its first use too.
     """
     # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
     try:
         aws = container().aws
         for service, taking in WAKE_CLIENTS:
             aws.client(service, taking=taking)
-        aws.client("elbv2").get_paginator("describe_rules")  # looks through botocore's folders
+        aws.client("elbv2").get_paginator("describe_rules")  # reads botocore's files
         policy = aws.settings().get("wake_policy", ())
-        matching_ignore_rule(Request(), policy)  # compiles its patterns
+        matching_ignore_rule(Request(), policy)  # compiles the policy's patterns
     except Exception as error:
         log(level="WARNING", message="not prepared", error=f"{type(error).__name__}: {error}")
 
 
-if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:  # set by Lambda, and not where tests import this
+if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:  # set by Lambda, but not in tests
     prepare()

@@ -7,7 +7,6 @@ which they were read. It assumes that nothing else happens but what a forecast s
 from __future__ import annotations
 
 import bisect
-import datetime
 import math
 import types
 import typing
@@ -87,8 +86,6 @@ def rebuilt(kind: Any, value: Any) -> Any:
         return [rebuilt(Any, each) for each in value]
     if not isinstance(value, dict):
         return value
-    if value.keys() == {"datetime"}:
-        return datetime.datetime.fromisoformat(value["datetime"])
     of = inner[1] if inner else Any
     return {name: rebuilt(of, each) for name, each in value.items()}
 
@@ -181,7 +178,7 @@ def questions(
 ) -> Iterator[tuple[Observation, Kind, tuple[str, ...]]]:
     """What decide() is asked: an observation, a signal, and what has to come about for them."""
     yield seen, Kind.TICK, ()
-    if endless := [NEEDS[b.code] for b in wk.blockers(seen, config, now) if b.code in NEEDS]:
+    if endless := [NEEDS[b.code] for b in wk.tick_blockers(seen, config, now) if b.code in NEEDS]:
         would = fulfilled(seen, [change for _, change in endless])
         yield would, Kind.TICK, tuple(need for need, _ in endless)
     if seen.memory.phase is Phase.WAKING and not seen.live:

@@ -7,7 +7,6 @@ and not before; where one need is left out, not at all.
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import json
 import math
@@ -287,7 +286,7 @@ def test_the_tool_reads_the_very_observation_that_the_function_made(
 class Part:
     """What a typed view of AWS may hold."""
 
-    at: datetime.datetime
+    at: float
     names: frozenset[str]
     phase: Phase = Phase.AWAKE
     more: Part | None = None
@@ -301,7 +300,7 @@ class Whole:
 
 
 def test_every_shape_that_an_observation_may_have_is_read_as_it_was_written() -> None:
-    moment = datetime.datetime(2026, 11, 24, 12, 0, 0, 5, tzinfo=datetime.UTC)
+    moment = 1732449600.000005
     part = Part(moment, frozenset({"b", "a"}), Phase.ASLEEP, Part(moment, frozenset()))
     whole = Whole((part,), {"app": part}, {"deployments": [{"createdAt": moment, "count": 1}]})
     assert forecast.rebuilt(Whole, json.loads(json.dumps(wk.as_json(whole)))) == whole

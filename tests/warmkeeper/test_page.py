@@ -278,7 +278,7 @@ def test_what_the_script_is_given_is_what_the_status_and_the_texts_say() -> None
     words = {**TEXTS["en"], "wake": EVIL}
     text = sent({**FAILED, "failed": EVIL}, {"texts": {"en": words}})
     assert in_the_script(text, "T") == words
-    assert in_the_script(text, "own") == {**FAILED, "failed": EVIL}
+    assert in_the_script(text, "initial") == {**FAILED, "failed": EVIL}
 
 
 def test_the_settings_own_page_is_sent_with_its_names_filled_in_and_not_otherwise_changed() -> None:
