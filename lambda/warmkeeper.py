@@ -1683,7 +1683,7 @@ def condition_values(condition: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def matches_any(value: str, patterns: Iterable[str]) -> bool:
-    """Whether a value matches a pattern with * and ?, as a listener rule has it."""
+    """Whether a value matches a pattern with * and ?, as in the conditions of listener rules."""
     # fnmatch's third wildcard, [...], is plain text for a load balancer
     return any(fnmatchcase(value, pattern.replace("[", "[[]")) for pattern in patterns)
 
@@ -1702,7 +1702,7 @@ def covers(rule: ListenerRule, other: ListenerRule) -> bool:
     return True
 
 
-# deployments, and why a start failed
+# Deployments, and why a start failed
 def primaries(services: Iterable[Service]) -> list[Deployment]:
     """The primary deployment of each service that has one."""
     return [service.primary for service in services if service.primary]
@@ -1794,11 +1794,8 @@ def free_priority(rules: Iterable[ListenerRule], to: Rule, config: Config) -> in
     """A free priority for the wake rule, up or down. Raises RuleStuckError if there is none."""
     taken = {rule.priority: rule.arn for rule in rules if rule.arn != config.wake_rule_arn}
     service = next(number for number, arn in taken.items() if arn == config.service_rule_arn)
-    numbers = (
-        priorities_down(service, config)
-        if to is Rule.DOWN
-        else priorities_up(taken, service, config)
-    )
+    down = to is Rule.DOWN
+    numbers = priorities_down(service, config) if down else priorities_up(taken, service, config)
     for number in numbers:
         if number not in taken:
             return number
@@ -1814,7 +1811,7 @@ def priorities_down(service: int, config: Config) -> Iterable[int]:
 def priorities_up(taken: Mapping[int, str], service: int, config: Config) -> Iterable[int]:
     """The priorities between the service rule and the rule before it, the configured one first.
 
-    None if one of our other rules stands after the service rule: it must precede the wake rule.
+    Empty if one of our other rules stands after the service rule: it must precede the wake rule.
     """
     if any(arn in config.own_rule_arns and n > service for n, arn in taken.items()):
         return ()
@@ -2414,7 +2411,7 @@ def packaged(name: str) -> str:
 
 
 RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
-MOST_SUBTAGS = 8  # bounds the work for a hostile tag; the longest of RFC 5646 has fewer
+MOST_SUBTAGS = 8  # of a tag, which may be as long as a header; RFC 5646 needs fewer
 COLOURS = {  # of the package; the settings may have others, which Terraform checks
     "accent": "#b4551d",
     "on_accent": "#ffffff",
