@@ -3245,6 +3245,10 @@ class WaitingRoom:
                 return request.answer(200, {"state": phase}, X_Warmkeeper_Phase=phase)
             case "not-found":
                 return request.problem(404, "There is no such path.")
+            case "unavailable":
+                pass
+            case answer:  # of a policy that another version of the module wrote
+                log(level="ERROR", message="unknown answer in wake_policy", answer=answer)
         return request.problem(503, "It is asleep, and this does not wake it.", Retry_After="3600")
 
     def page(self, request: Request, seen: Observation, headers: dict[str, str]) -> dict[str, Any]:
