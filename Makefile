@@ -106,13 +106,16 @@ up: terraform $(VENV)/.demo ## Leave a staging estate running on a local AWS, un
 # For the minutes between two edits. What takes longest is left to make test: the model's explorations
 # of more than two orders, the local cloud's mutants, most of the mutated events.
 LONG := race_while_time or triples or other_kinds or policy_is_late or mutants_that_need_no_cloud
-QUICK := tests/warmkeeper tests/tools tests/docs tests/model localcloud demo
+QUICK := tests/warmkeeper tests/tools tests/docs tests/rights tests/terraform/test_coverage.py \
+  tests/model localcloud demo
 .PHONY: check
 check: setup terraform ## What an edit breaks soonest: ruff, mypy, terraform fmt, unit and model tests
-	@echo "==> ruff, mypy, terraform fmt"
+	@echo "==> ruff"
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
+	@echo "==> mypy"
 	@$(BIN)/mypy
+	@echo "==> terraform fmt"
 	@terraform fmt -check -diff -recursive .
 	@echo "==> pytest: $(QUICK)"
 	@FUZZ=2000 $(BIN)/python -m pytest $(QUICK) -m "not cloud and not terraform" -k "not ($(LONG))" \

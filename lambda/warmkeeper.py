@@ -664,7 +664,7 @@ class Memory:
     failed_deployment: str = ""
     retry_at: float = 0.0
     scale_down_failed: bool = False  # the last call to set the count to 0 failed
-    open_problem: str = ""  # code of the last published problem; a new phase clears it
+    open_problems: tuple[str, ...] = ()  # sorted codes, published in this phase and not over
     notified_at: dict[str, float] = field(default_factory=dict)  # code -> when, across phases
     form: int = FORM
 
@@ -684,6 +684,7 @@ class Memory:
             "phase": Phase(read["phase"]),
             "wake": Wake(**fields_only(Wake, read["wake"])) if read["wake"] else None,
             "wakes": tuple(read["wakes"]),
+            "open_problems": tuple(read.get("open_problems", ())),
         }
         return cls(**fields_only(cls, values))
 
@@ -903,12 +904,18 @@ GUARDS = (  # ordered: the first that blocks is the reason in the log and the no
 
 # --- decisions: pure ------------------------------------------------------------------------------
 def notify_once(memory: Memory, problem: Problem, detail: str = "", remedy: str = "") -> Decision:
-    """Change nothing, and publish the problem unless it was the last one published."""
+    """Change nothing, and publish the problem unless it is open already."""
     reason = described(problem, detail)
-    if memory.open_problem == problem.code:
+    if problem.code in memory.open_problems:
         return Decision(reason)
+    opened = tuple(sorted({*memory.open_problems, problem.code}))
     notice = problem_notice(problem, detail, remedy)
-    return Decision(reason, replace(memory, open_problem=problem.code), notice=notice)
+    return Decision(reason, replace(memory, open_problems=opened), notice=notice)
+
+
+def idle_seconds(memory: Memory, seen: Observation, now: float) -> float:
+    """Seconds since the last use that is known, at most those since the phase began."""
+    return now - max(memory.since, memory.beat, seen.idle_since)
 
 
 @dataclass(frozen=True)
@@ -916,7 +923,7 @@ class Case:
     """The input of a decision. Pure: no clock, no client, no log; `now` is an epoch second."""
 
     seen: Observation
-    memory: Memory  # that of `seen`, with the changes of cleared_problem() and absorb()
+    memory: Memory  # that of `seen`, with the changes of cleared_problems() and absorb()
     signal: Signal
     config: Config
     now: float
@@ -935,7 +942,7 @@ class Case:
             "counts": {**self.memory.counts, **running},
             "asked_to_sleep": False,
             "wake": None,
-            "open_problem": "",
+            "open_problems": (),
             "scale_down_failed": False,
             **changes,
         }
@@ -1055,8 +1062,7 @@ class Case:
         """It stays awake. After half a day without use that is a problem, which is published."""
         seen = self.seen
         reason = f"stays awake: {against}"
-        idle_seconds = self.now - max(self.memory.since, self.memory.beat, seen.idle_since)
-        if seen.idle and idle_seconds >= IDLE_BUT_AWAKE_SECONDS:
+        if seen.idle and idle_seconds(self.memory, seen, self.now) >= IDLE_BUT_AWAKE_SECONDS:
             return replace(notify_once(self.memory, IDLE_BUT_AWAKE, against), reason=reason)
         return Decision(reason)
 
@@ -1121,7 +1127,7 @@ class Case:
             return replace(woken, rule=None, notice=problem_notice(broken, "woken for good"))
         if seen.rule is not Rule.DOWN:
             return Decision("asleep")
-        if seen.wiring_fault and memory.open_problem != seen.wiring_fault:
+        if seen.wiring_fault and seen.wiring_fault not in memory.open_problems:
             # until that is corrected the rule stays down, and no request wakes the service
             return notify_once(memory, NOTICES[seen.wiring_fault])
         return Decision("asleep", rule=self.rule_up_if_safe())
@@ -1131,7 +1137,7 @@ class Case:
         if self.seen.rule is Rule.MISSING:
             return RULE_MISSING
         misplaced = self.seen.rule is Rule.DOWN or self.seen.shadows_other_rules
-        stuck = self.memory.open_problem == NO_RULE_NUMBER.code
+        stuck = NO_RULE_NUMBER.code in self.memory.open_problems
         return NO_RULE_NUMBER if misplaced and stuck else None
 
     def count_is_ours(self) -> bool:
@@ -1299,7 +1305,7 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
         return adopt(seen, signal, config, now)
     if seen.desired == 0:
         seen = replace(seen, live=())  # targets that are still healthy are about to stop
-    memory = cleared_problem(seen.memory, seen)
+    memory = cleared_problems(seen.memory, seen, now)
     memory = absorb(memory, signal, now)
     case = with_take_confirmed(Case(seen, memory, signal, config, now))
     if memory.phase in UP_PHASES and seen.desired == 0 and case.settled():
@@ -1329,22 +1335,33 @@ def adopt(seen: Observation, signal: Signal, config: Config, now: float) -> Deci
     return case.follow(Phase.AWAKE if seen.desired else Phase.ASLEEP, "adopted")
 
 
-def cleared_problem(memory: Memory, seen: Observation) -> Memory:
-    """The same without its open problem if that is over, so that it is published if it returns."""
-    rules_read = seen.rule is not Rule.UNSEEN
-    fault = RULE_MISSING.code if seen.rule is Rule.MISSING else seen.wiring_fault
-    match memory.open_problem:
+def cleared_problems(memory: Memory, seen: Observation, now: float) -> Memory:
+    """The same without the open problems that are over: each is published again if it returns."""
+    still_open = tuple(c for c in memory.open_problems if not is_over(c, memory, seen, now))
+    return replace(memory, open_problems=still_open)
+
+
+def is_over(code: str, memory: Memory, seen: Observation, now: float) -> bool:
+    """Whether `seen` shows that an open problem has ended. All others end with the phase."""
+    rules_read = seen.rule not in (Rule.UNSEEN, Rule.MISSING)
+    match code:
         case SERVICE_MISSING.code:
-            over = True
-        case RULE_MISSING.code | TARGET_GROUP_DETACHED.code:
-            over = rules_read and fault != memory.open_problem
-        case IDLE_ALARM_MISSING.code:
-            over = rules_read and seen.idle is not None and fault != memory.open_problem
+            return not seen.missing
+        case RULE_MISSING.code:
+            return rules_read
+        case TARGET_GROUP_DETACHED.code:
+            return rules_read and not seen.detached
+        case IDLE_ALARM_MISSING.code:  # a detached target group hides it
+            return seen.idle is not None and not seen.wiring_fault
+        case NO_RULE_NUMBER.code:
+            wanted = Rule.DOWN if memory.phase is Phase.AWAKE else Rule.UP
+            return seen.rule is wanted and not seen.shadows_other_rules
+        case DEPLOYMENT_FAILED.code:
+            return not failed_deployments(seen.services)
         case IDLE_BUT_AWAKE.code:
-            over = seen.idle is False
-        case _:
-            over = False
-    return replace(memory, open_problem="") if over else memory
+            used_lately = idle_seconds(memory, seen, now) < IDLE_BUT_AWAKE_SECONDS
+            return seen.idle is False or used_lately
+    return False
 
 
 def absorb(memory: Memory, signal: Signal, now: float) -> Memory:
@@ -3225,6 +3242,10 @@ class WaitingRoom:
                 return request.answer(200, {"state": phase}, X_Warmkeeper_Phase=phase)
             case "not-found":
                 return request.problem(404, "There is no such path.")
+            case "unavailable":
+                pass
+            case answer:  # of a policy that another version of the module wrote
+                log(level="ERROR", message="unknown answer in wake_policy", answer=answer)
         return request.problem(503, "It is asleep, and this does not wake it.", Retry_After="3600")
 
     def page(self, request: Request, seen: Observation, headers: dict[str, str]) -> dict[str, Any]:

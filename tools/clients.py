@@ -39,6 +39,7 @@ ANSWERS = {
     "preflight": "204",
 }
 CANNED = {"asleep": "200 and the phase", "not-found": "404", "unavailable": "503"}
+POLICY_ANSWERS = {**CANNED, "wake": "wakes: an exception from the rules after it"}
 LONGEST = 96  # characters of a path or a header that are shown
 KEPT = 60  # of these at the end, where many a name stands
 # Headers that are shown where they are there: what decides besides name, path and method.
@@ -70,8 +71,7 @@ def policy_table(rules: Iterable[Mapping[str, Any]]) -> str:
             for kind in KINDS
             if rule[kind]
         )
-        answer = CANNED.get(rule["answer"], "wakes: an exception from the rules after it")
-        rows.append((rule["class"], "; ".join(conditions), answer))
+        rows.append((rule["class"], "; ".join(conditions), POLICY_ANSWERS[rule["answer"]]))
     return table(("Class", "Matches", "Gets"), rows)
 
 

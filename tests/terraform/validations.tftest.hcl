@@ -582,13 +582,13 @@ run "accepts_ranges_of_both_kinds_and_a_policy_without_a_rule" {
   variables {
     wake_policy = {
       ignore      = []
-      ignore_also = [{ class = "office-monitors", answer = "wake", methods = ["M-SEARCH"], paths = ["*"], user_agents = ["abc"], source_ranges = ["203.0.113.0/24", "2001:db8::/32"] }]
+      ignore_also = [for answer in ["asleep", "not-found", "unavailable", "wake"] : { class = "office-monitors", answer = answer, methods = ["M-SEARCH"], paths = ["*"], user_agents = ["abc"], source_ranges = ["203.0.113.0/24", "2001:db8::/32"] }]
     }
   }
 
   assert {
-    condition     = join(" ", [for rule in jsondecode(local.settings).wake_policy : "${rule.class}:${rule.answer}"]) == "checkers:asleep office-monitors:wake"
-    error_message = "the checkers come first, then one's own, and nothing is added"
+    condition     = join(" ", [for rule in jsondecode(local.settings).wake_policy : "${rule.class}:${rule.answer}"]) == "checkers:asleep office-monitors:asleep office-monitors:not-found office-monitors:unavailable office-monitors:wake"
+    error_message = "the checkers come first, then one's own with their answers, and nothing is added"
   }
 }
 

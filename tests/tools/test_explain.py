@@ -68,6 +68,8 @@ COMES: dict[str, Callable[[World], object]] = {
     "the wake rule and the service rule are on the listener": lambda world: world.rules.update(
         {SERVICE_RULE: 100, WAKE_RULE: 30_010}
     ),
+    "no traffic is unseen": put(described={}),
+    "every healthy target is a task of the service": put(strangers=[]),
     LIVE: let_it_start,
 }
 
@@ -116,6 +118,15 @@ SAID: dict[Callable[[], World], Said] = {
         Phase.DROWSY, 0, ("the idle alarm is there", IDLE), (wk.IDLE_ALARM_MISSING.text, BUSY)
     ),
     scenes.detached: Said(Phase.DROWSY, 0, (WIRED,), (wk.TARGET_GROUP_DETACHED.text,)),
+    scenes.unseen_traffic: Said(
+        Phase.DROWSY, 0, ("no traffic is unseen",), (wk.UNSEEN_TRAFFIC.text,)
+    ),
+    scenes.strange_targets: Said(
+        Phase.DROWSY,
+        0,
+        ("every healthy target is a task of the service",),
+        (wk.STRANGE_TARGETS.text,),
+    ),
     scenes.several_reasons: Said(
         Phase.DROWSY,
         20 * 60,
@@ -233,6 +244,21 @@ def test_a_blocker_ends_when_it_is_said_to_and_not_before(build: Callable[[], Wo
             world.time = min(moment, world.time + 86_400)
             assert any(b["text"].startswith(kind) for b in told(world)["blockers"]) is held
             world = build()
+
+
+def test_every_guard_has_a_situation_and_what_no_time_ends_a_need() -> None:
+    found: dict[str, set[str]] = {guard.check.__name__: set() for guard in wk.GUARDS}
+    for build in SITUATIONS:
+        seen, config, now = forecast.read(told(build()))
+        case = wk.Case(seen, seen.memory, wk.Signal(Kind.TICK), config, now)
+        for guard in wk.GUARDS:
+            blocker = guard.check(case)
+            if blocker and blocker.until > now:
+                code = blocker.code if blocker.until == math.inf else "ends by itself"
+                found[guard.check.__name__].add(code)
+    assert [name for name, codes in found.items() if not codes] == []
+    endless = {code for codes in found.values() for code in codes} - {"ends by itself"}
+    assert endless == set(forecast.NEEDS)
 
 
 def test_a_service_that_is_gone_comes_to_nothing() -> None:

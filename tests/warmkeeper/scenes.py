@@ -328,6 +328,14 @@ def detached() -> World:
     return awake(alarm="ALARM", forwards_to="another group")
 
 
+def unseen_traffic() -> World:
+    return awake(alarm="ALARM", described={"serviceRegistries": [{"registryArn": "registry"}]})
+
+
+def strange_targets() -> World:
+    return awake(alarm="ALARM", strangers=["10.9.9.9"])
+
+
 def several_reasons() -> World:
     world = awake()
     world.protected = True
@@ -488,11 +496,11 @@ def nothing_remembered() -> World:
 
 SITUATIONS: tuple[Callable[..., World], ...] = (
     requests_come, just_woken, young_and_idle, pinned, beaten, deployed, deploying, protected,
-    woken_often, rule_gone, alarm_gone, detached, several_reasons, task_died, set_to_zero,
-    set_to_zero_right_after_a_wake, rule_not_taken, lingers, asked_to_sleep,
-    drowsy_and_deployed, drowsy_and_deployed_lately, drowsy_rule_down, drowsy_task_died, asleep,
-    browser_only, failed, given_up, not_taken, count_raised, count_raised_no_task_yet,
-    asleep_rule_gone, starts, woken_at_once, pinned_and_does_not_start,
+    woken_often, rule_gone, alarm_gone, detached, unseen_traffic, strange_targets,
+    several_reasons, task_died, set_to_zero, set_to_zero_right_after_a_wake, rule_not_taken,
+    lingers, asked_to_sleep, drowsy_and_deployed, drowsy_and_deployed_lately, drowsy_rule_down,
+    drowsy_task_died, asleep, browser_only, failed, given_up, not_taken, count_raised,
+    count_raised_no_task_yet, asleep_rule_gone, starts, woken_at_once, pinned_and_does_not_start,
     count_lost_while_it_starts, not_ours, alarm_path_asleep, alarm_path_called,
     nothing_remembered,
 )  # fmt: skip

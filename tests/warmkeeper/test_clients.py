@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
@@ -134,6 +136,29 @@ def test_the_table_has_every_phase_every_answer_and_a_row_for_each_rule_of_the_p
         expected = f"ignored {rule['class']} {rule['answer']}"
         assert answers, f"nobody is {expected} by {rule}"
         assert rule["answer"] == "wake" or expected in answers
+
+
+def test_an_answer_without_words_for_the_tables_is_refused() -> None:
+    rule = {**default_policy()[0], "answer": "teapot"}
+    with pytest.raises(KeyError, match="teapot"):
+        clients.policy_table([rule])
+
+
+def test_the_answers_of_the_policy_are_the_same_wherever_they_are_listed() -> None:
+    variables = (clients.ROOT / "variables.tf").read_text(encoding="utf-8")
+    (validated,) = re.findall(r"contains\((\[[^]]+]), answer\)", variables)
+    answers = json.loads(validated)
+    *all_but_last, last = answers
+    assert f"an answer must be {', '.join(all_but_last)} or {last};" in variables
+    assert sorted(answers) == sorted({*clients.CANNED, "wake"})
+    coded = re.findall(r'case "([a-z-]+)":', inspect.getsource(wk.WaitingRoom.ignore))
+    assert sorted(coded) == sorted(clients.CANNED)
+    suite = (clients.ROOT / "tests" / "terraform" / "validations.tftest.hcl").read_text(
+        encoding="utf-8"
+    )
+    assert f"for answer in {validated}" in suite
+    guide = clients.POLICY.read_text(encoding="utf-8").split("<!-- /policy -->")[1]
+    assert [answer for answer in answers if f"`{answer}`" not in guide] == []
 
 
 def decides(rule: dict[str, Any], row: dict[str, Any]) -> bool:

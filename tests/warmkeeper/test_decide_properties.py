@@ -45,15 +45,9 @@ PAST_WAKES = st.lists(
     max_size=5,
 ).map(tuple)
 OFTEN = tuple({"cause": "request", "seconds": 20.0, "times": {"live": NOW}} for _ in range(4))
-OPEN_PROBLEMS = [
-    wk.RULE_MISSING.code,
-    wk.TARGET_GROUP_DETACHED.code,
-    wk.IDLE_ALARM_MISSING.code,
-    wk.SERVICE_MISSING.code,
-    wk.NO_RULE_NUMBER.code,
-    wk.NOT_LIVE.code,
-    wk.IDLE_BUT_AWAKE.code,
-]
+OPEN_PROBLEMS = st.sets(st.sampled_from(sorted(wk.NOTICES)), max_size=4).map(
+    lambda codes: tuple(sorted(codes))
+)
 FAULTS = (wk.TARGET_GROUP_DETACHED.code, wk.IDLE_ALARM_MISSING.code)
 TASKS = st.lists(
     st.builds(
@@ -99,7 +93,7 @@ def memories(draw: st.DrawFn) -> Memory:
         failed_deployment=draw(st.sampled_from(["", "ecs-svc/1", "ecs-svc/0"])),
         retry_at=draw(AROUND),
         scale_down_failed=draw(st.booleans()),
-        open_problem=draw(st.sampled_from(["", *OPEN_PROBLEMS])),
+        open_problems=draw(OPEN_PROBLEMS),
     )
 
 

@@ -274,6 +274,17 @@ def test_a_container_that_has_read_no_token_believes_none() -> None:
     assert world.memory.beat == 0
 
 
+def test_the_world_answers_for_a_parameter_by_its_name() -> None:
+    world = world_of(environment=TOKENED, parameters={"/staging/hold": "yes"})
+    ssm = world.aws().client("ssm")
+    hold = ssm.get_parameter(Name="/staging/hold")
+    assert hold == {"Parameter": {"Value": "yes"}}
+    token = ssm.get_parameter(Name=TOKENED["HEARTBEAT_TOKEN_PARAMETER"])
+    assert token == {"Parameter": {"Value": "secret"}}
+    with pytest.raises(ClientError, match="ParameterNotFound"):
+        ssm.get_parameter(Name="/staging/another")
+
+
 # --- the document ------------------------------------------------------------------------------
 
 

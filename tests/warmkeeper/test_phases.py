@@ -1597,7 +1597,7 @@ def test_a_rule_that_is_missing_again_is_told_again() -> None:
     world.alarm = "OK"
     world.rules[WAKE_RULE] = 30_010
     world.minutes(2)
-    assert world.memory.open_problem == ""
+    assert world.memory.open_problems == ()
     del world.rules[WAKE_RULE]
     world.minutes(2)
     assert len(world.notices) == 2
@@ -1676,7 +1676,7 @@ def test_what_is_not_wired_any_more_is_told_once_and_again_when_it_comes_back(
     world.forwards_to, world.alarm = SERVICE_GROUP, "OK"
     world.gone.clear()
     world.minutes(2)
-    assert world.memory.open_problem == ""
+    assert world.memory.open_problems == ()
     unwired(world)
     world.minutes(2)
     assert len(world.notices) == 2

@@ -17,7 +17,13 @@ from warmkeeper import Kind, Phase
 
 from tests.warmkeeper.recorded import control, log_lines, metrics, request
 from tests.warmkeeper.scenes import adopt_at_zero, play, wait, world_of
-from tests.warmkeeper.world import ENVIRONMENT, World
+from tests.warmkeeper.world import (
+    ENVIRONMENT,
+    FOREIGN_RULE,
+    SERVICE_GROUP,
+    WAKE_RULE,
+    World,
+)
 from tools import cost
 
 OPERATING = Path(__file__).resolve().parents[2] / "docs" / "guide" / "operating.md"
@@ -183,7 +189,12 @@ def test_a_memory_full_of_wakes_is_no_dearer_to_write_than_the_cost_says() -> No
         "cause": "asked to sleep, and no live target",
         "times": {**wake["times"], **moments},
     }
-    full = replace(world.memory, wakes=(kept,) * wk.KEPT_WAKES, failure="x" * 300)
+    full = replace(
+        world.memory,
+        wakes=(kept,) * wk.KEPT_WAKES,
+        failure="x" * 300,
+        open_problems=(wk.SERVICE_MISSING.code, wk.NOT_LIVE.code, wk.DEPLOYMENT_FAILED.code),
+    )
     world.aws().write_memory(full)
     body = world.items["memory"]["body"]["S"]
     assert len(body) + len("idmemoryversionphasebody") + 20 < cost.ITEM_KB * 1024
@@ -382,6 +393,7 @@ def test_who_uses_it_meanwhile_is_no_news_and_the_next_half_day_is() -> None:
     world.minutes(12 * 60 + 1)
     world.alarm = "OK"
     world.minutes(30)
+    assert world.memory.open_problems == ()
     world.alarm, world.alarm_since = "ALARM", world.time
     world.minutes(12 * 60 - 1)
     assert kinds(world) == ["idle-but-awake"]
@@ -402,6 +414,124 @@ def test_an_alarm_that_does_not_say_since_when_puts_it_to_sleep_all_the_same() -
     world.signal(Kind.ADOPT)
     world.minutes(10)
     assert world.phase() is Phase.ASLEEP
+
+
+def test_a_beat_is_use_after_the_notice_too() -> None:
+    world = held()
+    world.minutes(12 * 60 + 1)
+    world.signal(Kind.BEAT, active=True)
+    world.minutes(12 * 60 - 1)
+    assert kinds(world) == ["idle-but-awake"]
+    world.minutes(2)
+    assert kinds(world) == ["idle-but-awake"] * 2
+
+
+# --- several problems at once ------------------------------------------------------------------
+
+
+def vanish(world: World) -> None:
+    world.exists = False
+
+
+def lose_the_alarm(world: World) -> None:
+    world.alarm = None
+
+
+def lose_the_wake_rule(world: World) -> None:
+    del world.rules[WAKE_RULE]
+
+
+def change_the_target_group(world: World) -> None:
+    world.forwards_to = "another group"
+
+
+def mend(world: World, *, but: Callable[[World], None] | None = None) -> None:
+    """Everything is as it should be again, but this."""
+    world.exists = True
+    world.alarm = "OK"
+    world.rules[WAKE_RULE] = 30_010
+    world.forwards_to = SERVICE_GROUP
+    if but:
+        but(world)
+
+
+BREAKS: dict[Callable[[World], None], str] = {
+    vanish: "service-missing",
+    lose_the_alarm: "idle-alarm-missing",
+    lose_the_wake_rule: "rule-missing",
+    change_the_target_group: "target-group-detached",
+}
+
+
+@pytest.mark.parametrize("second", BREAKS)
+@pytest.mark.parametrize("first", [b for b in BREAKS if b is not vanish])
+def test_a_problem_that_lasts_is_published_once_whatever_comes_and_goes_beside_it(
+    first: Callable[[World], None], second: Callable[[World], None]
+) -> None:
+    world = World()
+    world.signal(Kind.ADOPT)
+    first(world)
+    world.minutes(2)
+    for _ in range(2):
+        if second is not first:
+            second(world)
+        world.minutes(2)
+        mend(world, but=first)
+        world.signal(Kind.STATUS)  # which reads less than a tick
+        world.minutes(2)
+    assert kinds(world).count(BREAKS[first]) == 1
+    mend(world)
+    world.minutes(2)
+    assert world.memory.open_problems == ()
+    first(world)
+    world.minutes(2)
+    assert kinds(world).count(BREAKS[first]) == 2
+
+
+def test_who_pinned_it_is_told_once_though_the_service_was_gone_meanwhile() -> None:
+    world = held()
+    world.minutes(12 * 60 + 1)
+    vanish(world)
+    world.minutes(2)
+    world.exists = True
+    world.minutes(60)
+    assert kinds(world) == ["idle-but-awake", "service-missing"]
+
+
+def test_a_problem_that_outlasts_the_phase_is_published_again() -> None:
+    world = World()
+    world.signal(Kind.ADOPT)
+    change_the_target_group(world)
+    world.minutes(2)
+    world.set_desired(0)
+    world.minutes(2)
+    detached = "target-group-detached"
+    assert kinds(world) == [detached, "count-set-outside", detached]
+
+
+def test_a_deployment_that_fails_again_is_published_again_and_what_lasts_is_not() -> None:
+    world = World(boot=9000)
+    world.signal(Kind.ADOPT)
+    world.minutes(10)
+    for state in ("FAILED", "COMPLETED", "FAILED"):
+        world.rollout = {"rolloutState": state}
+        world.minutes(2)
+    assert world.phase() is Phase.WAKING
+    assert kinds(world) == ["not-live", "deployment-failed", "deployment-failed"]
+
+
+def test_a_rule_that_is_stuck_again_is_published_again() -> None:
+    world = World(alarm="ALARM", environment={**ENVIRONMENT, "LINGER_SECONDS": "6000"})
+    world.signal(Kind.ADOPT)
+    world.time += 600
+    taken = {FOREIGN_RULE: 99, f"{FOREIGN_RULE}2": 12}
+    for _ in range(2):
+        world.rules |= {WAKE_RULE: 30_010, **taken}
+        world.minutes(2)
+        del world.rules[FOREIGN_RULE], world.rules[f"{FOREIGN_RULE}2"]
+        world.minutes(2)
+        assert (world.phase(), world.rule_up) == (Phase.DROWSY, True)
+    assert kinds(world) == ["no-rule-number"] * 2
 
 
 # --- what was refused, and what went wrong -----------------------------------------------------

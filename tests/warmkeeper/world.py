@@ -148,6 +148,7 @@ class World:
     subjects: list[str] = field(default_factory=list)
     published: list[dict[str, Any]] = field(default_factory=list)  # as it went to SNS
     token: str = "secret"
+    parameters: dict[str, str] = field(default_factory=dict)  # of SSM, besides the token
     reads: list[str] = field(default_factory=list)
     hooks: dict[str, list[Callable[[], object]]] = field(default_factory=dict)
     failing: set[str] = field(default_factory=set)
@@ -500,8 +501,12 @@ class Topic(Client):
 
 
 class Parameters(Client):
-    def get_parameter(self, **_: Any) -> dict[str, Any]:
-        return {"Parameter": {"Value": self.world.token}}
+    def get_parameter(self, *, Name: str, **_: Any) -> dict[str, Any]:
+        token = {self.world.environment["HEARTBEAT_TOKEN_PARAMETER"]: self.world.token}
+        parameters = {**token, **self.world.parameters}
+        if Name not in parameters:
+            raise ClientError({"Error": {"Code": "ParameterNotFound"}}, "GetParameter")
+        return {"Parameter": {"Value": parameters[Name]}}
 
 
 CLIENTS: dict[str, type[Client]] = {
