@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -23,29 +22,49 @@ ORDER = (
 )  # fmt: skip
 
 
-# The files that wait for an applied estate, for its clock and its tasks. It takes a worker two
-# minutes to have one and to be rid of it: so they are for three, and these begin with them.
-ESTATES = (
-    ("test_staging.py", "test_open_websocket.py", "test_following.py", "test_refused.py"),
+# What each worker begins with: files that wait for a clock, an estate, a browser or Terraform. What
+# a file needs is started once, so one worker has the whole file.
+BEGINNINGS = (
+    (
+        "test_staging.py",
+        "test_following.py",
+        "test_alarms.py",
+        "test_open_websocket.py",
+        "test_refused.py",
+        "test_rule_numbers.py",
+        "test_explained.py",
+        "test_redirects.py",
+        "test_waiting_page.py",
+        "test_page.py",
+        "test_page_beat.py",
+    ),
     (
         "test_lifecycle.py",
-        "test_explained.py",
-        "test_waiting_page.py",
+        "test_faults.py",
         "test_checks.py",
-        "test_rule_numbers.py",
-        "test_alarms.py",
+        "test_rights.py",
+        "test_caddy_beat.py",
+        "test_mutants.py",
     ),
     (
         "test_example.py",
-        "test_elsewhere.py",
         "test_changing.py",
-        "test_rights.py",
-        "test_faults.py",
+        "test_elsewhere.py",
+        "test_first_apply.py",
+        "test_cost_of_a_plan.py",
+    ),
+    (
+        "test_data_plane.py",
+        "test_control.py",
+        "test_plans.py",
+        "test_module.py",
+        "test_service_rule.py",
+        "test_dashboard.py",
     ),
 )
-# Each of these applies something once for all of its tests: the fourth worker begins with them, and
-# so has them for itself.
-SHARED = ("test_plans.py", "test_dashboard.py", "test_cost.py")
+# What takes the processor for seconds comes next; what is quick is last, where workers take from
+# each other.
+HEAVY = ("tests/model", "tests/faults")
 
 
 @pytest.hookimpl(trylast=True)
@@ -60,28 +79,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     items.sort(key=rank)
     workers = int(getattr(config, "workerinput", {}).get("workercount", 0))
-    if workers > len(ESTATES):
-        items[:] = spread(items, workers)
+    if workers == len(BEGINNINGS):
+        heavy = [item for item in items if rank(item) in map(ORDER.index, HEAVY)]
+        items[:] = spread(items, heavy)
 
 
-def spread(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
-    """In such an order that the first workers begin with estates, the others with what is heavy.
+def spread(items: list[pytest.Item], heavy: list[pytest.Item]) -> list[pytest.Item]:
+    """In such an order that each worker begins with its files, then has its share of the rest.
 
     pytest-xdist's worksteal gives each worker as many at first, in this order, and who is done
-    takes the end of another's: there stands what is quick.
+    takes the end of another's.
     """
-    heads = [[i for name in files for i in items if i.path.name == name] for files in ESTATES]
-    waiting = {item for head in heads for item in head}
-    folders = [list(group) for _, group in itertools.groupby(items, lambda item: item.path.parent)]
-    rest = [item for group in reversed(folders) for item in group if item not in waiting]
-    rest.sort(key=lambda item: item.path.name not in SHARED)
-    share = len(items) // workers
+    heads = [[i for name in files for i in items if i.path.name == name] for files in BEGINNINGS]
+    begun = {item for head in heads for item in head}
+    rest = list(dict.fromkeys(item for item in (*heavy, *items) if item not in begun))
     order: list[pytest.Item] = []
-    for head in heads:
-        quick = max(0, share - len(head))
-        order += head + rest[len(rest) - quick :]
-        del rest[len(rest) - quick :]
-    return order + rest
+    for number, head in enumerate(heads):
+        share = (len(items) - len(order)) // (len(heads) - number) - len(head)
+        own = [rest[at * len(rest) // share] for at in range(share)]  # evenly, in the same order
+        order += head + own
+        taken = {*own}
+        rest = [item for item in rest if item not in taken]
+    return order
 
 
 @pytest.hookimpl(wrapper=True)

@@ -110,9 +110,10 @@ def _watched(repository: Path, tests: Iterable[str]) -> str:
 def copy_of_the_repository(folder: Path) -> Path:
     """The tests as they are in the working tree, and what they need to run."""
     unneeded = shutil.ignore_patterns("__pycache__", "*.tfstate*", ".terraform")
-    for name in ("tests", "lambda", "examples", "tools"):
+    for name in ("localcloud", "tests", "lambda", "examples", "tools"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=unneeded)
-    shutil.copy(REPOSITORY / "pyproject.toml", folder)
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, folder)
     return folder
 
 
