@@ -206,14 +206,6 @@ test-integration: setup terraform ## Integration tests on a cloud of yours: LOCA
 
 ##@ Look further: what takes longer than a test run should
 
-.PHONY: model
-model: setup ## Explore the interleavings of the warmkeeper with wider bounds than make test has
-	@MODEL=1 $(BIN)/python -m pytest tests/model --numprocesses=0 -s
-
-.PHONY: fuzz
-fuzz: setup ## Give the warmkeeper 200,000 mutated events, make test has 10,000 (FUZZ=N: so many)
-	@FUZZ=$(or $(FUZZ),200000) $(BIN)/python -m pytest tests/warmkeeper/test_events_mutated.py --numprocesses=0
-
 .PHONY: fidelity
 fidelity: setup ## Test the local cloud against its mutants: docs/evidence/fidelity.md (ARGS=--stale)
 	@$(BIN)/python -m localcloud.fidelity $(ARGS)

@@ -211,7 +211,7 @@ locals {
             query = join(" | ", [
               local.source,
               "filter ispresent(wake.seconds)",
-              "stats ${join(", ", [for stage in local.stages : "max(wake.stages.${stage.field}) as ${stage.name}"])} by @timestamp",
+              "stats ${join(", ", [for stage in local.stages : "max(wake.stages.${stage}) as ${stage}"])} by @timestamp",
               "sort @timestamp desc",
               "limit 10",
             ])

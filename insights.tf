@@ -12,7 +12,7 @@ locals {
     ]
     slowest-cold-starts = [
       "filter ispresent(wake.seconds)",
-      "fields @timestamp, wake.cause, wake.seconds, ${join(", ", [for stage in local.stages : "wake.stages.${stage.field} as ${stage.name}"])}, wake.asleep_minutes",
+      "fields @timestamp, wake.cause, wake.seconds, ${join(", ", [for stage in local.stages : "wake.stages.${stage} as ${stage}"])}, wake.asleep_minutes",
       "sort wake.seconds desc",
       "limit 20",
     ]
@@ -30,15 +30,8 @@ locals {
     ]
   }
 
-  # Of a cold start, in the order in which they come: as the log has them, and in words.
-  stages = [
-    { field = "asked", name = "asked" },
-    { field = "placed", name = "placed" },
-    { field = "pulled", name = "image_pulled" },
-    { field = "started", name = "container_started" },
-    { field = "healthy", name = "app_healthy" },
-    { field = "opened", name = "rule_down" },
-  ]
+  # The stages of a cold start, in their order, as the log names them.
+  stages = ["asked", "placed", "pulled", "started", "healthy", "opened"]
 }
 
 resource "aws_cloudwatch_query_definition" "this" {

@@ -21,7 +21,7 @@ from tests.warmkeeper import scenes
 from tests.warmkeeper.scenes import OTHER_ESTATES, beginning, wait
 from tests.warmkeeper.world import World
 
-THOROUGH = bool(os.environ.get("MODEL"))  # `make model`
+THOROUGH = bool(os.environ.get("MODEL"))  # wider bounds, which take hours
 JUMPS = (0.9, 2.0, 5.0) if THOROUGH else (5.0,)
 
 # --- where explorations begin ------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 By HTTP there is always an answer that the load balancer takes. Elsewhere there is a result, or the
 event is refused: with a reason in the log, once in the metric, and with nothing written or called.
-`make fuzz` (FUZZ=200000) tries more than the 10,000 of `make test`.
+`FUZZ=200000` in the environment tries more than the 10,000 of `make test`.
 """
 
 from __future__ import annotations
