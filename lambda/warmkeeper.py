@@ -17,8 +17,8 @@ Calls that *give* (count up, rule up) may be repeated at any time. Calls that *t
 rule down) do harm if they take effect late, after a new wake has begun. Therefore each take is
 announced by a conditional write that stores its time in the memory, starts within
 TAKE_START_SECONDS of that time, and is never retried. The *fence* is the FENCE_SECONDS after the
-last announced take, in which it may still take effect. A wake waits until the fence is over, scales
-up again if it had scaled up before then, and only then trusts a live target.
+last announced take, in which it may still take effect. A wake waits until the fence is over, sets
+the count again if it set it before the fence ended, and only then trusts a live target.
 
 A request reaches the function by the *wake rule*, a rule of the load balancer's listener that
 stands before (up) or after (down) the service's own rule. On the *alarm path* there is no wake
@@ -77,9 +77,10 @@ RESTORE_PIN_SECONDS = 3600.0  # on destroy: keeps concurrent invocations from sc
 POLL_SECONDS = 0.5  # between two observations, which all waiting invocations share
 BLIND_POLL_SECONDS = 3.0  # the same without a memory: each waiting invocation observes by itself
 FIRST_ANSWERS_SECONDS = 60.0  # for this time after a wake, answers carry its duration
-# Redirects of one held call while it waits. Some clients follow no more than 10, and up to 3 more
-# may follow, after 1 s, 4 s and 14 s, until the rule change has reached every node.
-MOST_HOPS = 8
+# Holds of one call while it waits, each of hold_seconds. The last one ends in a 503, so there are
+# 7 redirects. Some clients follow no more than 10, and up to 3 more may follow, after 1 s, 4 s and
+# 14 s, until the rule change has reached every node.
+MOST_HOLDS = 8
 
 # Heartbeats
 BEAT_WRITE_SECONDS = 15.0  # beats closer together than this are one write
@@ -356,9 +357,10 @@ STAGES = {"startedAt": "started", "pullStoppedAt": "pulled", "connectivityAt": "
 
 
 def stages(times: Mapping[str, float]) -> dict[str, float]:
-    """Seconds of each stage of a wake. A stage of unknown end counts as part of the next.
+    """Seconds of each stage of a wake.
 
-    They add up to the duration of the wake, even where the clocks of ECS and Lambda differ.
+    If the end of a stage is not known, its time counts to the next stage. The stages add up to
+    the duration of the wake, even where the clocks of ECS and Lambda differ.
     """
     wake_began = times["began"]
     wake_ended = times.get("down", times["live"])
@@ -532,6 +534,15 @@ NOTICES = {  # all that is published
 }
 # Wrong wiring around the service: published once while it lasts, whatever the phase.
 WIRING = (UNSEEN_TRAFFIC, STRANGE_TARGETS, OTHER_RULES, CONTROL_PATH_COVERED)
+# Notices whose problem doctor looks for itself. Of others it reports what the memory has as open.
+SEEN_BY_DOCTOR = (
+    SERVICE_MISSING,
+    RULE_MISSING,
+    TARGET_GROUP_DETACHED,
+    IDLE_ALARM_MISSING,
+    NOT_LIVE,  # as WAKING_FOR_LONG
+    DEPLOYMENT_FAILED,
+)
 
 TABLE_MISSING = Problem(
     "table-missing",
@@ -785,11 +796,14 @@ class Decision:
 # --- guards: why the service must stay up ---------------------------------------------------------
 @dataclass(frozen=True)
 class Blocker:
-    """A reason why the service must stay up, until the epoch second at which it ends by itself."""
+    """A reason why the service must stay up, until the epoch second at which it ends by itself.
+
+    A blocker whose `until` is past does not block.
+    """
 
     code: str
     text: str
-    until: float = math.inf  # in the past: it blocks no more
+    until: float = math.inf
 
 
 def blocked_by(problem: Problem) -> Blocker:
@@ -914,7 +928,7 @@ def notify_once(memory: Memory, problem: Problem, detail: str = "", remedy: str 
 
 
 def idle_seconds(memory: Memory, seen: Observation, now: float) -> float:
-    """Seconds since the last use that is known, at most those since the phase began."""
+    """Seconds since the last use that is known, or since the phase began, if that is later."""
     return now - max(memory.since, memory.beat, seen.idle_since)
 
 
@@ -1152,7 +1166,7 @@ class Case:
             return self.up_after_all("the count was raised from outside")
         if self.signal.kind not in SLEEPING_KINDS:
             return Decision("asleep, and the count is still to go to 0")
-        # without a live target the guards that `sleep` overrides protect nobody
+        # without a live target nobody is served: only the guards that `sleep` does not waive count
         if against := self.first_blocker(asked=not self.seen.live):
             return self.up_after_all(f"stays awake: {against}")
         announced = replace(self.memory, last_take_at=self.now, scale_down_failed=False)
@@ -1229,7 +1243,11 @@ class Case:
         return replace(awake, notice=notice, metrics={"ColdStartSeconds": seconds}, wake=record)
 
     def awake_notice(self, wake: Wake, seconds: float) -> Notice | None:
-        """The notice of a wake; None beyond the budget, so that a crash loop is published once."""
+        """The notice of a wake.
+
+        The wake that uses up the budget is WOKEN_OFTEN; later ones are None, so that a crash loop
+        is published once.
+        """
         target = self.config.cold_start_target_seconds
         over = f", over the target of {target} s" if seconds > target else ""
         text = f"{AWAKE.text} {seconds:.1f} s{over} ({wake.cause})"
@@ -1342,7 +1360,10 @@ def cleared_problems(memory: Memory, seen: Observation, now: float) -> Memory:
 
 
 def is_over(code: str, memory: Memory, seen: Observation, now: float) -> bool:
-    """Whether `seen` shows that an open problem has ended. All others end with the phase."""
+    """Whether `seen` shows that an open problem has ended.
+
+    A code without a case ends only with the phase.
+    """
     rules_read = seen.rule not in (Rule.UNSEEN, Rule.MISSING)
     match code:
         case SERVICE_MISSING.code:
@@ -1386,7 +1407,7 @@ def with_take_confirmed(case: Case) -> Case:
 
 
 def notify_wiring(decision: Decision, seen: Observation, now: float) -> Decision:
-    """The same, with a notice of a problem of WIRING that was not published since it began.
+    """The same, with a notice of an existing problem of WIRING that was not published yet.
 
     A decision has one notice, so further problems wait for the next observation.
     """
@@ -2087,10 +2108,9 @@ class Aws:
     def targets(self, tasks: tuple[Task, ...]) -> Targets:
         """Match the healthy targets with `tasks`, which are meant to run.
 
-        A task with a healthy target is live. A healthy target that is neither of `tasks` nor of a
-        task that is stopping is unknown. If there are unknown targets and no live task, every
-        running task counts as live. Unknown targets are strangers, unless a running task has no
-        address.
+        - live: the tasks with a healthy target; all running tasks if only unknown ones are healthy
+        - unknown: a healthy target that belongs neither to `tasks` nor to a task that is stopping
+        - strangers: whether there are unknown targets, and every running task has an address
         """
         healthy = self.healthy()
         if healthy is None:
@@ -2249,9 +2269,9 @@ class Request:
     def answer(self, status: int, body: object, **headers: str) -> dict[str, Any]:
         """An ALB response: a string as HTML, anything else as JSON; no body for HEAD.
 
-        No cache may store it. For a 307 that is so without Cache-Control, and with no-store
-        CloudFront would store it for its minimum TTL: a redirect loop. Headers may repeat what the
-        client sent, so they are reduced to printable ASCII.
+        No cache may store it. A 307 is not cached if it has no Cache-Control; with no-store
+        CloudFront caches it for its minimum TTL, which is a redirect loop. Headers may repeat what
+        the client sent, so they are reduced to printable ASCII.
         """
         is_html = isinstance(body, str)
         text = body if isinstance(body, str) else json.dumps(body)
@@ -2974,19 +2994,26 @@ class Reconciler:
         waits = signal.kind in (Kind.REQUEST, Kind.POLL, Kind.BEAT)
         code = decision.notice.problem.code
         sent = self.notifier.publish(decision.notice, memory.phase, in_haste=waits)
-        if sent or code not in memory.notified_at:
-            return memory
-        # forget that it was published, so that the next observation tries again
+        return memory if sent else self.forget_notice(memory, code)
+
+    def forget_notice(self, memory: Memory, code: str) -> Memory:
+        """Forget that a problem was published: it was not, so the next observation tries again."""
+        still_open = tuple(other for other in memory.open_problems if other != code)
         notified = {other: at for other, at in memory.notified_at.items() if other != code}
-        return self.aws.write_memory(replace(memory, notified_at=notified)) or memory
+        forgotten = replace(memory, open_problems=still_open, notified_at=notified)
+        return memory if forgotten == memory else self.aws.write_memory(forgotten) or memory
 
     def notify_problem(self, memory: Memory, stuck: RuleStuckError) -> Memory:
         """Publish a problem once: remember it first. Returns the memory as it is after that."""
         decision = notify_once(memory, stuck.problem, stuck.detail)
         written = self.aws.write_memory(decision.memory) if decision.memory else None
-        if written and decision.notice:
-            self.notifier.publish(decision.notice, memory.phase)
-        return written or memory
+        if written is None or decision.notice is None:
+            return memory
+        sent = self.notifier.publish(decision.notice, memory.phase)
+        # asleep, the open problem makes the next tick wake the service, which is published too
+        if sent or memory.phase is Phase.ASLEEP:
+            return written
+        return self.forget_notice(written, stuck.problem.code)
 
     def reconcile_without_table(self, signal: Signal, error: TableGoneError) -> Observation:
         """Without a table the service cannot sleep: scale up, and let requests through."""
@@ -3174,7 +3201,7 @@ class WaitingRoom:
         wake = seen.memory.wake
         if seen.missing or wake is None:
             return False
-        return self.aws.now() - wake.began < MOST_HOPS * self.config.hold_seconds
+        return self.aws.now() - wake.began < MOST_HOLDS * self.config.hold_seconds
 
     def send_on(self, request: Request, seen: Observation, arrived: float) -> dict[str, Any]:
         """Wait until the rule has settled, and redirect the client to the URL that it asked for."""
@@ -3466,6 +3493,7 @@ class Operator:
             *self.rule_findings(seen),
             *self.wake_findings(seen),
             *(finding(NOTICES[code], detail) for code, detail in seen.wiring.items()),
+            *self.open_findings(seen),
         ]
 
     def service_findings(self, seen: Observation) -> Iterator[dict[str, str]]:
@@ -3513,6 +3541,13 @@ class Operator:
         late = wake and self.aws.now() - wake.began > self.config.wake_deadline_seconds
         if late and not seen.live:
             yield finding(WAKING_FOR_LONG, seen.stopped_reason or "no task stopped", remedy)
+
+    def open_findings(self, seen: Observation) -> Iterator[dict[str, str]]:
+        """Problems that were published, are not over, and are not among the other findings."""
+        memory = cleared_problems(seen.memory, seen, self.aws.now())
+        for code, problem in NOTICES.items():
+            if code in memory.open_problems and problem not in SEEN_BY_DOCTOR:
+                yield finding(problem)
 
     def token_problem(self) -> str:
         """Why the heartbeat's token cannot be read; "" if it can, or there is none."""

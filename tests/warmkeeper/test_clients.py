@@ -53,7 +53,7 @@ def late() -> World:
     """Waking for longer than anybody is sent round."""
     world = asleep()
     world.boot = 9000
-    return play(world, (ask, wait(wk.MOST_HOPS * 25 + 1)))
+    return play(world, (ask, wait(wk.MOST_HOLDS * 25 + 1)))
 
 
 def drowsy() -> World:

@@ -484,7 +484,7 @@ def test_a_call_is_sent_round_a_few_times_then_gets_503_with_retry_after_and_jso
     world = asleep()
     world.boot = 9000
     began = world.time
-    for _ in range(wk.MOST_HOPS - 1):
+    for _ in range(wk.MOST_HOLDS - 1):
         assert ask(world)["statusCode"] == 307
     answer = ask(world)
     assert answer["statusCode"] == 503

@@ -21,6 +21,7 @@ from tests.warmkeeper.world import (
     ENVIRONMENT,
     FOREIGN_RULE,
     SERVICE_GROUP,
+    SERVICE_RULE,
     WAKE_RULE,
     World,
 )
@@ -532,6 +533,92 @@ def test_a_rule_that_is_stuck_again_is_published_again() -> None:
         world.minutes(2)
         assert (world.phase(), world.rule_up) == (Phase.DROWSY, True)
     assert kinds(world) == ["no-rule-number"] * 2
+
+
+# --- a notice that was not sent ----------------------------------------------------------------
+
+
+def find_no_rule_number(world: World) -> None:
+    """Idle, and two rules of others take the numbers on both sides of the service rule."""
+    world.alarm = "ALARM"
+    world.time += 600
+    world.rules |= {FOREIGN_RULE: 99, f"{FOREIGN_RULE}2": 12}
+
+
+def stay_awake_for_a_day(world: World) -> None:
+    """Pinned, and idle for a day."""
+    world.invoke({"command": "pin", "minutes": 3 * 24 * 60})
+    world.alarm, world.alarm_since = "ALARM", world.time
+    world.time += DAY
+
+
+PROBLEMS = {
+    **BREAKS,
+    find_no_rule_number: "no-rule-number",
+    stay_awake_for_a_day: "idle-but-awake",
+}
+
+
+@pytest.mark.parametrize("begin", PROBLEMS)
+def test_a_notice_that_was_not_sent_is_sent_once_by_the_observations_that_follow(
+    begin: Callable[[World], None],
+) -> None:
+    world = World(environment={**ENVIRONMENT, "LINGER_SECONDS": "6000"})
+    world.signal(Kind.ADOPT)
+    begin(world)
+    world.failing.add("publish")
+    world.minutes(3)
+    assert kinds(world) == []
+    world.failing.clear()
+    world.minutes(1)
+    assert kinds(world) == [PROBLEMS[begin]]
+    world.minutes(3)
+    assert kinds(world) == [PROBLEMS[begin]]
+
+
+def test_a_notice_that_cannot_be_sent_keeps_no_service_asleep_without_a_wake_rule() -> None:
+    world = asleep()
+    world.rules |= {WAKE_RULE: 30_010, FOREIGN_RULE: 99, f"{FOREIGN_RULE}2": 12}
+    world.failing.add("publish")
+    world.minutes(3)
+    assert world.phase() is Phase.AWAKE
+
+
+# --- what doctor says of the problems that were published --------------------------------------
+
+
+@pytest.mark.parametrize("begin", PROBLEMS)
+def test_doctor_reports_once_what_was_published_and_lasts(begin: Callable[[World], None]) -> None:
+    world = World(environment={**ENVIRONMENT, "LINGER_SECONDS": "6000"})
+    world.signal(Kind.ADOPT)
+    begin(world)
+    world.minutes(3)
+    problem = wk.NOTICES[PROBLEMS[begin]]
+    found = world.invoke({"command": "doctor"})["findings"]
+    (named,) = [each for each in found if each["finding"].startswith(problem.text)]
+    assert named["remedy"] == problem.remedy
+    mend(world)
+    world.rules = {rule: world.rules[rule] for rule in (WAKE_RULE, SERVICE_RULE)}
+    world.minutes(2)
+    assert world.invoke({"command": "doctor"}) == {"findings": []}
+
+
+def test_doctor_does_not_report_what_is_over_though_no_tick_has_seen_it() -> None:
+    for begin, code in BREAKS.items():
+        world = World()
+        world.signal(Kind.ADOPT)
+        begin(world)
+        world.minutes(2)
+        assert world.memory.open_problems == (code,)
+        mend(world)
+        assert world.invoke({"command": "doctor"}) == {"findings": []}
+
+
+def test_doctor_ignores_an_open_problem_that_only_another_version_knows() -> None:
+    world = World()
+    world.signal(Kind.ADOPT)
+    world.aws().write_memory(replace(world.memory, open_problems=("of-another-version",)))
+    assert world.invoke({"command": "doctor"}) == {"findings": []}
 
 
 # --- what was refused, and what went wrong -----------------------------------------------------
