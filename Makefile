@@ -222,8 +222,8 @@ test-upgrades: setup terraform ## Change the module in every way under a service
 	  tests/integration/test_lifecycle.py --numprocesses=0
 
 .PHONY: mutate-validations
-mutate-validations: setup terraform ## Take out each validation and check, and record which run goes red
-	@$(BIN)/python -m tests.terraform.mutate_validations
+mutate-validations: setup terraform ## Take out each validation and check, and record which run goes red (ARGS=--stale)
+	@$(BIN)/python -m tests.terraform.mutate_validations $(ARGS)
 
 .PHONY: bench
 bench: setup terraform ## Measure how long things take (RECORD=1: docs/evidence/performance.md; ARGS='drowsy ticks')

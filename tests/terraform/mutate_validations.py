@@ -6,11 +6,15 @@ that. What was seen is kept in mutated_validations.txt: a line for each conditio
 the runs that missed it. A condition that is new or changed has no such line: test_coverage.py says
 so.
 
-    make mutate-validations    does it again, and writes mutated_validations.txt (some minutes)
+    make mutate-validations                 does it again, and writes mutated_validations.txt
+    make mutate-validations ARGS=--stale    only the conditions without such a line
+
+All of them take some minutes.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import re
@@ -78,6 +82,13 @@ def recorded() -> dict[str, str]:
     return {line.split("  ")[0]: line.split("  ")[1] for line in lines}
 
 
+def stale() -> list[Condition]:
+    """The conditions without a line of their own, or with one that names a run that is gone."""
+    names = {name for name, _ in runs()} | set(BY_HAND.values())
+    seen = {key for key, gone_red in recorded().items() if set(gone_red.split(", ")) <= names}
+    return [condition for condition in conditions() if condition.key not in seen]
+
+
 def by_hand(condition: Condition) -> list[str]:
     """The test that has it instead, if it needs a real rule."""
     return [test for word, test in BY_HAND.items() if word in condition.text]
@@ -132,14 +143,30 @@ def copy_to(scratch: Path) -> None:
 
 
 def main() -> int:
-    (ROOT / ".cache").mkdir(exist_ok=True)
+    parser = argparse.ArgumentParser(prog="python -m tests.terraform.mutate_validations")
+    parser.add_argument("--stale", action="store_true", help="only those without a recorded line")
+    options = parser.parse_args()
     everything = conditions()
+    chosen = stale() if options.stale else everything
+    kept = {condition.key for condition in everything} - {condition.key for condition in chosen}
+    lines = {key: names for key, names in recorded().items() if key in kept}
+    if chosen:
+        lines.update(taken_out(chosen))
+    RECORD.write_text("".join(f"{key}  {names}\n" for key, names in sorted(lines.items())))
+    return len(lines) != len(everything)
+
+
+def taken_out(chosen: list[Condition]) -> dict[str, str]:
+    """The lines of these conditions: each was made true, and a run went red."""
+    (ROOT / ".cache").mkdir(exist_ok=True)
     lines: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="mutate-validations-", dir=ROOT / ".cache") as folder:
         scratch = Path(folder)
         copy_to(scratch)
-        for number in range(max(condition.number for condition in everything) + 1):
-            mended = [condition for condition in everything if condition.number == number]
+        for number in range(max(condition.number for condition in chosen) + 1):
+            mended = [condition for condition in chosen if condition.number == number]
+            if not mended:
+                continue
             found = missed(scratch, mended)
             for condition in mended:  # where a run ended with another error, each alone
                 if condition.of not in found and not by_hand(condition):
@@ -151,8 +178,7 @@ def main() -> int:
                 else:
                     print(f"not missed: {condition.of}: {condition.text}", flush=True)
             print(f"{len(mended)} conditions were made true", flush=True)
-    RECORD.write_text("".join(f"{key}  {names}\n" for key, names in sorted(lines.items())))
-    return len(lines) != len(everything)
+    return lines
 
 
 if __name__ == "__main__":

@@ -139,8 +139,8 @@ def test_the_table_has_every_phase_every_answer_and_a_row_for_each_rule_of_the_p
 
 
 def test_an_answer_without_words_for_the_tables_is_refused() -> None:
-    rule = {**default_policy()[0], "answer": "teapot"}
-    with pytest.raises(KeyError, match="teapot"):
+    rule = {**default_policy()[0], "answer": "no-such-answer"}
+    with pytest.raises(KeyError, match="no-such-answer"):
         clients.policy_table([rule])
 
 
@@ -159,6 +159,12 @@ def test_the_answers_of_the_policy_are_the_same_wherever_they_are_listed() -> No
     assert f"for answer in {validated}" in suite
     guide = clients.POLICY.read_text(encoding="utf-8").split("<!-- /policy -->")[1]
     assert [answer for answer in answers if f"`{answer}`" not in guide] == []
+    head = clients.TABLE.read_text(encoding="utf-8").split("[[client]]")[0]
+    (explained,) = re.findall(r"ignored CLASS ANSWER   not woken; (.+)", head)
+    assert re.findall(r"\(([a-z-]+)\)", explained) == list(clients.CANNED)
+    recipe = (clients.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"has an `answer`: ([^.]+)\.", recipe)
+    assert re.findall(r"`([a-z-]+)`", listed) == answers
 
 
 def decides(rule: dict[str, Any], row: dict[str, Any]) -> bool:

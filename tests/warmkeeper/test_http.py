@@ -385,13 +385,13 @@ def test_what_is_ignored_gets_its_canned_answer_a_log_line_and_changes_nothing(
 def test_an_answer_that_this_code_does_not_know_is_a_503_and_an_error_in_the_log(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    world = policy(asleep(), {"class": "robots", "answer": "teapot"})
+    world = policy(asleep(), {"class": "robots", "answer": "no-such-answer"})
     before = state(world)
     capsys.readouterr()
     assert ask(world)["statusCode"] == 503
     assert state(world) == before
     (error,) = [line for line in log_lines(capsys.readouterr().out) if line["level"] == "ERROR"]
-    assert error["answer"] == "teapot"
+    assert error["answer"] == "no-such-answer"
 
 
 def test_what_is_ignored_does_not_call_back_a_drowsy_service_and_is_told_the_phase() -> None:
