@@ -59,6 +59,7 @@ def test_destroying_the_module_leaves_a_service_that_is_served_by_its_own_rule(
         assert estate.service()["desiredCount"] == 2
     finally:
         estate.workspace.apply()
+        estate.outputs = estate.workspace.outputs()
         ecs.update_service(**names, desiredCount=1)
         estate.until("awake")
 
@@ -94,5 +95,6 @@ def test_the_way_out_in_the_runbook_destroys_the_module_without_its_function(
         assert estate.service()["desiredCount"] == 2
     finally:
         estate.workspace.apply()
+        estate.outputs = estate.workspace.outputs()
         ecs.update_service(**names, desiredCount=1)
         estate.until("awake")
