@@ -78,8 +78,8 @@ POLL_SECONDS = 0.5  # between two observations, which all waiting invocations sh
 BLIND_POLL_SECONDS = 3.0  # the same without a memory: each waiting invocation observes by itself
 FIRST_ANSWERS_SECONDS = 60.0  # for this time after a wake, answers carry its duration
 # Holds of one call while it waits, each of hold_seconds. The last one ends in a 503, so there are
-# 7 redirects. Some clients follow no more than 10, and up to 3 more may follow, after 1 s, 4 s and
-# 14 s, until the rule change has reached every node.
+# 7 redirects. When the service is live, up to 3 more are sent, after 1 s, 4 s and 14 s, until the
+# rule change has reached every node. That makes 10, and some clients follow no more.
 MOST_HOLDS = 8
 
 # Heartbeats
@@ -534,7 +534,7 @@ NOTICES = {  # all that is published
 }
 # Wrong wiring around the service: published once while it lasts, whatever the phase.
 WIRING = (UNSEEN_TRAFFIC, STRANGE_TARGETS, OTHER_RULES, CONTROL_PATH_COVERED)
-# Notices whose problem doctor looks for itself. Of others it reports what the memory has as open.
+# Problems that doctor looks for itself. Of other NOTICES it reports those open in the memory.
 SEEN_BY_DOCTOR = (
     SERVICE_MISSING,
     RULE_MISSING,
@@ -774,7 +774,7 @@ class Observation:
 
     @property
     def serves(self) -> bool:
-        """Whether clients may be served now, from whom the wake rule, up, would take requests."""
+        """Whether clients may be served now: the wake rule, put up, would take their requests."""
         return bool(self.live) or self.strangers or self.detached
 
 
@@ -1166,7 +1166,7 @@ class Case:
             return self.up_after_all("the count was raised from outside")
         if self.signal.kind not in SLEEPING_KINDS:
             return Decision("asleep, and the count is still to go to 0")
-        # without a live target nobody is served: only the guards that `sleep` does not waive count
+        # without a live target nobody is served, so the guards that `sleep` waives do not apply
         if against := self.first_blocker(asked=not self.seen.live):
             return self.up_after_all(f"stays awake: {against}")
         announced = replace(self.memory, last_take_at=self.now, scale_down_failed=False)
@@ -1386,7 +1386,7 @@ def is_over(code: str, memory: Memory, seen: Observation, now: float) -> bool:
 
 
 def absorb(memory: Memory, signal: Signal, now: float) -> Memory:
-    """The memory with what a signal changes in it whatever is decided."""
+    """The memory with the changes that the signal makes, independent of the decision."""
     match signal.kind:
         case Kind.BEAT if signal.active and memory.lacks_use(signal.used_at(now)):
             return replace(memory, beat=signal.used_at(now))
@@ -1859,7 +1859,7 @@ def priorities_up(taken: Mapping[int, str], service: int, config: Config) -> Ite
 
 
 def hides_others(rules: Mapping[str, ListenerRule], config: Config) -> bool:
-    """Whether the wake rule precedes another rule of ours, or any before the service rule."""
+    """Whether a rule of ours, or any rule before the service rule, stands after the wake rule."""
     wake = rules[config.wake_rule_arn].priority
     service = rules[config.service_rule_arn].priority
     own = [rules[arn].priority for arn in config.own_rule_arns if arn in rules]
@@ -3010,7 +3010,7 @@ class Reconciler:
         if written is None or decision.notice is None:
             return memory
         sent = self.notifier.publish(decision.notice, memory.phase)
-        # asleep, the open problem makes the next tick wake the service, which is published too
+        # asleep: the open problem makes the next tick wake the service and publish why
         if sent or memory.phase is Phase.ASLEEP:
             return written
         return self.forget_notice(written, stuck.problem.code)
@@ -3207,7 +3207,7 @@ class WaitingRoom:
         """Wait until the rule has settled, and redirect the client to the URL that it asked for."""
         memory = seen.memory
         now = self.aws.now()
-        # a client that is here again, since the rule change has not reached its node, waits longer
+        # a client that came back because the rule change has not reached its node waits longer
         pace = min(max(SETTLE_SECONDS, 3 * (arrived - memory.since)), SLOW_SETTLE_SECONDS)
         sent = max(memory.last_take_at, arrived) + pace
         self.reconciler.remember(seen, sent)  # while it waits for the rule to settle
