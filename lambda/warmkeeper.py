@@ -774,7 +774,7 @@ class Observation:
 
     @property
     def serves(self) -> bool:
-        """Whether clients may be served now: the wake rule, put up, would take their requests."""
+        """Whether clients may be served now: by a live target, a stranger or a group not ours."""
         return bool(self.live) or self.strangers or self.detached
 
 
@@ -869,7 +869,7 @@ def woken_often(case: Case) -> Blocker | None:
     if len(case.memory.wakes) < budget:
         return None
     ended = sorted(wake["times"]["live"] for wake in case.memory.wakes)
-    # from then on fewer than `budget` wakes are less than an hour old
+    # an hour after this wake ended, fewer than `budget` wakes lie within the last hour
     until = ended[-budget] + 3600
     return Blocker(WOKEN_OFTEN.code, f"the {budget} wakes of an hour are used up", until)
 
@@ -1111,8 +1111,8 @@ class Case:
     def asleep(self) -> Decision:
         memory = self.memory
         kind = self.signal.kind
-        # An alarm invokes only on entering ALARM. If it stays there, a tick stands in for it, once
-        # the alarm's data can no longer be from before this sleep.
+        # An alarm invokes only when it enters ALARM. While it stays there, a tick counts as its
+        # invocation, once the alarm can no longer show data from before this sleep.
         if self.seen.wake_alarm_firing and self.now - memory.since >= ALARM_LATE_SECONDS:
             kind = Kind.WAKE_ALARM
         backoff = memory.backoff_seconds(self.seen.services, self.now)
@@ -2108,7 +2108,8 @@ class Aws:
     def targets(self, tasks: tuple[Task, ...]) -> Targets:
         """Match the healthy targets with `tasks`, which are meant to run.
 
-        - live: the tasks with a healthy target; all running tasks if only unknown ones are healthy
+        - live: the tasks with a healthy target; all running tasks, if no task has a healthy target
+          but an unknown target exists
         - unknown: a healthy target that belongs neither to `tasks` nor to a task that is stopping
         - strangers: whether there are unknown targets, and every running task has an address
         """
@@ -2626,7 +2627,7 @@ def activity(beat: Beat, now: float, idle_minutes: int) -> float | None:
 def parse_signal(event: Any, config: Config, now: float) -> Signal:
     """The signal of any event other than HTTP. Raises RefusedError for an unknown event."""
     alarms = {config.idle_alarm_arn: Kind.IDLE_ALARM, config.wake_alarm_arn: Kind.WAKE_ALARM}
-    alarms.pop("", None)  # there is no wake alarm on the rule path
+    alarms.pop("", None)  # there is no wake alarm on the listener path
     match event:
         case {"command": _}:
             return parse_command(event, now)
@@ -3051,7 +3052,7 @@ class Reconciler:
     def remember(self, seen: Observation, sent: float = 0.0) -> None:
         """Add two times to the record of the wake that has just ended; no decision needs them.
 
-        They are when we took the rule down, and when the first waiting client was `sent` on.
+        `down`: when we took the rule down. `sent`: when the first waiting client was sent on.
         """
         more = {"down": seen.down, "sent": sent}
         memory = seen.memory
@@ -3620,7 +3621,10 @@ def container() -> Warmkeeper:
 
 
 def handler(event: Any, _: object) -> dict[str, Any]:
-    """Lambda's entry point. Errors other than on the HTTP path raise, for retries and alarms."""
+    """Lambda's entry point. Raises on any error, except on the HTTP path.
+
+    So the failure destination and the alarm `errors` report it. Lambda does not retry.
+    """
     return container().dispatch(event)
 
 
