@@ -343,7 +343,8 @@ UNITS = {  # of every metric; docs/guide/metrics.md has a row for each
     "HandledErrors": "Count",
 }
 
-# The stages of a wake, in ECS's words. A stage ends at the first of its times that is known.
+# The stages of a wake, and the names of the times that end each: ECS's, and our `live` and `down`.
+# If the first time of a stage is not known, the second one ends it.
 ENDS = {
     "asked": ("createdAt",),
     "placed": ("pullStartedAt", "connectivityAt"),
@@ -722,7 +723,7 @@ class Memory:
         return replace(self, wakes=(*self.wakes[:-1], {**record, "times": {**times, **new}}))
 
     def lacks_use(self, at: float) -> bool:
-        """Whether a beat about a use of the service `at` this time is worth a write."""
+        """Whether a beat that reports use `at` this time is new enough to be worth a write."""
         return at - self.beat >= BEAT_WRITE_SECONDS
 
     def redeployed_since_failure(self, services: Iterable[Service]) -> bool:
@@ -1174,7 +1175,7 @@ class Case:
         return Decision(reason, announced, scale_to_zero=self.services_up())
 
     def up_after_all(self, cause: str) -> Decision:
-        """Asleep no more, at the count that it has: awake with a live target, else waking."""
+        """Leave the phase asleep, and the count as it is: awake with a live target, else waking."""
         return self.to_awake(cause) if self.seen.live else self.to_waking(cause)
 
     # waking
@@ -1837,7 +1838,8 @@ def free_priority(rules: Iterable[ListenerRule], to: Rule, config: Config) -> in
     for number in numbers:
         if number not in taken:
             return number
-    raise RuleStuckError(NO_RULE_NUMBER, f"next to the service rule's {service} to go {to}")
+    wanted = f"the wake rule cannot go {to}, next to the service rule's number {service}"
+    raise RuleStuckError(NO_RULE_NUMBER, wanted)
 
 
 def priorities_down(service: int, config: Config) -> Iterable[int]:
@@ -2517,7 +2519,7 @@ def localized(
 
 
 def in_script(value: object) -> str:
-    """A value as JSON for a script element, which nothing in it can end."""
+    """A value as JSON for a script element. No text in the value can end that element."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
