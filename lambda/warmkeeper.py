@@ -66,7 +66,7 @@ OUT_SECONDS = 60.0  # a task may stay registered as a target for this long after
 # Waking
 SCALE_UP_AGAIN_SECONDS = 10.0  # after this time a count that still reads 0 is set again
 SETTLE_SECONDS = 1.0  # a rule change takes at least this long to reach every load balancer node
-SLOW_SETTLE_SECONDS = 10.0  # and this long at most, as observed where changes come in batches
+SLOW_SETTLE_SECONDS = 10.0  # and at most this long, as observed; a load balancer may batch changes
 STUCK_SECONDS = 45.0  # past this, propagation delay no longer explains a rule that is up
 BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes in a row; then none
 ALARM_LATE_SECONDS = 180.0  # an alarm may be in ALARM for data of this age
@@ -981,7 +981,7 @@ class Case:
         return None if self.seen.serves else Rule.UP
 
     def settled(self) -> bool:
-        """Whether the phase is old enough for AWS's reads to contradict it."""
+        """Whether AWS's reads must agree with the phase by now; if they do not, AWS is right."""
         return self.now - max(self.memory.since, self.memory.last_take_at) >= FENCE_SECONDS
 
     def wakes_last_hour(self) -> list[dict[str, Any]]:
@@ -1185,7 +1185,7 @@ class Case:
         now = self.now
         fence_ends = memory.last_take_at + FENCE_SECONDS
         wake = memory.wake or Wake(began=memory.since, cause="unknown", scaled_up_at=0.0)
-        # an observation or a scale-up after the fence: no take can undo what it shows
+        # observed after the fence, or the count was set after it: no take can still stop the target
         if seen.live and max(seen.began, wake.scaled_up_at) >= fence_ends:
             return self.woken(wake, seen.live[0])
         if now >= fence_ends and wake.scaled_up_at < fence_ends:
@@ -1246,8 +1246,8 @@ class Case:
     def awake_notice(self, wake: Wake, seconds: float) -> Notice | None:
         """The notice of a wake.
 
-        The wake that uses up the budget is WOKEN_OFTEN; later ones are None, so that a crash loop
-        is published once.
+        For the wake that uses up the budget it is WOKEN_OFTEN. For wakes beyond the budget there
+        is no notice (None), so that a crash loop is published once.
         """
         target = self.config.cold_start_target_seconds
         over = f", over the target of {target} s" if seconds > target else ""
@@ -1993,7 +1993,7 @@ class Aws:
         count = ("ADD held :one", "since = :window")
         begin_window = ("SET since = :window, held = :one", "NOT since = :window")
         try:
-            # the third: another invocation may begin the window between the first and the second
+            # count again: another invocation may begin the window after our first change failed
             for change, condition in (count, begin_window, count):
                 held = self.count_held(window, change, condition)
                 if held is not None:
@@ -3449,9 +3449,9 @@ class Operator:
         return self.reconciler.reconcile(signal)
 
     def reconcile_once_allowed(self, signal: Signal) -> Observation:
-        """Reconcile, and retry calls that are denied for POLICY_SECONDS: the role may be new.
+        """Reconcile. For POLICY_SECONDS, try again if AWS denies a call: the role may be new.
 
-        A new policy takes seconds to be effective, and may be so for some AWS services first.
+        A new policy takes seconds to be effective, in each AWS service separately.
         """
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html
         until = self.aws.now() + POLICY_SECONDS
