@@ -1,7 +1,14 @@
 """Puts an idle ECS service to sleep (desiredCount = 0) and wakes it on the first request.
 
-The *warmkeeper* receives requests while the service is not awake, the idle alarm, a tick every
-minute, ECS events, heartbeats, commands and Terraform, and moves the service through four phases:
+This Lambda function, the *warmkeeper*, is invoked by:
+
+- HTTP requests that clients send while the service is not awake
+- heartbeats: HTTP requests that report whether the service is used
+- the idle alarm: a CloudWatch alarm that fires when no request has come for idle_minutes
+- ticks: an EventBridge schedule, once a minute
+- ECS events, commands (direct invokes) and Terraform
+
+It moves the service through four phases:
 
             idle alarm                    linger over, no request
    awake ----------------> drowsy -----------------------------> asleep
@@ -10,19 +17,33 @@ minute, ECS events, heartbeats, commands and Terraform, and moves the service th
      +-----------------------+                                     v
      +<---------------------- live target ------------------- waking
 
+A drowsy service still runs, and any request makes it awake again. If no request comes for
+linger_seconds, the service falls asleep. In the phase waking, tasks start and clients wait for a
+*live target*: a task that is healthy in its target group.
+
+Requests reach the warmkeeper by the *wake rule*, a rule of the load balancer's listener. The wake
+rule is *up* if it stands before the service's own rule, the *service rule*, and *down* if it stands
+after the service rule. On the *alarm path* there is no wake rule: a sleeping service's clients get
+the load balancer's 503, and the *wake alarm*, a CloudWatch alarm on these 503s, invokes the
+warmkeeper.
+
 The phase is stored in one DynamoDB item, the *memory*. Every transition is one conditional write to
-it. When several invocations run at once, one of them succeeds in writing, and only that one acts.
+this item. If several invocations attempt a transition at the same time, only one write succeeds,
+and only the invocation that wrote makes the AWS calls of the transition.
 
-Calls that *give* (count up, rule up) may be repeated at any time. Calls that *take* (count to 0,
-rule down) do harm if they take effect late, after a new wake has begun. Therefore each take is
-announced by a conditional write that stores its time in the memory, starts within
-TAKE_START_SECONDS of that time, and is never retried. The *fence* is the FENCE_SECONDS after the
-last announced take, in which it may still take effect. A wake waits until the fence is over, sets
-the count again if it set it before the fence ended, and only then trusts a live target.
+An AWS call *gives* if it raises the count (desiredCount) or puts the wake rule up. A call that
+gives may be repeated at any time. An AWS call *takes* if it sets the count to 0 or puts the wake
+rule down. If a call that takes has its effect late, after a new wake has begun, it does harm.
+Therefore:
 
-A request reaches the function by the *wake rule*, a rule of the load balancer's listener that
-stands before (up) or after (down) the service's own rule. On the *alarm path* there is no wake
-rule: clients get the load balancer's 503, and the wake alarm on these 503s invokes the function.
+- A conditional write announces each call that takes: it stores the current time in the memory.
+- The call starts within TAKE_START_SECONDS of its announcement, or not at all.
+- The call is never retried.
+
+The *fence* is the period of FENCE_SECONDS after the last announcement. During the fence, the
+announced call may still have its effect. A wake trusts only a live target that is observed after
+the fence. If there is none when the fence ends, the wake sets the count once more, because the
+announced call may have set the count to 0.
 """
 
 from __future__ import annotations
@@ -52,71 +73,76 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, assert_never
 from urllib.parse import quote, unquote
 
-import boto3  # here and not at its first use: Lambda's init phase has a full CPU for it
+import boto3  # not imported at its first use, because Lambda's init phase has a full CPU
 from botocore.config import Config as SdkConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
 # --- settings -------------------------------------------------------------------------------------
 # The fence: calls that take
-TAKE_START_SECONDS = 1.0  # a call that takes starts within this time of its write, or not at all
-TAKE_TIMEOUT_SECONDS = 1.0  # the connect timeout, and also the read timeout
+TAKE_START_SECONDS = 1.0  # from the announcement of a call until its start, at most
+TAKE_TIMEOUT_SECONDS = 1.0  # the connect timeout of such a call, and also its read timeout
 FENCE_SECONDS = 5.0  # start + connect + read, and 2 s until AWS's reads show the effect
-OUT_SECONDS = 60.0  # a task may stay registered as a target for this long after it has stopped
+OUT_SECONDS = 60.0  # a stopped task may stay registered as a target for this long
 
 # Waking
-SCALE_UP_AGAIN_SECONDS = 10.0  # after this time a count that still reads 0 is set again
-SETTLE_SECONDS = 1.0  # a rule change takes at least this long to reach every load balancer node
-SLOW_SETTLE_SECONDS = 10.0  # and at most this long, as observed; a load balancer may batch changes
-STUCK_SECONDS = 45.0  # past this, propagation delay no longer explains a rule that is up
-BACKOFF_SECONDS = (60, 120, 300, 900, 3600)  # after one, two, ... failed wakes in a row; then none
-ALARM_LATE_SECONDS = 180.0  # an alarm may be in ALARM for data of this age
-TICK_JITTER_SECONDS = 2.0  # two ticks are a minute apart, give or take this
-RESTORE_PIN_SECONDS = 3600.0  # on destroy: keeps concurrent invocations from scaling to zero
+SCALE_UP_AGAIN_SECONDS = 10.0  # if a count still reads 0 this long after it was set, set it again
+SETTLE_SECONDS = 1.0  # the shortest time in which a rule change reaches every load balancer node
+SLOW_SETTLE_SECONDS = 10.0  # the longest such time observed; a load balancer may batch changes
+STUCK_SECONDS = 45.0  # a wake rule that is up this long after a wake is stuck, not slow to change
+# The pause after the first, second, ... failed wake in a row. After one failure more than the tuple
+# has entries, requests no longer wake the service.
+BACKOFF_SECONDS = (60, 120, 300, 900, 3600)
+ALARM_LATE_SECONDS = 180.0  # the data for which an alarm is in ALARM may be this old
+TICK_JITTER_SECONDS = 2.0  # two ticks are a minute apart, plus or minus this
+RESTORE_PIN_SECONDS = 3600.0  # during a destroy, no invocation may scale to zero for this time
 
 # Waiting clients
-POLL_SECONDS = 0.5  # between two observations, which all waiting invocations share
-BLIND_POLL_SECONDS = 3.0  # the same without a memory: each waiting invocation observes by itself
-FIRST_ANSWERS_SECONDS = 60.0  # for this time after a wake, answers carry its duration
-# Holds of one call while it waits, each of hold_seconds. The last one ends in a 503, so there are
-# 7 redirects. When the service is live, up to 3 more are sent, after 1 s, 4 s and 14 s, until the
-# rule change has reached every node. That makes 10, and some clients follow no more.
+POLL_SECONDS = 0.5  # between two observations of AWS, which all waiting invocations share
+BLIND_POLL_SECONDS = 3.0  # without a memory, between two observations of one waiting invocation
+FIRST_ANSWERS_SECONDS = 60.0  # for this time after a wake, redirects carry the wake's duration
+# During a wake an API call is held for hold_seconds, redirected to the same URL, held again, and so
+# on, at most MOST_HOLDS times. The last hold ends in a 503, so 8 holds make 7 redirects. Once the
+# service is live, up to 3 redirects follow (1 s, 4 s and 14 s later), until the rule change has
+# reached every load balancer node. The sum is 10, because some clients follow no more redirects.
 MOST_HOLDS = 8
 
 # Heartbeats
-BEAT_WRITE_SECONDS = 15.0  # beats closer together than this are one write
-LONGEST_IDLE_SECONDS = 1e9  # the largest idle_seconds of a beat
+BEAT_WRITE_SECONDS = 15.0  # of heartbeats closer together than this, only one is written
+LONGEST_IDLE_SECONDS = 1e9  # the largest idle_seconds that a heartbeat may have
 
 # Cached reads
 TOKEN_SECONDS = 300.0  # a heartbeat token is cached for this time
-TOKEN_AGAIN_SECONDS = 60.0  # between two tries to read it, while SSM cannot be reached
+TOKEN_AGAIN_SECONDS = 60.0  # between two tries to read the token, while SSM cannot be reached
 # Errors of SSM that mean that there is no valid token. Any other error is an outage of SSM.
 TOKEN_DENIED = ("ParameterNotFound", "AccessDeniedException")
-SETTINGS_SECONDS = 300.0  # the settings item is cached for this time
-SETTINGS_AGAIN_SECONDS = 10.0  # between two tries to read it
+SETTINGS_SECONDS = 300.0  # the settings, an item that Terraform writes, are cached for this time
+SETTINGS_AGAIN_SECONDS = 10.0  # between two tries to read the settings, while reading fails
 
 # Notices
-IDLE_BUT_AWAKE_SECONDS = 12 * 3600.0  # idle for this time and still awake: a problem
+IDLE_BUT_AWAKE_SECONDS = 12 * 3600.0  # a service that is idle for this time should be asleep
 NOTIFY_AGAIN_SECONDS = 24 * 3600.0  # between two notices of refused heartbeats
-ERROR_NOTICE_SECONDS = 3600.0  # between two notices of errors by one container
-NOTICE_CHARACTERS = 2000  # ECS's reasons can be long
+ERROR_NOTICE_SECONDS = 3600.0  # between two notices of errors from one Lambda container
+NOTICE_CHARACTERS = 2000  # longer texts are cut, since ECS's reasons can be long
 
 # The memory
 KEPT_WAKES = 10
-# The version of the memory's schema. Raise it when a field of Memory or Wake changes its name or
-# meaning, or when the default of a new field is wrong for items that are already stored. An item of
-# another form is not read: the service is adopted again. Say so in CHANGELOG.
+# The version of the memory's schema. If a stored item has another FORM, its content is not read,
+# and the phase is set by what AWS shows. If a field of Memory or Wake changes its name or meaning,
+# raise FORM. If the default of a new field is wrong for stored items, raise FORM too. CHANGELOG
+# must mention that FORM was raised.
 FORM = 1
 
 # AWS's errors
-# Errors of a call to AWS. TimeoutError: a take was too late to be started.
+# Errors of an AWS call. A TimeoutError means that a call that takes was too late to be started.
 ERRORS = (BotoCoreError, ClientError, TimeoutError)
 DENIED = ("AccessDeniedException", "AccessDenied", "AuthorizationError", "UnauthorizedOperation")
 POLICY_SECONDS = 60.0  # a new role's policy may take this time to be effective
 POLICY_AGAIN_SECONDS = 3.0
 
-# Words in ECS's reason for a failed start, and the class of the failure, which any client may see.
-# The first match decides: causes stand before the sentences that may contain them ("unable to place
-# a task. Reason: Internal error."). tests/warmkeeper/ecs_words.toml has each documented text.
+# Words in ECS's reason for a failed start, and the class of the failure. Clients see only the
+# class. The first match decides. A text may have a general part and a cause ("unable to place a
+# task. Reason: Internal error."), so the words of causes stand before the words of general parts.
+# tests/warmkeeper/ecs_words.toml has each text that AWS documents.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
 FAILURES = (
@@ -130,11 +156,11 @@ FAILURES = (
     ("due to memory usage", "out-of-memory"),
     ("ResourceNotFoundException", "setup-failed"),
     ("retrieve the secret", "setup-failed"),
-    ("failed to launch a task", "setup-failed"),  # RunTask was refused: the role, the tags
-    ("been misconfigured", "setup-failed"),  # IAM policies, or a trust relationship
-    ("Unexpected EC2 error", "setup-failed"),  # of the network interface
+    ("failed to launch a task", "setup-failed"),  # RunTask was refused: wrong role or tags
+    ("been misconfigured", "setup-failed"),  # said of IAM policies and of a trust relationship
+    ("Unexpected EC2 error", "setup-failed"),  # about the network interface
     ("InternalError", "setup-failed"),
-    ("Internal error", "setup-failed"),  # a subnet in a zone without Fargate
+    ("Internal error", "setup-failed"),  # the subnet may be in a zone without Fargate
     ("compute strategy", "setup-failed"),
     ("deployment configuration", "setup-failed"),
     ("CannotStartContainer", "setup-failed"),
@@ -148,7 +174,7 @@ FAILURES = (
     ("Amazon ECS Agent", "no-capacity"),
     ("being throttled", "no-capacity"),
     ("unused device index", "no-capacity"),
-    ("TaskFailedToStart:", "no-capacity"),  # RESOURCE, AGENT, ATTRIBUTE and the like
+    ("TaskFailedToStart:", "no-capacity"),  # RESOURCE, AGENT, ATTRIBUTE or the like follows
     ("Spot Task was interrupted", "no-capacity"),
     ("SpotInterruption", "no-capacity"),
     ("Host EC2", "no-capacity"),
@@ -158,11 +184,11 @@ FAILURES = (
     ("is not healthy in", "health-check-failed"),
     ("Essential container", "container-exited"),
 )
-SUMMARIES = ("consistently start tasks", "tasks failed to start")  # texts that hide the cause
-FAILING = re.compile("unable|failed")  # an event without a class that reports a failure
-SCALED_IN = "Scaling activity"  # the beginning of the reason of a task that was scaled in
+SUMMARIES = ("consistently start tasks", "tasks failed to start")  # in texts without the cause
+FAILING = re.compile("unable|failed")  # in failure events that match none of FAILURES
+SCALED_IN = "Scaling activity"  # if a task was scaled in, ECS's reason begins with this
 SEVERAL = "several tasks stopped"
-NOT_STARTED = {  # the reason when no task has stopped, by the last stage reached
+NOT_STARTED = {  # if ECS gives no reason, the reason by the furthest stage that a task has reached
     "asked": "unable to place a task in time",
     "placed": "CannotPull: the image was not there in time",
     "pulled": "ResourceInitializationError: the containers did not start in time",
@@ -171,9 +197,9 @@ NOT_STARTED = {  # the reason when no task has stopped, by the last stage reache
 
 
 class RefusedError(ValueError):
-    """An event that is not understood or not allowed. Nothing was done.
+    """An event that is not understood or not allowed, and that has changed nothing.
 
-    `why` is logged, so it must not quote the event.
+    `why` is logged, so `why` must not quote the event.
     """
 
     def __init__(self, why: str, status: int = HTTPStatus.BAD_REQUEST) -> None:
@@ -182,15 +208,15 @@ class RefusedError(ValueError):
 
 
 class WrongTokenError(RefusedError):
-    """A heartbeat with a wrong token. Its sender will send it again and again."""
+    """A heartbeat with a wrong token."""
 
 
 class TableGoneError(RuntimeError):
-    """The table is gone, and with it the memory."""
+    """The DynamoDB table that holds the memory does not exist."""
 
 
 class RuleStuckError(RuntimeError):
-    """The wake rule cannot be moved: it is gone, or no rule number is free."""
+    """The wake rule cannot be moved: a rule is missing, or no rule number is free."""
 
     def __init__(self, problem: Problem, detail: str = "") -> None:
         super().__init__(described(problem, detail))
@@ -200,17 +226,21 @@ class RuleStuckError(RuntimeError):
 
 @dataclass(frozen=True)
 class Config:
-    """The function's settings: one environment variable per field, its name in upper case."""
+    """The function's settings: one environment variable per field, named as the field in capitals.
+
+    On the alarm path these are empty: the ARNs of rules, and the ARNs of the wake and the control
+    target group.
+    """
 
     name: str
     cluster_name: str
     service_names: tuple[str, ...]
     target_group_arns: tuple[str, ...]
-    service_rule_arn: str  # on the alarm path, the rules and the function's target groups are ""
+    service_rule_arn: str
     wake_rule_arn: str
-    own_rule_arns: tuple[str, ...]
-    rule_priority: int  # of the wake rule while it is up: before the service rule
-    parked_rule_priority: int  # of the wake rule while it is down: after the service rule
+    own_rule_arns: tuple[str, ...]  # the module's rules other than the wake rule
+    rule_priority: int  # the wake rule's preferred priority while the rule is up
+    parked_rule_priority: int  # the wake rule's preferred priority while the rule is down
     wake_target_group_arn: str
     control_target_group_arn: str
     control_path: str
@@ -228,7 +258,7 @@ class Config:
     cold_start_target_seconds: int
     wake_deadline_seconds: int
     wake_budget_per_hour: int
-    wake_confirmation: str  # "request", or "browser": then only the page's script wakes
+    wake_confirmation: str  # "request", or "browser" if a request alone must not wake the service
     unseen_traffic: str  # "stay_awake" or "ignore"
     transition_notices: bool
     hold_seconds: int
@@ -239,7 +269,7 @@ class Config:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Config:
-        """Read every setting. Raises ValueError naming the variable and what it must hold."""
+        """Read every setting. Raises ValueError, with the variable's name and the expected type."""
         parsers: dict[str, Callable[[str], Any]] = {
             "str": str,
             "int": int,
@@ -270,7 +300,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class PhaseWords:
-    """The name of a phase on the health path, and the key of its text on the page."""
+    """The state that the health path reports for a phase, and the key of a text of the page."""
 
     health: str
     page: str
@@ -287,17 +317,17 @@ UP_PHASES = (Phase.AWAKE, Phase.DROWSY)
 
 
 class Rule(StrEnum):
-    """Where the wake rule stands, judged by its priority against the service rule's."""
+    """Where the wake rule stands on the listener."""
 
-    UP = "up"
-    DOWN = "down"
-    MISSING = "missing"
-    NONE = "none"  # the alarm path has no rule
-    UNSEEN = "unseen"
+    UP = "up"  # before the service rule
+    DOWN = "down"  # after the service rule
+    MISSING = "missing"  # the wake rule or the service rule is not on the listener
+    NONE = "none"  # the alarm path has no wake rule
+    UNSEEN = "unseen"  # the listener's rules were not read
 
 
 class Kind(StrEnum):
-    """The kinds of signals. The commands of a direct invoke have their own names."""
+    """The kind of a signal, which is a parsed event. Each command is a kind with its own name."""
 
     REQUEST = "request"
     POLL = "poll"
@@ -343,8 +373,9 @@ UNITS = {  # of every metric; docs/guide/metrics.md has a row for each
     "HandledErrors": "Count",
 }
 
-# The stages of a wake, and the names of the times that end each: ECS's, and our `live` and `down`.
-# If the first time of a stage is not known, the second one ends it.
+# The stages of a wake in their order, each with the time that ends the stage. A time is a timestamp
+# of an ECS task, or `live` or `down`, which this program records. If a stage has two times and the
+# first is not known, the second ends the stage.
 ENDS = {
     "asked": ("createdAt",),
     "placed": ("pullStartedAt", "connectivityAt"),
@@ -353,19 +384,20 @@ ENDS = {
     "healthy": ("live",),
     "opened": ("down",),
 }
-# The stage that a task has reached, by the moment that shows it; the furthest first.
+# A timestamp of an ECS task, and the stage that a task with this timestamp has reached. The
+# furthest stage stands first.
 STAGES = {"startedAt": "started", "pullStoppedAt": "pulled", "connectivityAt": "placed"}
 
 
 def stages(times: Mapping[str, float]) -> dict[str, float]:
-    """Seconds of each stage of a wake.
+    """The seconds of each stage of a wake, from the `times` of the wake's record (epoch seconds).
 
-    If the end of a stage is not known, its time counts to the next stage. The stages add up to
-    the duration of the wake, even where the clocks of ECS and Lambda differ.
+    If the end of a stage is not known, the next stage includes the seconds of both. Even if the
+    clocks of ECS and Lambda differ, the stages add up to the duration of the wake.
     """
     wake_began = times["began"]
     wake_ended = times.get("down", times["live"])
-    began = 0.0  # of the stage, in seconds since the wake began
+    began = 0.0  # when the stage began, in seconds since the wake began
     seconds: dict[str, float] = {}
     for stage, names in ENDS.items():
         at = next((times[name] for name in names if name in times), None)
@@ -384,9 +416,9 @@ def utc(seconds: float) -> str:
 # --- vocabulary: problems and transitions ---------------------------------------------------------
 @dataclass(frozen=True)
 class Problem:
-    """Something to report, as docs/guide/operating.md lists it in the section Notices.
+    """A problem or a transition that is reported. The memory stores only its code.
 
-    The memory stores the code alone.
+    docs/guide/operating.md, section Notices, has a row for each one that is published.
     """
 
     code: str
@@ -509,7 +541,7 @@ ERRORS_HANDLED = Problem(
     "an error of its own was handled",
     "Search the log for the level ERROR, which has the trace.",
 )
-NOTICES = {  # all that is published
+NOTICES = {  # every problem and transition that is published
     problem.code: problem
     for problem in (
         ASLEEP,
@@ -533,15 +565,16 @@ NOTICES = {  # all that is published
         ERRORS_HANDLED,
     )
 }
-# Wrong wiring around the service: published once while it lasts, whatever the phase.
+# Problems of the wiring around the service. Each is published once while it lasts, in any phase.
 WIRING = (UNSEEN_TRAFFIC, STRANGE_TARGETS, OTHER_RULES, CONTROL_PATH_COVERED)
-# Problems that doctor looks for itself. Of other NOTICES it reports those open in the memory.
+# The NOTICES that the command doctor checks by itself. Any other problem of NOTICES is reported by
+# doctor if the memory has it among the open problems.
 SEEN_BY_DOCTOR = (
     SERVICE_MISSING,
     RULE_MISSING,
     TARGET_GROUP_DETACHED,
     IDLE_ALARM_MISSING,
-    NOT_LIVE,  # as WAKING_FOR_LONG
+    NOT_LIVE,  # doctor reports WAKING_FOR_LONG instead
     DEPLOYMENT_FAILED,
 )
 
@@ -587,7 +620,7 @@ WEBSOCKETS_TRANSFORMED = Problem(
     "the WebSocket rule passes by the transforms of the service rule",
     "Leave websocket_rule out.",
 )
-FINDINGS = {  # what doctor alone reports
+FINDINGS = {  # problems that only the command doctor reports
     problem.code: problem
     for problem in (
         TABLE_MISSING,
@@ -602,17 +635,17 @@ FINDINGS = {  # what doctor alone reports
 
 
 def described(problem: Problem, detail: str = "") -> str:
-    """The problem's text, with its particulars."""
+    """The text of a problem, followed by `detail` if there is any."""
     return f"{problem.text}: {detail}" if detail else problem.text
 
 
 @dataclass(frozen=True)
 class Notice:
-    """A message to the topic about a problem or a transition."""
+    """A message to the SNS topic about a problem or a transition."""
 
     problem: Problem
     text: str
-    remedy: str = ""  # in place of the problem's
+    remedy: str = ""  # if given, replaces the remedy of the problem
 
 
 def problem_notice(problem: Problem, detail: str = "", remedy: str = "") -> Notice:
@@ -622,23 +655,23 @@ def problem_notice(problem: Problem, detail: str = "", remedy: str = "") -> Noti
 
 # --- state: memory, signal, observation, decision -------------------------------------------------
 def fields_only(record_type: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `values` that are fields of this dataclass."""
+    """The entries of `values` that are fields of this dataclass."""
     names = [item.name for item in fields(record_type)]
     return {name: values[name] for name in names if name in values}
 
 
 @dataclass(frozen=True)
 class Signal:
-    """An event. Some fields belong to the kinds that are named. Times are epoch seconds."""
+    """A parsed event. Times are epoch seconds."""
 
     kind: Kind
-    active: bool = False  # BEAT: the service is used; ECS_EVENT: a task runs
-    at: float = 0.0  # an active BEAT: the time of the last use, if not now
-    pinned_until: float = 0.0  # PIN
-    arrived: float = 0.0  # an HTTP request, since when its client waits
+    active: bool = False  # of a BEAT: the service is used; of an ECS_EVENT: a task runs
+    at: float = 0.0  # of an active BEAT: the time of the last use; 0 means now
+    pinned_until: float = 0.0  # of a PIN
+    arrived: float = 0.0  # of an HTTP request: the time at which the request arrived
 
     def used_at(self, now: float) -> float:
-        """An active BEAT: when the service was last used."""
+        """The time at which the service was last used, according to an active BEAT."""
         return self.at or now
 
 
@@ -648,10 +681,10 @@ class Wake:
 
     began: float
     cause: str
-    scaled_up_at: float  # the last time that the count was set
-    started_by_us: bool = True  # we set the count, and so may set it to 0 if the wake fails
-    stage: str = "asked"  # asked, placed, pulled, started
-    polled_at: float = 0.0  # the last observation on behalf of all waiting clients
+    scaled_up_at: float  # when the count was last set; if never, when the phase began
+    started_by_us: bool = True  # this program set the count; a failed wake sets it to 0
+    stage: str = "asked"  # the furthest stage of a task: asked, placed, pulled or started
+    polled_at: float = 0.0  # when AWS was last observed on behalf of all waiting clients
     asleep_minutes: float = 0.0  # how long the service had been asleep
 
 
@@ -659,11 +692,11 @@ class Wake:
 class Memory:
     """The one item in which the state is stored. Times are epoch seconds."""
 
-    version: int  # of the stored item, for the conditional write; 0: there is no item
+    version: int  # of the stored item, for the conditional write; 0 if there is no item
     phase: Phase
     since: float
     because: str = ""  # the reason of the decision that led to this phase
-    min_awake_from: float = 0.0  # min_awake_minutes begin here: CloudWatch shows traffic late
+    min_awake_from: float = 0.0  # when min_awake_minutes begin
     last_take_at: float = 0.0  # when the last call that takes was announced
     counts: dict[str, int] = field(default_factory=dict)  # service -> count to wake to, never 0
     beat: float = 0.0
@@ -676,15 +709,16 @@ class Memory:
     failed_deployment: str = ""
     retry_at: float = 0.0
     scale_down_failed: bool = False  # the last call to set the count to 0 failed
-    open_problems: tuple[str, ...] = ()  # sorted codes, published in this phase and not over
-    notified_at: dict[str, float] = field(default_factory=dict)  # code -> when, across phases
+    open_problems: tuple[str, ...] = ()  # sorted codes of problems published and not yet over
+    notified_at: dict[str, float] = field(default_factory=dict)  # code -> when it was published
     form: int = FORM
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any], now: float) -> Memory:
-        """Read the table's item, {} where there is none.
+        """Read the memory from its item in the table; `item` is {} if the table has none.
 
-        Of an item of another form only the version is read, for the next conditional write.
+        If the item has another FORM, only its version is read. The next conditional write needs
+        the version.
         """
         version = int(item["version"]["N"]) if item else 0
         read = json.loads(item["body"]["S"]) if item else {}
@@ -702,15 +736,18 @@ class Memory:
 
     @property
     def adopted(self) -> bool:
-        """Whether a phase is remembered. If not, the next observation sets it from AWS."""
+        """Whether the phase is known. If it is not, the next decision sets it by what AWS shows."""
         return self.version > 0 and self.form == FORM
 
     def estimate(self) -> float | None:
-        """Seconds that a wake takes: the median of those remembered; None if there are none."""
+        """The median seconds of the remembered wakes; None if no wake is remembered."""
         return statistics.median(w["seconds"] for w in self.wakes) if self.wakes else None
 
     def with_times(self, now: float, more: Mapping[str, float]) -> Memory | None:
-        """The same, with `more` times of the wake that has just ended; None if nothing changes."""
+        """The memory with `more` times in the record of the wake that has just ended.
+
+        Returns None if nothing changes.
+        """
         if not self.wakes:
             return None
         record = self.wakes[-1]
@@ -723,17 +760,17 @@ class Memory:
         return replace(self, wakes=(*self.wakes[:-1], {**record, "times": {**times, **new}}))
 
     def lacks_use(self, at: float) -> bool:
-        """Whether a beat that reports use `at` this time is new enough to be worth a write."""
+        """Whether a use at the time `at` is BEAT_WRITE_SECONDS later than the remembered use."""
         return at - self.beat >= BEAT_WRITE_SECONDS
 
     def redeployed_since_failure(self, services: Iterable[Service]) -> bool:
-        """Whether another deployment is in place than the one that failed, if both are known."""
+        """Whether the current deployment is not the failed one; False if either is unknown."""
         deployed = deployed_ids(services)
         both_known = deployed != "" and self.failed_deployment != ""
         return both_known and deployed != self.failed_deployment
 
     def backoff_seconds(self, services: Iterable[Service], now: float) -> float:
-        """Seconds until a request may wake the service; infinite after the last try."""
+        """Seconds until a request may wake the service; infinite if the last try has failed."""
         if not self.failures or self.redeployed_since_failure(services):
             return 0.0
         if self.failures > len(BACKOFF_SECONDS):
@@ -743,26 +780,26 @@ class Memory:
 
 @dataclass(frozen=True)
 class Observation:
-    """What AWS showed at one time. None means not read."""
+    """The state of AWS at one time. None means that a value was not read."""
 
     memory: Memory
     services: tuple[Service, ...]
-    missing: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()  # configured services that are not there or not ACTIVE
     rule: Rule = Rule.UNSEEN
-    tasks: tuple[Task, ...] = ()  # those that are meant to run
-    live: tuple[Task, ...] | None = None  # of these, the ones healthy in a target group
-    strangers: bool = False  # a healthy target belongs to no task of ours, see Aws.targets
-    wiring: Mapping[str, str] = field(default_factory=dict)  # codes of WIRING -> particulars
-    began: float = 0.0  # epoch seconds; AWS may have changed since
-    idle: bool | None = None
-    idle_since: float = 0.0  # when the idle alarm went into its state
-    wake_alarm_firing: bool = False  # asleep on the alarm path: the wake alarm is in ALARM
-    protected: bool | None = None
+    tasks: tuple[Task, ...] = ()  # the tasks whose desiredStatus is RUNNING
+    live: tuple[Task, ...] | None = None  # the live targets among `tasks`, see Aws.targets
+    strangers: bool = False  # a healthy target belongs to no task of the service, see Aws.targets
+    wiring: Mapping[str, str] = field(default_factory=dict)  # code of a WIRING problem -> detail
+    began: float = 0.0  # when the observation began (epoch seconds)
+    idle: bool | None = None  # the idle alarm is in ALARM
+    idle_since: float = 0.0  # when the idle alarm entered its state (epoch seconds)
+    wake_alarm_firing: bool = False  # the wake alarm is in ALARM; read by a tick while asleep
+    protected: bool | None = None  # a task has scale-in protection
     wiring_fault: str = ""  # the code of TARGET_GROUP_DETACHED or IDLE_ALARM_MISSING
-    shadows_other_rules: bool = False  # the wake rule is up, and precedes a rule that it must not
-    stopped_reason: str = ""
-    reason: str = ""  # of the decision that followed
-    down: float = 0.0  # when that decision took the rule down (epoch seconds); 0: it did not
+    shadows_other_rules: bool = False  # the wake rule is up, before a rule that it must follow
+    stopped_reason: str = ""  # ECS's reason why no task is live; read after the wake's deadline
+    reason: str = ""  # the reason of the decision that was based on this observation
+    down: float = 0.0  # when this decision put the wake rule down (epoch seconds), else 0
 
     @property
     def desired(self) -> int:
@@ -770,18 +807,18 @@ class Observation:
 
     @property
     def detached(self) -> bool:
-        """Whether the service rule forwards to another target group than the configured ones."""
+        """Whether a target group is gone, or the service rule forwards to other target groups."""
         return self.wiring_fault == TARGET_GROUP_DETACHED.code
 
     @property
     def serves(self) -> bool:
-        """Whether clients may be served now: by a live target, a stranger or a group not ours."""
+        """Whether a live target, a stranger or a detached target group may serve clients now."""
         return bool(self.live) or self.strangers or self.detached
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The memory to write and the calls to make once it is written. Unset fields change nothing."""
+    """The memory to write, and the calls to make after the write. Unset fields change nothing."""
 
     reason: str
     memory: Memory | None = None
@@ -790,16 +827,17 @@ class Decision:
     rule: Rule | None = None
     notice: Notice | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
-    wake: Mapping[str, Any] | None = None  # the record of the wake that ends
-    requeue: bool = False  # the phase was corrected: decide again, with the same signal
+    wake: Mapping[str, Any] | None = None  # if this decision ends a wake, the record of the wake
+    requeue: bool = False  # the phase was corrected, so the same signal must be reconciled again
 
 
 # --- guards: why the service must stay up ---------------------------------------------------------
 @dataclass(frozen=True)
 class Blocker:
-    """A reason why the service must stay up, until the epoch second at which it ends by itself.
+    """A reason why the service must stay up.
 
-    A blocker whose `until` is past does not block.
+    `until` is the epoch second at which the blocker ends by itself. If `until` is past, the
+    blocker does not block.
     """
 
     code: str
@@ -808,7 +846,7 @@ class Blocker:
 
 
 def blocked_by(problem: Problem) -> Blocker:
-    """The service stays up while this problem lasts."""
+    """The blocker that keeps the service up while this problem lasts."""
     return Blocker(problem.code, problem.text)
 
 
@@ -819,12 +857,12 @@ def pinned(case: Case) -> Blocker:
 
 
 def rule_missing(case: Case) -> Blocker | None:
-    """Without its rule no request could wake the service."""
+    """Without the wake rule no request could wake the service."""
     return blocked_by(RULE_MISSING) if case.seen.rule is Rule.MISSING else None
 
 
 def wrongly_wired(case: Case) -> Blocker | None:
-    """Without its target group or its idle alarm the service's traffic is unknown."""
+    """If the target group is detached or the idle alarm is missing, the traffic is unknown."""
     code = case.seen.wiring_fault
     return blocked_by(NOTICES[code]) if code else None
 
@@ -836,7 +874,7 @@ def traffic_unseen(case: Case) -> Blocker | None:
 
 
 def targets_strange(case: Case) -> Blocker | None:
-    """The wake rule would take requests from a target that keeps running at a count of 0."""
+    """A target that is no task runs on at a count of 0; the wake rule would take its requests."""
     strange = STRANGE_TARGETS.code in case.seen.wiring
     return blocked_by(STRANGE_TARGETS) if strange else None
 
@@ -856,7 +894,7 @@ def just_deployed(case: Case) -> Blocker:
 
 
 def just_awake(case: Case) -> Blocker | None:
-    """CloudWatch may not show the latest traffic yet."""
+    """Soon after a wake, CloudWatch may not show the latest traffic yet."""
     if case.memory.phase is not Phase.AWAKE:
         return None
     began = case.memory.min_awake_from
@@ -870,13 +908,13 @@ def woken_often(case: Case) -> Blocker | None:
     if len(case.memory.wakes) < budget:
         return None
     ended = sorted(wake["times"]["live"] for wake in case.memory.wakes)
-    # an hour after this wake ended, fewer than `budget` wakes lie within the last hour
+    # when the `budget`-th last wake is an hour old, the last hour has fewer than `budget` wakes
     until = ended[-budget] + 3600
     return Blocker(WOKEN_OFTEN.code, f"the {budget} wakes of an hour are used up", until)
 
 
 def beats(case: Case) -> Blocker:
-    """The app reports use, and the memory may lag by BEAT_WRITE_SECONDS."""
+    """The app reports use. The time in the memory may be BEAT_WRITE_SECONDS too early."""
     beat = case.memory.beat
     holds_seconds = case.config.idle_minutes * 60 + BEAT_WRITE_SECONDS
     return Blocker("beat", f"active beat {case.now - beat:.0f} s ago", beat + holds_seconds)
@@ -919,7 +957,7 @@ GUARDS = (  # ordered: the first that blocks is the reason in the log and the no
 
 # --- decisions: pure ------------------------------------------------------------------------------
 def notify_once(memory: Memory, problem: Problem, detail: str = "", remedy: str = "") -> Decision:
-    """Change nothing, and publish the problem unless it is open already."""
+    """Publish the problem and change nothing else. If the problem is open already, do nothing."""
     reason = described(problem, detail)
     if problem.code in memory.open_problems:
         return Decision(reason)
@@ -929,7 +967,7 @@ def notify_once(memory: Memory, problem: Problem, detail: str = "", remedy: str 
 
 
 def idle_seconds(memory: Memory, seen: Observation, now: float) -> float:
-    """Seconds since the last use that is known, or since the phase began, if that is later."""
+    """Seconds since the last known use or since the phase began, whichever was later."""
     return now - max(memory.since, memory.beat, seen.idle_since)
 
 
@@ -938,7 +976,7 @@ class Case:
     """The input of a decision. Pure: no clock, no client, no log; `now` is an epoch second."""
 
     seen: Observation
-    memory: Memory  # that of `seen`, with the changes of cleared_problems() and absorb()
+    memory: Memory  # the memory of `seen`, changed by cleared_problems() and absorb()
     signal: Signal
     config: Config
     now: float
@@ -948,7 +986,7 @@ class Case:
         return self.config.min_awake_minutes * 60
 
     def enter(self, phase: Phase, because: str, **changes: Any) -> Memory:
-        """The memory after a transition, with its reason. Remembers the counts above 0."""
+        """The memory after a transition to `phase`. Counts above 0 are remembered."""
         running = {s.name: s.desired for s in self.seen.services if s.desired}
         entered: dict[str, Any] = {
             "phase": phase,
@@ -964,7 +1002,10 @@ class Case:
         return replace(self.memory, **entered)
 
     def counts(self) -> tuple[tuple[str, int], ...]:
-        """The count to wake each service to: the remembered or the current one, if higher."""
+        """The count to wake each service to: the remembered or the current one, the higher of both.
+
+        If no count is remembered, awake_count takes its place.
+        """
         remembered = self.memory.counts
         default = self.config.awake_count
         return tuple(
@@ -977,44 +1018,47 @@ class Case:
         return tuple(service.name for service in self.seen.services if service.desired)
 
     def rule_up_if_safe(self) -> Rule | None:
-        """UP, unless the wake rule would take requests from targets that serve clients."""
+        """UP; None if the wake rule would take requests from targets that serve clients."""
         return None if self.seen.serves else Rule.UP
 
     def settled(self) -> bool:
-        """Whether AWS's reads must agree with the phase by now; if they do not, AWS is right."""
+        """Whether the phase and the last take are at least FENCE_SECONDS old.
+
+        If so, AWS's reads are up to date. If they contradict the memory, the memory is wrong.
+        """
         return self.now - max(self.memory.since, self.memory.last_take_at) >= FENCE_SECONDS
 
     def wakes_last_hour(self) -> list[dict[str, Any]]:
         return [wake for wake in self.memory.wakes if self.now - wake["times"]["live"] < 3600]
 
     def blockers(self, *, asked: bool) -> list[Blocker]:
-        """Why the service must stay up, in the guards' order; [] if it may sleep.
+        """Why the service must stay up, in the order of GUARDS; [] if the service may sleep.
 
-        `asked`: a person has sent the command sleep.
+        `asked`: the command sleep was sent.
         """
         guards = [guard for guard in GUARDS if not (asked and guard.waived_by_sleep)]
         found = [guard.check(self) for guard in guards]
         return [blocker for blocker in found if blocker and blocker.until > self.now]
 
     def first_blocker(self, *, asked: bool) -> str:
-        """The text of the first blocker; "" if the service may sleep."""
+        """The text of the first blocker; "" if there is none."""
         return next((blocker.text for blocker in self.blockers(asked=asked)), "")
 
     # transitions
     def to_awake(self, reason: str, **changes: Any) -> Decision:
-        """The wake rule goes down, and requests reach the service without the Lambda."""
+        """Enter awake: the wake rule goes down, and requests no longer reach the Lambda."""
         begin = {"last_take_at": self.now, "min_awake_from": self.now}
         awake = self.enter(Phase.AWAKE, reason, **{**begin, **changes})
         return Decision(reason, awake, rule=Rule.DOWN, metrics=self.sleep_metric())
 
     def sleep_metric(self) -> dict[str, float]:
-        """The minutes of the sleep that this decision ends; {} if it ends none."""
+        """The metric of the sleep that this decision ends; {} if the service was not asleep."""
         if self.memory.phase is not Phase.ASLEEP:
             return {}
         return {"MinutesAsleep": round((self.now - self.memory.since) / 60, 1)}
 
     def to_waking(self, cause: str, scale_up: tuple[tuple[str, int], ...] = ()) -> Decision:
-        """Set the count (`scale_up`), unless tasks are starting already. Clients wait here."""
+        """Enter waking, the phase in which clients wait. An empty `scale_up` leaves the counts."""
         slept = self.sleep_metric()
         wake = Wake(
             began=self.signal.arrived or self.now,
@@ -1033,13 +1077,13 @@ class Case:
         )
 
     def to_asleep(self, reason: str, **changes: Any) -> Decision:
-        """The count goes to 0. The write that announces it also remembers the count."""
+        """Enter asleep: the count goes to 0. The current count is remembered for a wake."""
         asleep = self.enter(Phase.ASLEEP, reason, last_take_at=self.now, **changes)
         notice = Notice(ASLEEP, f"{ASLEEP.text}: {reason}")
         return Decision(reason, asleep, scale_to_zero=self.services_up(), notice=notice)
 
     def follow(self, phase: Phase, why: str, notice: Notice | None = None) -> Decision:
-        """AWS contradicts the memory: correct the phase, and decide the signal again in it."""
+        """Set the phase by what AWS shows, and then decide again for the same signal."""
         return Decision(
             why,
             self.enter(phase, why, min_awake_from=self.now),
@@ -1074,7 +1118,7 @@ class Case:
         return Decision(reason, drowsy, rule=Rule.UP)
 
     def stays_awake(self, against: str) -> Decision:
-        """It stays awake. After half a day without use that is a problem, which is published."""
+        """Stay awake. If the service is idle for IDLE_BUT_AWAKE_SECONDS, publish IDLE_BUT_AWAKE."""
         seen = self.seen
         reason = f"stays awake: {against}"
         if seen.idle and idle_seconds(self.memory, seen, self.now) >= IDLE_BUT_AWAKE_SECONDS:
@@ -1099,7 +1143,7 @@ class Case:
         return self.to_asleep(f"{memory.because or 'idle'}, and nobody came in {linger} s")
 
     def leave_drowsy(self, cause: str, *, used: bool) -> Decision:
-        """Stay up: the service is `used`, or a guard blocks its sleep."""
+        """Stay up. `used`: because the service is in use. Otherwise because a guard blocks."""
         if not self.seen.serves or not self.seen.desired:
             return self.to_waking(f"no live target, {cause}", self.counts() if used else ())
         reason = f"stays awake: {cause}"
@@ -1112,8 +1156,9 @@ class Case:
     def asleep(self) -> Decision:
         memory = self.memory
         kind = self.signal.kind
-        # An alarm invokes only when it enters ALARM. While it stays there, a tick counts as its
-        # invocation, once the alarm can no longer show data from before this sleep.
+        # An alarm invokes the Lambda only when the alarm enters ALARM. If the wake alarm stays in
+        # ALARM, a tick counts as an invocation by the wake alarm. For the first ALARM_LATE_SECONDS
+        # asleep a tick does not count, because the alarm may show data from before this sleep.
         if self.seen.wake_alarm_firing and self.now - memory.since >= ALARM_LATE_SECONDS:
             kind = Kind.WAKE_ALARM
         backoff = memory.backoff_seconds(self.seen.services, self.now)
@@ -1125,7 +1170,7 @@ class Case:
         if kind is Kind.REQUEST and self.config.wake_confirmation == "browser":
             return Decision("asleep, and a request alone does not wake it")
         if kind in WAKING_KINDS:
-            # a count that others set stays theirs: a failed wake must not set it to 0
+            # if others set the count, a failed wake must not set the count to 0
             set_by_others = up and not self.count_is_ours()
             return self.to_waking(kind, () if set_by_others else self.counts())
         if up:
@@ -1133,7 +1178,7 @@ class Case:
         return self.asleep_at_zero(backoff)
 
     def asleep_at_zero(self, backoff: float) -> Decision:
-        """Put the rule up if it is down. Wake only when requests cannot reach the Lambda."""
+        """If the wake rule is down, put it up. If requests cannot reach the Lambda, wake."""
         seen = self.seen
         memory = self.memory
         broken = self.wake_path_broken()
@@ -1143,12 +1188,12 @@ class Case:
         if seen.rule is not Rule.DOWN:
             return Decision("asleep")
         if seen.wiring_fault and seen.wiring_fault not in memory.open_problems:
-            # until that is corrected the rule stays down, and no request wakes the service
+            # until the fault is corrected, the rule stays down, and no request wakes the service
             return notify_once(memory, NOTICES[seen.wiring_fault])
         return Decision("asleep", rule=self.rule_up_if_safe())
 
     def wake_path_broken(self) -> Problem | None:
-        """The problem that keeps requests from the Lambda."""
+        """The problem that keeps requests from the Lambda; None if there is none."""
         if self.seen.rule is Rule.MISSING:
             return RULE_MISSING
         misplaced = self.seen.rule is Rule.DOWN or self.seen.shadows_other_rules
@@ -1156,18 +1201,19 @@ class Case:
         return NO_RULE_NUMBER if misplaced and stuck else None
 
     def count_is_ours(self) -> bool:
-        """Whether a count above 0 is the one that we failed to set to 0."""
+        """Whether the count is above 0 because this program failed to set it to 0."""
         remembered = self.memory.counts
         same = all(remembered.get(s.name) == s.desired for s in self.seen.services)
         return self.memory.scale_down_failed and same
 
     def asleep_but_up(self) -> Decision:
-        """The count is above 0: we failed to set it to 0, or it was raised from outside."""
+        """The count is above 0: setting it to 0 failed, or it was raised from outside."""
         if not self.count_is_ours():
             return self.up_after_all("the count was raised from outside")
         if self.signal.kind not in SLEEPING_KINDS:
             return Decision("asleep, and the count is still to go to 0")
-        # without a live target nobody is served, so the guards that `sleep` waives do not apply
+        # If there is no live target, no client is served. Then only those guards apply that the
+        # command sleep does not override.
         if against := self.first_blocker(asked=not self.seen.live):
             return self.up_after_all(f"stays awake: {against}")
         announced = replace(self.memory, last_take_at=self.now, scale_down_failed=False)
@@ -1175,7 +1221,7 @@ class Case:
         return Decision(reason, announced, scale_to_zero=self.services_up())
 
     def up_after_all(self, cause: str) -> Decision:
-        """Leave the phase asleep, and the count as it is: awake with a live target, else waking."""
+        """If there is a live target, enter awake, else waking. The count is not changed."""
         return self.to_awake(cause) if self.seen.live else self.to_waking(cause)
 
     # waking
@@ -1185,7 +1231,7 @@ class Case:
         now = self.now
         fence_ends = memory.last_take_at + FENCE_SECONDS
         wake = memory.wake or Wake(began=memory.since, cause="unknown", scaled_up_at=0.0)
-        # observed after the fence, or the count was set after it: no take can still stop the target
+        # if AWS was observed or the count was set after the fence, no take can stop the target
         if seen.live and max(seen.began, wake.scaled_up_at) >= fence_ends:
             return self.woken(wake, seen.live[0])
         if now >= fence_ends and wake.scaled_up_at < fence_ends:
@@ -1210,7 +1256,7 @@ class Case:
         return next((stage for name, stage in STAGES.items() if name in known), "asked")
 
     def why_not_live(self) -> str:
-        """ECS's reason or, if there is none, one by the stage that was reached."""
+        """ECS's reason. If ECS gives none, a reason by the stage that was reached."""
         return self.seen.stopped_reason or halted(self.seen.services) or NOT_STARTED[self.stage()]
 
     def scaled_up_again(self, reason: str, wake: Wake) -> Decision:
@@ -1219,7 +1265,7 @@ class Case:
         return Decision(reason, memory, scale_up=self.counts(), rule=self.rule_up_if_safe())
 
     def woken(self, wake: Wake, live: Task) -> Decision:
-        """A live target, and the fence is over: the rule goes down."""
+        """End the wake: enter awake, and record the wake."""
         seconds = round(self.now - wake.began, 3)
         record = {
             "cause": wake.cause,
@@ -1244,10 +1290,9 @@ class Case:
         return replace(awake, notice=notice, metrics={"ColdStartSeconds": seconds}, wake=record)
 
     def awake_notice(self, wake: Wake, seconds: float) -> Notice | None:
-        """The notice of a wake.
+        """The notice of a wake: AWAKE, or WOKEN_OFTEN if this wake uses up the hourly budget.
 
-        For the wake that uses up the budget it is WOKEN_OFTEN. For wakes beyond the budget there
-        is no notice (None), so that a crash loop is published once.
+        A wake beyond the budget has no notice (None), so that a crash loop is published once.
         """
         target = self.config.cold_start_target_seconds
         over = f", over the target of {target} s" if seconds > target else ""
@@ -1262,7 +1307,7 @@ class Case:
         return Notice(WOKEN_OFTEN, f"{text}. {often}")
 
     def give_up(self, why: str) -> Decision:
-        """A wake that we started is past its deadline: asleep, with a longer back-off."""
+        """End a wake that this program started and that is late: asleep, with a back-off."""
         services = self.seen.services
         redeployed = self.memory.redeployed_since_failure(services)
         tries = 1 if redeployed else self.memory.failures + 1
@@ -1282,7 +1327,7 @@ class Case:
         return replace(asleep, notice=notice, metrics={"FailedWakes": 1})
 
     def outlook(self, reason: str, tries: int, backoff: int) -> str:
-        """When the next try may be, or why there can be none; "" if `reason` says it already."""
+        """When the service may wake again, or why it cannot; "" if `reason` contains that."""
         if halt := halted(self.seen.services):
             return "" if halt in reason else f"{halt}."
         last = tries > len(BACKOFF_SECONDS)
@@ -1291,7 +1336,7 @@ class Case:
         return f"{until} something is deployed, {only}."
 
     def not_live(self) -> Decision:
-        """A wake that we did not start is late: leave the count, and publish the problem."""
+        """The wake is late, but this program may not set the count to 0: publish the problem."""
         why = self.seen.stopped_reason or "no task stopped"
         failed = failed_deployments(self.seen.services)
         if not failed:
@@ -1301,7 +1346,7 @@ class Case:
         return notify_once(self.memory, DEPLOYMENT_FAILED, f"{names}; {why}", remedy)
 
     def in_phase(self) -> Decision:
-        """The decision of the phase."""
+        """The decision for the current phase."""
         phase = self.memory.phase
         match phase:
             case Phase.AWAKE:
@@ -1317,7 +1362,10 @@ class Case:
 
 
 def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Decision:
-    """What to write and do. Pure. A decision that takes sets `last_take_at` to `now`."""
+    """The decision on an observation and a signal. Pure.
+
+    A decision that takes sets `last_take_at` to `now`.
+    """
     if seen.missing:
         return service_missing(seen, config)
     if not seen.memory.adopted:
@@ -1337,7 +1385,7 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
 
 
 def service_missing(seen: Observation, config: Config) -> Decision:
-    """Until every service is there, nothing is done but to publish the problem."""
+    """A configured service is missing: only publish the problem."""
     detail = f"{', '.join(seen.missing)} in cluster {config.cluster_name}"
     if not seen.memory.adopted:
         return Decision(described(SERVICE_MISSING, detail))
@@ -1345,8 +1393,8 @@ def service_missing(seen: Observation, config: Config) -> Decision:
 
 
 def adopt(seen: Observation, signal: Signal, config: Config, now: float) -> Decision:
-    """There is no memory, or only one of another form: set the phase by what AWS shows."""
-    # the memory that is lost or not read may have announced a take, so the fence begins now
+    """If there is no memory, or it has another FORM, set the phase by what AWS shows."""
+    # a take may have been announced in a memory that is lost or not read: the fence begins now
     memory = replace(seen.memory, form=FORM, last_take_at=now)
     case = Case(seen, memory, signal, config, now)
     if seen.desired and not seen.serves:
@@ -1355,7 +1403,7 @@ def adopt(seen: Observation, signal: Signal, config: Config, now: float) -> Deci
 
 
 def cleared_problems(memory: Memory, seen: Observation, now: float) -> Memory:
-    """The same without the open problems that are over: each is published again if it returns."""
+    """The memory without the open problems that are over. If one returns, it is published again."""
     still_open = tuple(c for c in memory.open_problems if not is_over(c, memory, seen, now))
     return replace(memory, open_problems=still_open)
 
@@ -1363,7 +1411,7 @@ def cleared_problems(memory: Memory, seen: Observation, now: float) -> Memory:
 def is_over(code: str, memory: Memory, seen: Observation, now: float) -> bool:
     """Whether `seen` shows that an open problem has ended.
 
-    A code without a case ends only with the phase.
+    If a code has no case here, the problem ends only with the phase.
     """
     rules_read = seen.rule not in (Rule.UNSEEN, Rule.MISSING)
     match code:
@@ -1373,7 +1421,7 @@ def is_over(code: str, memory: Memory, seen: Observation, now: float) -> bool:
             return rules_read
         case TARGET_GROUP_DETACHED.code:
             return rules_read and not seen.detached
-        case IDLE_ALARM_MISSING.code:  # a detached target group hides it
+        case IDLE_ALARM_MISSING.code:  # `wiring_fault` names a detached target group instead
             return seen.idle is not None and not seen.wiring_fault
         case NO_RULE_NUMBER.code:
             wanted = Rule.DOWN if memory.phase is Phase.AWAKE else Rule.UP
@@ -1401,16 +1449,16 @@ def absorb(memory: Memory, signal: Signal, now: float) -> Memory:
 
 
 def with_take_confirmed(case: Case) -> Case:
-    """The same without `scale_down_failed` if the count is 0: the call that failed took effect."""
+    """If the count is 0 after a failed call to set it to 0, clear `scale_down_failed`."""
     if case.memory.scale_down_failed and case.seen.desired == 0 and case.settled():
         return replace(case, memory=replace(case.memory, scale_down_failed=False))
     return case
 
 
 def notify_wiring(decision: Decision, seen: Observation, now: float) -> Decision:
-    """The same, with a notice of an existing problem of WIRING that was not published yet.
+    """The decision, with a notice of a problem of WIRING that exists and was not yet published.
 
-    A decision has one notice, so further problems wait for the next observation.
+    A decision has at most one notice. If there are more problems, they wait for a later decision.
     """
     if seen.rule is Rule.UNSEEN:  # the wiring was not read
         return decision
@@ -1429,7 +1477,7 @@ def notify_wiring(decision: Decision, seen: Observation, now: float) -> Decision
 
 
 def tick_blockers(seen: Observation, config: Config, now: float) -> list[Blocker]:
-    """Why a tick keeps the service up; [] in the phases in which it is not up."""
+    """The blockers that a tick would find; [] if the service is neither awake nor drowsy."""
     memory = seen.memory
     if seen.missing:
         names = ", ".join(seen.missing)
@@ -1443,7 +1491,7 @@ def tick_blockers(seen: Observation, config: Config, now: float) -> list[Blocker
 def is_no_news(signal: Signal, memory: Memory, now: float) -> bool:
     """Whether this is a beat without activity, or with activity that is remembered already.
 
-    Of the many beats that the tabs of a page send, one in BEAT_WRITE_SECONDS leads to AWS calls.
+    Each open tab of a page sends beats. Only one beat in BEAT_WRITE_SECONDS is worth observing AWS.
     """
     if signal.kind is not Kind.BEAT or not memory.adopted:
         return False
@@ -1453,7 +1501,7 @@ def is_no_news(signal: Signal, memory: Memory, now: float) -> bool:
 
 
 def waits_with_others(signal: Signal, memory: Memory) -> bool:
-    """Whether one observation may serve this signal and those of all other waiting clients."""
+    """Whether this signal may share one observation with the signals of other waiting clients."""
     joins = signal.kind is Kind.REQUEST and memory.phase is Phase.WAKING
     return joins or signal.kind is Kind.POLL
 
@@ -1461,13 +1509,13 @@ def waits_with_others(signal: Signal, memory: Memory) -> bool:
 # --- views of what AWS answers --------------------------------------------------------------------
 @dataclass(frozen=True)
 class Deployment:
-    """A deployment of a service, or a task set of another controller than ECS's own."""
+    """A deployment of a service, or a task set if the deployment controller is not ECS."""
 
     id: str
     primary: bool
     created: float  # epoch seconds
     in_progress: bool = False
-    failure: str = ""  # ECS's reason if the deployment has failed, and so starts no more tasks
+    failure: str = ""  # ECS's reason why the deployment has failed and starts no more tasks
 
 
 @dataclass(frozen=True)
@@ -1485,8 +1533,8 @@ class Service:
     name: str
     desired: int
     deployments: tuple[Deployment, ...] = ()
-    target_groups: tuple[str, ...] = ()  # and the names of Classic Load Balancers
-    other_traffic: tuple[str, ...] = ()  # descriptions of every other way to reach the service
+    target_groups: tuple[str, ...] = ()  # their ARNs, and the names of Classic Load Balancers
+    other_traffic: tuple[str, ...] = ()  # descriptions of the ways that use no load balancer
     grace_period_seconds: int = 0
     events: tuple[Event, ...] = ()
 
@@ -1500,7 +1548,7 @@ class Service:
         return len(self.deployments) > 1 or any(each.in_progress for each in self.deployments)
 
     def unseen_traffic(self, wired: Iterable[str]) -> list[str]:
-        """Descriptions of the ways to reach the service past the `wired` target groups."""
+        """Descriptions of the ways to reach the service other than by the `wired` target groups."""
         others = [group for group in self.target_groups if group not in wired]
         return [*(f"load balancing by {group}" for group in others), *self.other_traffic]
 
@@ -1511,14 +1559,14 @@ class Task:
 
     arn: str
     running: bool = False
-    addresses: frozenset[str] = frozenset()  # in the form of target_address()
+    addresses: frozenset[str] = frozenset()  # see task_addresses()
     times: Mapping[str, float] = field(default_factory=dict)  # ECS's name -> epoch seconds
     stopped_reason: str = ""
-    container_reasons: tuple[str, ...] = ()  # one per container: ECS's reason, the exit code or ""
+    container_reasons: tuple[str, ...] = ()  # for each container, see container_reason()
 
     @property
     def stopped_at(self) -> float | None:
-        """When the task ended (epoch seconds); None before."""
+        """When the task ended (epoch seconds); None if it has not ended."""
         return self.times.get("stoppedAt")
 
 
@@ -1528,14 +1576,14 @@ class ListenerRule:
 
     arn: str = ""
     priority: int = 0
-    forwards_to: frozenset[str] = frozenset()  # target groups with a weight
+    forwards_to: frozenset[str] = frozenset()  # target groups with a weight above 0
     conditions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # field -> values
     has_transforms: bool = False
 
 
 @dataclass(frozen=True)
 class Targets:
-    """The healthy targets of the wired groups, matched with tasks: see Aws.targets()."""
+    """The result of Aws.targets(), which matches healthy targets with tasks."""
 
     live: tuple[Task, ...]
     strangers: bool
@@ -1584,7 +1632,7 @@ def target_groups(service: Mapping[str, Any]) -> Iterator[str]:
 def other_traffic(service: Mapping[str, Any]) -> Iterator[str]:
     """Descriptions of the ways to reach a service without a load balancer.
 
-    A service with Service Connect and no `services` in it is only a client of others.
+    If a Service Connect configuration has no `services`, the service is only a client of others.
     """
     for part in (service, *service.get("taskSets", ())):
         for registry in part.get("serviceRegistries", ()):
@@ -1599,7 +1647,7 @@ def other_traffic(service: Mapping[str, Any]) -> Iterator[str]:
 
 
 def deployment_view(rollout: Mapping[str, Any]) -> Deployment:
-    """A deployment, or a task set."""
+    """A deployment or a task set of DescribeServices."""
     # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
     failed = rollout.get("rolloutState") == "FAILED"
     states = {rollout.get("rolloutState"), rollout.get("stabilityStatus")}
@@ -1627,16 +1675,16 @@ def task_view(task: Mapping[str, Any]) -> Task:
 
 
 def container_reason(container: Mapping[str, Any]) -> str:
-    """Why a container stopped: ECS's reason, else its exit code; "" for neither."""
+    """ECS's reason why a container stopped. If there is none, the exit code, or else ""."""
     code = f"exit code {container['exitCode']}" if "exitCode" in container else ""
     return container.get("reason") or code
 
 
 def task_addresses(task: Mapping[str, Any]) -> Iterator[str]:
-    """The addresses of a task's interfaces, and its ports on a container instance.
+    """The addresses of a task's interfaces, and the task's ports on a container instance.
 
-    A port does not name its instance. So a foreign target with the same port on another instance
-    counts as our task, while that runs and for a minute after it has ended.
+    A port is yielded without its instance. If a foreign target has the same port on another
+    instance, the foreign target counts as the task.
     """
     # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Container.html
     for attachment in task.get("attachments", ()):
@@ -1664,7 +1712,7 @@ def host_ports(binding: Mapping[str, Any]) -> list[int]:
 
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetDescription.html
 def target_address(target: Mapping[str, Any]) -> str:
-    """The address of a target, as task_addresses() has it: an IP address, or an instance's port."""
+    """The address of a target as in task_addresses(): an IP address, or the port of an instance."""
     if target["Id"].startswith("i-"):
         return f"port {target['Port']}"
     return plain_address(target["Id"])
@@ -1687,7 +1735,7 @@ MATCH_ALL = (("/*",), ("*",))
 
 
 def rule_view(rule: Mapping[str, Any]) -> ListenerRule:
-    """A rule of DescribeRules other than the default rule, without conditions that match all."""
+    """A rule of DescribeRules, but not the default rule. Conditions that match all are left out."""
     conditions = {each["Field"]: condition_values(each) for each in rule["Conditions"]}
     return ListenerRule(
         arn=rule["RuleArn"],
@@ -1709,10 +1757,10 @@ def forward_groups(rule: Mapping[str, Any]) -> Iterator[str]:
 
 
 def condition_values(condition: Mapping[str, Any]) -> tuple[str, ...]:
-    """The values of a condition in lower case, and its regular expressions, sorted.
+    """The values of a condition in lower case and the regular expressions, sorted together.
 
-    AWS returns values in `Values`, in the config of their field, or in both; regular expressions
-    in the config alone.
+    AWS returns values in `Values`, in the config of the field (CONDITION_CONFIGS), or in both. AWS
+    returns regular expressions only in the config.
     """
     # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RuleCondition.html
     config = condition.get(CONDITION_CONFIGS.get(condition["Field"], ""), {})
@@ -1723,14 +1771,14 @@ def condition_values(condition: Mapping[str, Any]) -> tuple[str, ...]:
 
 def matches_any(value: str, patterns: Iterable[str]) -> bool:
     """Whether a value matches a pattern with * and ?, as in the conditions of listener rules."""
-    # fnmatch's third wildcard, [...], is plain text for a load balancer
+    # [...] is a wildcard for fnmatch, but plain text for a load balancer
     return any(fnmatchcase(value, pattern.replace("[", "[[]")) for pattern in patterns)
 
 
 def covers(rule: ListenerRule, other: ListenerRule) -> bool:
     """Whether `rule` matches every request that `other` does, by host, path and method.
 
-    A rule with any other condition may match fewer, so it does not cover.
+    If `rule` has any other condition, it may match fewer requests, so the answer is False.
     """
     for condition, patterns in rule.conditions.items():
         values = other.conditions.get(condition)
@@ -1748,23 +1796,23 @@ def primaries(services: Iterable[Service]) -> list[Deployment]:
 
 
 def deployed_ids(services: Iterable[Service]) -> str:
-    """The ids of the primary deployments. If they change, a new start may succeed."""
+    """The ids of the primary deployments. If the ids change, a new start may succeed."""
     return ",".join(deployment.id for deployment in primaries(services))
 
 
 def failed_deployments(services: Iterable[Service]) -> dict[str, str]:
-    """The services whose primary deployment has failed, with ECS's reason."""
+    """The services whose primary deployment has failed, each with ECS's reason."""
     return {s.name: s.primary.failure for s in services if s.primary and s.primary.failure}
 
 
 def halted(services: Iterable[Service]) -> str:
-    """The services whose deployment has failed, with ECS's reason, as text; "" if none has."""
+    """The failed_deployments() as one text; "" if no deployment has failed."""
     failed = failed_deployments(services).items()
     return "; ".join(f"{name}: {DEPLOYMENT_FAILED.text} ({why})" for name, why in failed)
 
 
 def redeploy(services: Iterable[Service], cluster: str) -> str:
-    """The remedy of failed deployments; "" if none has failed."""
+    """The remedy for failed_deployments(); "" if no deployment has failed."""
     update = f"aws ecs update-service --cluster {cluster} --service"
     failed = failed_deployments(services)
     commands = [f"`{update} {name} --force-new-deployment`" for name in failed]
@@ -1775,7 +1823,7 @@ def redeploy(services: Iterable[Service], cluster: str) -> str:
 
 
 def failure_class(reason: str) -> str | None:
-    """The public class of a reason, which shows nothing of the account; None for no reason."""
+    """The class of a reason, which clients may see; None if the reason is ""."""
     if not reason:
         return None
     kind = next((kind for words, kind in FAILURES if words in reason), "not-ready")
@@ -1790,7 +1838,10 @@ def vagueness(reason: str) -> int:
 
 
 def why_stopped(stopped: Iterable[Task]) -> list[str]:
-    """ECS's reason for each of these tasks and its containers; that of the last task first."""
+    """One text for each task: ECS's reasons for the task and its containers.
+
+    The text of the task that stopped last is the first.
+    """
     last_first = sorted(stopped, key=lambda task: task.stopped_at or 0.0, reverse=True)
     several = [SEVERAL] if len(last_first) > 1 else []
     return [
@@ -1807,10 +1858,11 @@ def why_not_started(
 ) -> str:
     """ECS's reason why nothing has started in this phase; "" if ECS gives none.
 
-    The least vague reason of a stopped task or an event; of equal ones that of a task.
+    Stopped tasks and service events have reasons. The least vague reason is returned. If a task
+    and an event are equally vague, the task's reason is returned.
     """
     recent = [task for task in stopped if (task.stopped_at or 0.0) >= memory.since]
-    # tasks that were scaled in may drain for minutes, into the next wake
+    # if a task was scaled in, it may drain for minutes and stop only during the next wake
     crashed = [task for task in recent if not task.stopped_reason.startswith(SCALED_IN)]
     events = [event for service in services for event in service.events]
     texts = [event.text for event in events if event.created >= memory.since]
@@ -1830,7 +1882,10 @@ LAST_PRIORITY = 50000
 
 
 def free_priority(rules: Iterable[ListenerRule], to: Rule, config: Config) -> int:
-    """A free priority for the wake rule, up or down. Raises RuleStuckError if there is none."""
+    """A free priority at which the wake rule is up or down, as `to` says.
+
+    Raises RuleStuckError if no such priority is free.
+    """
     taken = {rule.priority: rule.arn for rule in rules if rule.arn != config.wake_rule_arn}
     service = next(number for number, arn in taken.items() if arn == config.service_rule_arn)
     down = to is Rule.DOWN
@@ -1843,15 +1898,16 @@ def free_priority(rules: Iterable[ListenerRule], to: Rule, config: Config) -> in
 
 
 def priorities_down(service: int, config: Config) -> Iterable[int]:
-    """All priorities after the service rule's, from the parked one on."""
+    """All priorities after the service rule's: from parked_rule_priority on, then the rest."""
     parked = max(config.parked_rule_priority, service + 1)
     return chain(range(parked, LAST_PRIORITY + 1), range(service + 1, parked))
 
 
 def priorities_up(taken: Mapping[int, str], service: int, config: Config) -> Iterable[int]:
-    """The priorities between the service rule and the rule before it, the configured one first.
+    """The priorities between the service rule and the rule before it, rule_priority first.
 
-    Empty if one of our other rules stands after the service rule: it must precede the wake rule.
+    All other rules of the module must stand before the wake rule. If one of them stands after the
+    service rule, no priority is possible, and the result is empty.
     """
     if any(arn in config.own_rule_arns and n > service for n, arn in taken.items()):
         return ()
@@ -1861,7 +1917,11 @@ def priorities_up(taken: Mapping[int, str], service: int, config: Config) -> Ite
 
 
 def hides_others(rules: Mapping[str, ListenerRule], config: Config) -> bool:
-    """Whether a rule of ours, or any rule before the service rule, stands after the wake rule."""
+    """Whether the wake rule stands before a rule that it must follow.
+
+    The wake rule must follow the module's other rules. While up, it must also follow every rule
+    that stands before the service rule.
+    """
     wake = rules[config.wake_rule_arn].priority
     service = rules[config.service_rule_arn].priority
     own = [rules[arn].priority for arn in config.own_rule_arns if arn in rules]
@@ -1873,7 +1933,10 @@ T = TypeVar("T")
 
 
 class Cached(Generic[T]):
-    """A value that is due to be read again after `seconds`, or `retry_seconds` if that failed."""
+    """A cached value. It is due to be read again after `seconds`.
+
+    If reading fails, the value is due again after `retry_seconds`.
+    """
 
     def __init__(self, value: T, seconds: float, retry_seconds: float) -> None:
         self.value = value
@@ -1885,19 +1948,19 @@ class Cached(Generic[T]):
         return now > self._due
 
     def keep(self, value: T, now: float) -> T:
-        """The value was read."""
+        """Keep a value that was read just now."""
         self.value = value
         self._due = now + self.seconds
         return value
 
     def keep_last(self, now: float) -> T:
-        """The value could not be read."""
+        """Keep the last value, because reading a new one failed."""
         self._due = now + self.retry_seconds
         return self.value
 
 
 class Aws:
-    """Every AWS call, the clock and sleep. The one seam at which tests stand."""
+    """Every AWS call, the clock and sleep. The one seam for tests."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -1914,7 +1977,7 @@ class Aws:
 
     # clients
     def client(self, service: str, *, taking: bool = False) -> Any:
-        """A boto3 client, kept. One for calls that take never retries, and has short timeouts."""
+        """A boto3 client, cached. With `taking` it never retries and has short timeouts."""
         if (service, taking) not in self._clients:
             retries: Any = {"mode": "standard", "total_max_attempts": 1 if taking else 3}
             timeout = TAKE_TIMEOUT_SECONDS if taking else 3
@@ -1924,9 +1987,9 @@ class Aws:
         return self._clients[service, taking]
 
     def caller(self, service: str, last_take_at: float | None) -> Any:
-        """The client of a call that gives or, with `last_take_at`, takes.
+        """The client for a call to AWS. If the call takes, `last_take_at` is its announcement.
 
-        Raises TimeoutError if the take was announced more than TAKE_START_SECONDS ago.
+        Raises TimeoutError if the announcement is older than TAKE_START_SECONDS.
         """
         client = self.client(service, taking=last_take_at is not None)
         if last_take_at is not None and self.now() - last_take_at > TAKE_START_SECONDS:
@@ -1935,7 +1998,7 @@ class Aws:
 
     # the table
     def item(self, name: str) -> dict[str, Any]:
-        """An item of the table; {} if it is not there. Raises TableGoneError."""
+        """An item of the table; {} if there is no such item. Raises TableGoneError."""
         table = self.config.table_name
         key = {"id": {"S": name}}
         try:
@@ -1947,11 +2010,14 @@ class Aws:
         return dict(answer.get("Item", {}))
 
     def read_memory(self) -> Memory:
-        """The memory; one that is not `adopted` where there is none, or one of another form."""
+        """The memory. If there is none, or it has another FORM, the result is not `adopted`."""
         return Memory.from_item(self.item("memory"), self.now())
 
     def write_memory(self, memory: Memory) -> Memory | None:
-        """The memory as written; None if another invocation has written since it was read."""
+        """Write the memory and return it as written.
+
+        Returns None if another invocation has written the item since `memory` was read.
+        """
         written = replace(memory, version=memory.version + 1)
         database = self.client("dynamodb")
         try:
@@ -1971,7 +2037,7 @@ class Aws:
         return written
 
     def settings(self) -> dict[str, Any]:
-        """Terraform's item, cached. Where it cannot be read, the last one stays in force."""
+        """The settings, cached. If they cannot be read, the last ones stay in force."""
         if not self._settings.is_due(self.now()):
             return self._settings.value
         try:
@@ -1985,15 +2051,16 @@ class Aws:
         return self._settings.keep_last(self.now())
 
     def may_hold(self) -> bool:
-        """Whether one more call may be held: `hold_limit` in each window of `hold_seconds`.
+        """Whether one more call may be held. Each window of hold_seconds allows hold_limit calls.
 
-        Counted in an item of its own. If counting fails the call is held.
+        A separate item of the table counts the held calls. If counting fails, the call is held.
         """
         window = int(self.now() // self.config.hold_seconds)
         count = ("ADD held :one", "since = :window")
         begin_window = ("SET since = :window, held = :one", "NOT since = :window")
         try:
-            # count again: another invocation may begin the window after our first change failed
+            # If both `count` and `begin_window` fail, another invocation has begun the window in
+            # the meantime. Then the second `count` succeeds.
             for change, condition in (count, begin_window, count):
                 held = self.count_held(window, change, condition)
                 if held is not None:
@@ -2003,7 +2070,10 @@ class Aws:
         return True
 
     def count_held(self, window: int, change: str, condition: str) -> int | None:
-        """The number of calls held in this window after the change; None if it was not made."""
+        """Apply `change` to the counter, and return the calls held in this window.
+
+        Returns None if `condition` is not met.
+        """
         database = self.client("dynamodb")
         try:
             counted = database.update_item(
@@ -2022,8 +2092,8 @@ class Aws:
     def token(self) -> str:
         """The heartbeat's token, cached.
 
-        If SSM cannot be reached the last token stays valid, so that a service in use does not fall
-        asleep. Raises if none was read before, or if SSM refuses.
+        If SSM cannot be reached, the last token stays valid, so that a service in use does not fall
+        asleep. If no token was read before, or SSM refuses, SSM's error is raised.
         """
         if not self._token.is_due(self.now()):
             return self._token.value
@@ -2044,7 +2114,7 @@ class Aws:
 
     # services and tasks
     def services(self) -> tuple[Service, ...]:
-        """The services that are there and ACTIVE."""
+        """The configured services that exist and are ACTIVE."""
         ecs = self.client("ecs")
         names = list(self.config.service_names)
         try:
@@ -2054,7 +2124,7 @@ class Aws:
         return tuple(service_view(s) for s in answer["services"] if s["status"] == "ACTIVE")
 
     def set_count(self, service: str, count: int, last_take_at: float | None = None) -> None:
-        """UpdateService. With `last_take_at` it takes: not retried. Raises TimeoutError."""
+        """Call UpdateService. For `last_take_at` and TimeoutError see caller()."""
         client = self.caller("ecs", last_take_at)
         cluster = self.config.cluster_name
         client.update_service(cluster=cluster, service=service, desiredCount=count)
@@ -2066,7 +2136,7 @@ class Aws:
         found: list[dict[str, Any]] = []
         for name in self.config.service_names:
             ask: dict[str, Any] = {"cluster": cluster, "serviceName": name, "desiredStatus": status}
-            while True:  # a page of ListTasks is what DescribeTasks takes: a hundred at most
+            while True:  # a page of ListTasks has 100 tasks at most, the limit of DescribeTasks
                 listed = ecs.list_tasks(**ask)
                 if listed["taskArns"]:
                     described = ecs.describe_tasks(cluster=cluster, tasks=listed["taskArns"])
@@ -2089,7 +2159,7 @@ class Aws:
 
     # targets
     def healthy(self) -> set[str] | None:
-        """The addresses of the healthy targets of the wired groups; None where a group is gone."""
+        """The addresses of the healthy targets of target_group_arns; None if a group is gone."""
         elbv2 = self.client("elbv2")
         try:
             described = [
@@ -2108,12 +2178,15 @@ class Aws:
         }
 
     def targets(self, tasks: tuple[Task, ...]) -> Targets:
-        """Match the healthy targets with `tasks`, which are meant to run.
+        """Match the healthy targets with `tasks`, whose desiredStatus is RUNNING.
 
-        - live: the tasks with a healthy target; all running tasks, if no task has a healthy target
-          but an unknown target exists
-        - unknown: a healthy target that belongs neither to `tasks` nor to a task that is stopping
-        - strangers: whether there are unknown targets, and every running task has an address
+        A healthy target is *unknown* if it belongs neither to `tasks` nor to a task that is
+        stopping.
+
+        - live: the tasks with a healthy target. If there are none, but an unknown target exists,
+          all running tasks are live.
+        - strangers: True if an unknown target exists and every running task has an address. If a
+          running task has no address, the unknown target may belong to this task.
         """
         healthy = self.healthy()
         if healthy is None:
@@ -2121,7 +2194,7 @@ class Aws:
         live = tuple(task for task in tasks if task.addresses & healthy)
         unknown = healthy.difference(*(task.addresses for task in tasks))
         running = tuple(task for task in tasks if task.running)
-        if unknown:  # mostly tasks that are stopping: ask for those only now
+        if unknown:  # most belong to tasks that are stopping, which are read only in this case
             stopping = [task for task in self.tasks("STOPPED") if self.may_be_target(task)]
             unknown = unknown.difference(*(task.addresses for task in stopping))
         if unknown and not live:
@@ -2130,12 +2203,12 @@ class Aws:
         return Targets(live, strangers)
 
     def may_be_target(self, task: Task) -> bool:
-        """Whether a task that is not meant to run may still be registered as a target."""
+        """Whether a task whose desiredStatus is STOPPED may still be registered as a target."""
         return task.stopped_at is None or self.now() - task.stopped_at < OUT_SECONDS
 
     # the listener's rules
     def rules(self) -> tuple[Rule, dict[str, ListenerRule]]:
-        """Where the wake rule stands, and the listener's rules by ARN; {} on the alarm path."""
+        """Where the wake rule stands, and the listener's rules by ARN (on the alarm path {})."""
         config = self.config
         if not config.wake_rule_arn:
             return Rule.NONE, {}
@@ -2156,7 +2229,10 @@ class Aws:
         return Rule.UP if wake.priority < service.priority else Rule.DOWN, rules
 
     def move_rule(self, to: Rule, last_take_at: float) -> bool:
-        """Put the wake rule up (gives) or down (takes); False if it need not be moved."""
+        """Put the wake rule up (a call that gives) or down (a call that takes).
+
+        Returns False if the wake rule stands there already or there is none.
+        """
         stands, rules = self.rules()
         if stands is Rule.MISSING:
             raise RuleStuckError(RULE_MISSING)
@@ -2170,7 +2246,7 @@ class Aws:
         to: Rule,
         last_take_at: float | None = None,
     ) -> bool:
-        """Give the wake rule a free priority. False if it has that already."""
+        """Set a free priority for the wake rule. False if the rule has this priority already."""
         wake = self.config.wake_rule_arn
         number = free_priority(rules.values(), to, self.config)
         if number == rules[wake].priority:
@@ -2181,12 +2257,12 @@ class Aws:
 
     # alarms
     def alarm(self, arn: str) -> Alarm:
-        """The state of an alarm, and since when."""
+        """The state of an alarm, and the time at which the alarm entered this state."""
         names = [arn.rpartition(":")[2]]
         alarms = self.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
         if not alarms:
             return Alarm("MISSING")
-        # optional in the API; without it the notice IDLE_BUT_AWAKE may come too early
+        # the API may omit this timestamp, and then the notice IDLE_BUT_AWAKE may come too early
         since = alarms[0].get("StateTransitionedTimestamp")
         return Alarm(alarms[0]["StateValue"], since.timestamp() if since else 0.0)
 
@@ -2220,7 +2296,8 @@ class Request:
                 body=base64.b64decode(text) if encoded else text.encode(errors="replace"),
                 target_group_arn=event["requestContext"]["elb"]["targetGroupArn"],
             )
-            # raise TypeError for values that are no strings, UnicodeEncodeError for surrogates
+            # These two lines raise TypeError if a value is no string. The first line also raises
+            # UnicodeEncodeError if a string has surrogates.
             "".join([request.method, request.path, request.query]).encode()
             "".join([request.target_group_arn, *request.headers.values()])
         except (AttributeError, LookupError, TypeError, ValueError):
@@ -2229,17 +2306,19 @@ class Request:
 
     @property
     def location(self) -> str:
-        """The Location header that repeats this request. It cannot lead a client off the site.
+        """The Location header that repeats this request. It never leads to another host.
 
-        It is an absolute path, because some clients follow nothing else (docs/guide/waiting.md).
-        With X-Forwarded-Prefix, by which a proxy tells that the client asked for a longer path, it
-        is relative to the client's own URL (RFC 3986, section 5).
+        The location is an absolute path, because some clients follow nothing else (see
+        docs/guide/waiting.md). A proxy may remove a prefix from the path and send the prefix in
+        X-Forwarded-Prefix. In this case the location is relative to the URL that the client asked
+        for (RFC 3986, section 5).
         """
         safe = "/%:@!$&'()*+,;=~-._?"
         query = "?" + quote(self.query, safe) if self.query else ""
         if self.headers.get("x-forwarded-prefix", "").strip("/, "):
             segment = quote(self.path.rpartition("/")[2], safe)
-            # "./" keeps a colon in the segment from being read as a scheme; curl misreads "./?"
+            # Without "./", a client would read a segment with a colon as a scheme. If the segment
+            # is empty, "./" is left out, because curl misreads "./?".
             return query if query and not segment else f"./{segment}{query}"
         path = "/." + self.path if self.path.startswith("//") else "/" + self.path.lstrip("/")
         return quote(path, safe) + query
@@ -2247,7 +2326,7 @@ class Request:
     # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/x-forwarded-headers.html
     @property
     def client_address(self) -> str:
-        """The address that the load balancer added to X-Forwarded-For; "" where it did not."""
+        """The address that the load balancer added to X-Forwarded-For; "" if it added none."""
         last = self.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
         if last.startswith("["):  # [IPv6]:port
             return last[1:].partition("]")[0]
@@ -2258,7 +2337,7 @@ class Request:
         return client_kind(self.method, self.path, self.headers)
 
     def preflight(self) -> dict[str, Any]:
-        """The answer to a CORS preflight: whatever was asked for may be sent."""
+        """The answer to a CORS preflight: the method and the headers asked for are allowed."""
         method = self.headers["access-control-request-method"]
         headers = self.headers.get("access-control-request-headers", "*")
         return self.answer(
@@ -2270,11 +2349,12 @@ class Request:
 
     # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/http-3xx-status-codes.html
     def answer(self, status: int, body: object, **headers: str) -> dict[str, Any]:
-        """An ALB response: a string as HTML, anything else as JSON; no body for HEAD.
+        """An ALB response. A string is sent as HTML, and any other body as JSON.
 
-        No cache may store it. A 307 is not cached if it has no Cache-Control; with no-store
-        CloudFront caches it for its minimum TTL, which is a redirect loop. Headers may repeat what
-        the client sent, so they are reduced to printable ASCII.
+        If the method is HEAD, the body is empty. No cache may store the response, so the response
+        has Cache-Control: no-store. Only a 307 has no Cache-Control: CloudFront does not cache such
+        a 307, but caches a 307 with no-store for the minimum TTL, which makes a redirect loop.
+        Headers may repeat text from the client, so headers are reduced to printable ASCII.
         """
         is_html = isinstance(body, str)
         text = body if isinstance(body, str) else json.dumps(body)
@@ -2293,7 +2373,7 @@ class Request:
     def problem(
         self, status: int, detail: str, facts: Mapping[str, Any] | None = None, **headers: str
     ) -> dict[str, Any]:
-        """The same for an error, as a problem document with `facts` as further members."""
+        """An ALB response for an error: a problem document, with `facts` as further members."""
         # https://www.rfc-editor.org/rfc/rfc9457
         document = {
             "type": "about:blank",
@@ -2312,17 +2392,18 @@ def printable(text: str) -> str:
 
 
 class ClientKind(StrEnum):
-    """A kind of client, by what it can use while it waits."""
+    """A kind of client, by the answers that the client can use."""
 
-    PAGE = "page"  # a person looks at it
-    API_CALL = "api call"  # it can be held and redirected
-    SUBRESOURCE = "subresource"  # of a page: it can neither show HTML nor wait
+    PAGE = "page"  # a browser that opens a page: it can show HTML
+    API_CALL = "api call"  # a client that can be held and redirected
+    SUBRESOURCE = "subresource"  # a browser that loads a part of a page: no HTML, no waiting
     PREFLIGHT = "preflight"
-    GRPC = "grpc"  # it retries a 503 (UNAVAILABLE), but not a 307 (UNKNOWN)
+    GRPC = "grpc"  # a client that retries a 503 (UNAVAILABLE), but not a 307 (UNKNOWN)
 
 
-# Marks of requests without Sec-Fetch headers (plain HTTP, old browsers): the beginning of a
-# browser's User-Agent, headers of scripts, types and names of subresources.
+# Plain HTTP and old browsers send no Sec-Fetch headers. Their requests are recognized by these: how
+# a browser's User-Agent begins, headers that scripts send, how the Accept header of a request for a
+# subresource begins, and how the path of a subresource ends.
 BROWSERS = ("Mozilla/", "Opera/", "Lynx/", "w3m/", "Dillo/")
 SCRIPTED = {"hx-request", "turbo-frame", "x-turbo-request-id", "x-pjax", "x-up-version"}
 PART_TYPES = ("image/", "text/css", "font/", "audio/", "video/")
@@ -2343,7 +2424,7 @@ def client_kind(method: str, path: str, headers: Mapping[str, str]) -> ClientKin
         navigates = navigates_without_metadata(headers)
         is_part = is_part_without_metadata(path, headers) and method in ("GET", "HEAD")
     else:
-        # a download navigates with dest "empty", and would save the page as the file
+        # a download has mode "navigate" and dest "empty", and would save the page as its file
         navigates = mode == "navigate" and dest != "empty"
         is_part = dest not in (None, "empty")
     if navigates:
@@ -2361,19 +2442,19 @@ def is_browser(headers: Mapping[str, str]) -> bool:
 def navigates_without_metadata(headers: Mapping[str, str]) -> bool:
     """Whether a request without Sec-Fetch headers is a navigation."""
     accept = headers.get("accept", "")
-    # other programs and scripts accept text/html too, but only browsers accept both
+    # programs and scripts may accept text/html, but only browsers also accept the XHTML type
     return is_browser(headers) and "text/html" in accept and "application/xhtml+xml" in accept
 
 
 def is_part_without_metadata(path: str, headers: Mapping[str, str]) -> bool:
-    """Whether a request without Sec-Fetch headers, and no navigation, is for a subresource."""
+    """Whether a request without Sec-Fetch headers that does not navigate is for a subresource."""
     if headers.get("accept", "").startswith(PART_TYPES):
         return True
     return is_browser(headers) and bool(PART_NAMES.search(path.lower()))
 
 
 def browser_initiated(headers: Mapping[str, str]) -> str | None:
-    """The class of a request that a browser sends without its user's doing; None for others."""
+    """The class of a request that a browser sends without an action of the user, else None."""
     # https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Purpose
     purposes = [headers.get(name, "") for name in ("sec-purpose", "purpose", "x-moz", "x-purpose")]
     if any(word in purpose for purpose in purposes for word in ("prefetch", "preview")):
@@ -2402,9 +2483,9 @@ def cors(headers: Mapping[str, str], allowed: Iterable[str]) -> dict[str, list[s
 def matching_ignore_rule(
     request: Request, rules: Iterable[Mapping[str, Any]]
 ) -> Mapping[str, Any] | None:
-    """The rule of the wake policy by which a request wakes nothing; None if it may wake.
+    """The rule of the wake policy by which a request must not wake the service.
 
-    The first rule that matches decides.
+    The first rule that matches decides. Returns None if the request may wake the service.
     """
     for rule in rules:
         if policy_rule_matches(rule, request):
@@ -2413,9 +2494,12 @@ def matching_ignore_rule(
 
 
 def policy_rule_matches(rule: Mapping[str, Any], request: Request) -> bool:
-    """Whether a request has one of the values of each condition that the rule has."""
+    """Whether a request matches every condition of the rule. One value of a condition is enough.
+
+    If a condition has no values, every request matches it.
+    """
     agent = request.headers.get("user-agent", "").lower()
-    paths = (request.path.lower(), unquote(request.path).lower())  # scanners encode theirs
+    paths = (request.path.lower(), unquote(request.path).lower())  # scanners encode paths
     patterns = [pattern.lower() for pattern in rule["paths"]]
     if rule["methods"] and request.method not in rule["methods"]:
         return False
@@ -2451,8 +2535,8 @@ def packaged(name: str) -> str:
 
 
 RIGHT_TO_LEFT = frozenset({"ar", "ckb", "dv", "fa", "he", "ps", "sd", "ug", "ur", "yi"})
-MOST_SUBTAGS = 8  # of a tag, which may be as long as a header; RFC 5646 needs fewer
-COLOURS = {  # of the package; the settings may have others, which Terraform checks
+MOST_SUBTAGS = 8  # longer language tags are cut, since a header may have a tag of any length
+COLOURS = {  # defaults; the settings may have other colours, which Terraform validates
     "accent": "#b4551d",
     "on_accent": "#ffffff",
     "accent_dark": "#f0965a",
@@ -2475,7 +2559,7 @@ def language(accepted: str, offered: Iterable[str]) -> str:
 
 
 def language_ranges(accepted: str) -> list[tuple[str, float]]:
-    """The tags of an Accept-Language header, each with its weight; 0 for one that is malformed."""
+    """The tags of an Accept-Language header, each with its weight. A malformed weight is 0."""
     ranges: list[tuple[str, float]] = []
     for each in accepted.lower().split(","):
         tag, _, weight = (part.strip() for part in each.partition(";"))
@@ -2485,7 +2569,10 @@ def language_ranges(accepted: str) -> list[tuple[str, float]]:
 
 
 def language_candidates(tag: str, offered: Iterable[str]) -> list[str]:
-    """The languages for a tag, best first: itself, its prefixes, then what it is a prefix of."""
+    """The languages for a tag, best first.
+
+    The order: the tag, the prefixes of the tag, the offered languages that begin with the tag.
+    """
     if tag == "*":
         return ["en"]
     subtags = tag.split("-")[:MOST_SUBTAGS]
@@ -2494,7 +2581,7 @@ def language_candidates(tag: str, offered: Iterable[str]) -> list[str]:
 
 
 def phase_line(status: Mapping[str, Any], words: Mapping[str, str], *, confirm: bool) -> str:
-    """The page's text until its script runs: the phase, and what the reader can do about it."""
+    """The text of the page before its script runs: the phase, and what the reader can do."""
     if status["phase"] != Phase.ASLEEP:
         return words[PHASE_WORDS[status["phase"]].page]
     line = words["asleep"]
@@ -2511,10 +2598,14 @@ def phase_line(status: Mapping[str, Any], words: Mapping[str, str], *, confirm: 
 def localized(
     texts: Mapping[str, dict[str, str]], accept_language: str
 ) -> tuple[str, dict[str, str]]:
-    """The language for a client, and its texts: those of the settings, else of the package."""
+    """The language for a client, and the texts in this language.
+
+    If the settings have the language (`texts`), their texts replace those of the package.
+    """
     offered = {**json.loads(packaged("texts.json")), **texts}
     lang = language(accept_language, offered)
-    # during an apply the settings may be of another version than this program: English fills gaps
+    # During an apply, the settings may be from another version of the module than this program. If
+    # the settings lack a text, the English one is used.
     return lang, {**offered["en"], **offered[lang]}
 
 
@@ -2533,12 +2624,14 @@ def render(
     refresh_seconds: str,
     **values: str,
 ) -> str:
-    """The page with every known {{name}} filled in, escaped for where it stands.
+    """The page. Every known {{name}} is replaced by a value that is escaped for its place.
 
-    `page`: the part of the settings of that name; {} if they cannot be read. Its `html`, if any,
-    replaces page.html. Its `texts` are whole languages, which Terraform has merged over the
-    package's. `status`: the answer of the status path. `location`: the URL to load again.
-    `values`: further names.
+    - `page`: the entry `page` of the settings; {} if the settings cannot be read. If this entry has
+      `html`, that text replaces page.html. If it has `texts`, each language there is complete,
+      because Terraform has merged it with the language in the package.
+    - `status`: the answer of the status path
+    - `location`: the URL to load again
+    - `values`: the values of further names
     """
     lang, words = localized(page.get("texts", {}), accept_language)
     plain = {
@@ -2553,7 +2646,7 @@ def render(
         "confirm": "true" if confirm else "false",
         "refresh_seconds": refresh_seconds,
     }
-    # with a URL: without one, Chromium loads nothing if the current URL has a fragment
+    # if the current URL has a fragment, Chromium reloads the page only if `refresh` has a URL
     refresh = html.escape(f"{refresh_seconds};url={location}")
     logo = html.escape(page.get("logo_data_uri") or "")
     filled = {
@@ -2569,7 +2662,10 @@ def render(
 
 # --- events, beats and commands -------------------------------------------------------------------
 def parse_command(event: Mapping[str, Any], now: float) -> Signal:
-    """The signal of a direct invoke: {"command": ..., "minutes": ...}. Terraform's has "tf"."""
+    """The signal of a direct invoke: {"command": ..., "minutes": ...}.
+
+    Terraform sends the command "terraform" with a member "tf". Raises RefusedError.
+    """
     command = event["command"]
     minutes = event.get("minutes", 60)
     actions = {"create": Kind.ADOPT, "update": Kind.RECONCILE, "delete": Kind.RESTORE}
@@ -2591,7 +2687,7 @@ class Beat:
 
     in_flight: int = 0  # requests under way now
     requests: int = 0  # requests begun since the last beat
-    idle_seconds: float | None = None  # since the last activity, where the sender knows
+    idle_seconds: float | None = None  # since the last activity; None if the sender does not know
 
 
 def parse_beat(body: bytes) -> Beat:
@@ -2614,10 +2710,10 @@ def parse_beat(body: bytes) -> Beat:
 
 
 def activity(beat: Beat, now: float, idle_minutes: int) -> float | None:
-    """When the service was last used, as an epoch second; None: not within `idle_minutes`.
+    """The epoch second of the last use; None if the service was not used within `idle_minutes`.
 
-    A request in flight is use now. Otherwise it was `idle_seconds` ago; if the beat has none, a
-    beat with requests is use now.
+    If a request is in flight, the last use is now. Otherwise, if the beat has `idle_seconds`, the
+    last use was so many seconds ago. Otherwise, if the beat has `requests`, the last use is now.
     """
     if beat.in_flight:
         return now
@@ -2651,7 +2747,8 @@ def is_of_our_service(
     detail: Mapping[str, Any], resources: Iterable[object], config: Config
 ) -> bool:
     """Whether an ECS event is about one of the services or their tasks."""
-    # a task's event names its cluster and has its service as `group`; a service's has its ARN
+    # An event about a task has the cluster's ARN in `clusterArn` and the service in `group`. An
+    # event about a service has the service's ARN in `resources`.
     cluster = config.cluster_name
     groups = [f"service:{name}" for name in config.service_names]
     own_cluster = str(detail.get("clusterArn")).endswith(f":cluster/{cluster}")
@@ -2663,7 +2760,7 @@ def is_of_our_service(
 
 # --- Notifier: log, metrics, topic ----------------------------------------------------------------
 def log(**entry: Any) -> None:
-    """Write one JSON line. Never a payload, a query, a secret, or a header but the user agent."""
+    """Write one JSON line. Never log a payload, a query, a secret or a header except User-Agent."""
     print(json.dumps(entry, default=str), flush=True)
 
 
@@ -2677,7 +2774,7 @@ def sns_subject(notice: Notice, facts: Mapping[str, str]) -> str:
 def sns_messages(notice: Notice, facts: Mapping[str, str]) -> dict[str, str]:
     """A notice for SNS's MessageStructure "json": one text per protocol.
 
-    That of `https` is a custom notification of Amazon Q Developer in chat applications.
+    The text for `https` is a custom notification of Amazon Q Developer in chat applications.
     """
     # https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
     text = notice.text[:NOTICE_CHARACTERS]
@@ -2705,7 +2802,7 @@ def sns_messages(notice: Notice, facts: Mapping[str, str]) -> dict[str, str]:
 
 
 def log_wake(record: Mapping[str, Any], down: float) -> None:
-    """Write a line about a wake: its cause, the seconds of each stage, the sleep that it ended."""
+    """Log a wake: the cause, the seconds of each stage, and the sleep before the wake."""
     times = {**record["times"], "down": down} if down else record["times"]
     facts = {name: value for name, value in record.items() if name != "times"}
     log(level="INFO", wake={**facts, "stages": stages(times)})
@@ -2717,10 +2814,10 @@ class Notifier:
     def __init__(self, aws: Aws) -> None:
         self.aws = aws
         self.config = aws.config
-        self._error_notified_at = 0.0  # by this container
+        self._error_notified_at = 0.0  # the last notice of an error by this container
 
     def metrics(self, **values: float) -> None:
-        """Write metrics as a log line (embedded metric format), which takes no call to AWS."""
+        """Write metrics as a log line (embedded metric format), which needs no call to AWS."""
         described = {
             "Namespace": self.config.metric_namespace,
             "Dimensions": [["Name"]],
@@ -2730,9 +2827,9 @@ class Notifier:
         log(_aws=stamped, Name=self.config.name, **values)
 
     def publish(self, notice: Notice, phase: str, *, in_haste: bool = False) -> bool:
-        """Send a notice to the topic. Returns False if that failed, which is logged.
+        """Send a notice to the topic. If sending fails, log the failure and return False.
 
-        `in_haste`: a client waits, so there is one try with short timeouts.
+        `in_haste`: a client waits, so there is only one try with short timeouts.
         """
         problem = notice.problem
         if problem.severity == "info" and not self.config.transition_notices:
@@ -2761,9 +2858,10 @@ class Notifier:
         return True
 
     def notify_error(self, what: str) -> None:
-        """Publish an error that was answered with 503, once an hour per container.
+        """Publish an error that was handled, once in ERROR_NOTICE_SECONDS per container.
 
-        The memory may be what fails, so the time of the last notice is not stored in it.
+        The time of the last notice is not stored in the memory, because the memory may be the part
+        that fails.
         """
         now = self.aws.now()
         if now - self._error_notified_at >= ERROR_NOTICE_SECONDS:
@@ -2778,7 +2876,7 @@ class Applied:
 
     actions: list[str]  # for the log
     rule_down: bool = False
-    take_failed: bool = False  # a call failed; after a timeout it may take effect all the same
+    take_failed: bool = False  # a call that takes failed; if it timed out, it may still have effect
     stuck: RuleStuckError | None = None
 
 
@@ -2798,7 +2896,8 @@ class Reconciler:
         services = aws.services()
         missing = set(self.config.service_names) - {service.name for service in services}
         seen = Observation(memory, services, tuple(sorted(missing)), began=began)
-        # a request while asleep proves that the wake rule is up, or the alarm path works
+        # If a request or the wake alarm arrives while asleep, requests can wake the service. Then
+        # neither the rules nor the targets need to be read.
         requested = signal.kind in (Kind.REQUEST, Kind.WAKE_ALARM)
         if missing or (requested and memory.phase is Phase.ASLEEP and not seen.desired):
             return seen
@@ -2817,10 +2916,10 @@ class Reconciler:
         return seen
 
     def observe_closely(self, seen: Observation) -> Observation:
-        """The same, with rules, tasks and targets.
+        """Add the rules, tasks and targets to an observation.
 
-        If the service rule forwards to another target group, health is unknown: every running task
-        counts as live, so that the wake rule takes no requests from it.
+        If the target group is detached, the health of tasks is unknown. In this case every running
+        task counts as live, so that the wake rule takes no requests from running tasks.
         """
         tasks = self.aws.tasks("RUNNING")
         stands, rules = self.aws.rules()
@@ -2842,7 +2941,7 @@ class Reconciler:
         )
 
     def observe_use(self, seen: Observation) -> Observation:
-        """The same, with the idle alarm and the tasks' scale-in protection."""
+        """Add the idle alarm and the scale-in protection of tasks to an observation."""
         alarm = self.aws.alarm(self.config.idle_alarm_arn)
         missing = IDLE_ALARM_MISSING.code if alarm.state == "MISSING" else ""
         return replace(
@@ -2856,7 +2955,7 @@ class Reconciler:
     def wiring(
         self, services: Iterable[Service], rules: Mapping[str, ListenerRule], *, strangers: bool
     ) -> dict[str, str]:
-        """The codes of WIRING's problems that exist now, each with its particulars."""
+        """The codes of the WIRING problems that exist now, each with a detail."""
         config = self.config
         wired = config.target_group_arns
         own = {config.wake_rule_arn, config.service_rule_arn, *config.own_rule_arns}
@@ -2873,7 +2972,7 @@ class Reconciler:
     def covering(
         self, foreign: Iterable[ListenerRule], rules: Mapping[str, ListenerRule]
     ) -> Iterator[str]:
-        """Descriptions of foreign rules that get all requests for one of our control rules."""
+        """Descriptions of `foreign` rules that get all requests for a control or heartbeat rule."""
         own = [rules[arn] for arn in self.config.own_rule_arns if arn in rules]
         group = self.config.control_target_group_arn
         controls = [rule for rule in own if rule.forwards_to == {group}]
@@ -2896,7 +2995,7 @@ class Reconciler:
             return Applied([str(error)], stuck=error)
 
     def take(self, decision: Decision, last_take_at: float, actions: list[str]) -> Applied:
-        """The calls that take. If one fails, a later decision announces and repeats it."""
+        """Make the calls that take. If one fails, a later decision announces and repeats it."""
         rule_down = False
         try:
             for service in decision.scale_to_zero:
@@ -2913,7 +3012,7 @@ class Reconciler:
 
     # reconcile
     def reconcile(self, signal: Signal) -> Observation:
-        """Observe, decide, write, apply; from the start if another invocation wrote first.
+        """Observe, decide, write, apply. If another invocation wrote first, begin once more.
 
         Raises RuntimeError if ten attempts fail.
         """
@@ -2925,7 +3024,7 @@ class Reconciler:
         raise RuntimeError("another invocation wrote the memory first, ten times in a row")
 
     def attempt(self, signal: Signal) -> Observation | None:
-        """One attempt; None if there has to be another."""
+        """One attempt of reconcile(); None if another attempt is needed."""
         aws = self.aws
         started = aws.now()
         try:
@@ -2951,7 +3050,10 @@ class Reconciler:
         seen: Observation,
         started: float,
     ) -> Observation:
-        """Apply, log and publish a decision whose memory is written. Returns the state after."""
+        """Apply, log and publish a decision whose memory is written.
+
+        Returns the observation with the changes that these steps made.
+        """
         applied = self.apply(decision, memory.last_take_at)
         if applied.rule_down:
             now = self.aws.now()
@@ -2976,7 +3078,8 @@ class Reconciler:
     def claim(self, memory: Memory) -> Memory | None:
         """Claim the next observation on behalf of all waiting clients, one every POLL_SECONDS.
 
-        Returns the memory as written; None if there is no wake, or another invocation has it.
+        Returns the memory as written. Returns None if no wake is under way, or if another
+        invocation has claimed the observation.
         """
         wake = memory.wake
         now = self.aws.now()
@@ -2987,7 +3090,7 @@ class Reconciler:
     def report(
         self, decision: Decision, memory: Memory, signal: Signal, seen: Observation
     ) -> Memory:
-        """Log, count and publish what was decided. Returns the memory as it is after that."""
+        """Log the wake, metrics and notice of a decision. Returns the memory, which may change."""
         if decision.wake:
             log_wake(decision.wake, seen.down)
         if decision.metrics:
@@ -3000,26 +3103,30 @@ class Reconciler:
         return memory if sent else self.forget_notice(memory, code)
 
     def forget_notice(self, memory: Memory, code: str) -> Memory:
-        """Forget that a problem was published: it was not, so the next observation tries again."""
+        """Remove a problem that could not be published, so that the next decision tries again."""
         still_open = tuple(other for other in memory.open_problems if other != code)
         notified = {other: at for other, at in memory.notified_at.items() if other != code}
         forgotten = replace(memory, open_problems=still_open, notified_at=notified)
         return memory if forgotten == memory else self.aws.write_memory(forgotten) or memory
 
     def notify_problem(self, memory: Memory, stuck: RuleStuckError) -> Memory:
-        """Publish a problem once: remember it first. Returns the memory as it is after that."""
+        """Write a problem to the memory, then publish it. Returns the memory, which may change.
+
+        If the memory has the problem already, do nothing.
+        """
         decision = notify_once(memory, stuck.problem, stuck.detail)
         written = self.aws.write_memory(decision.memory) if decision.memory else None
         if written is None or decision.notice is None:
             return memory
         sent = self.notifier.publish(decision.notice, memory.phase)
-        # asleep: the open problem makes the next tick wake the service and publish why
+        # While asleep, the problem stays open even if the notice was not sent. Because of the open
+        # problem, the next tick wakes the service and publishes the cause.
         if sent or memory.phase is Phase.ASLEEP:
             return written
         return self.forget_notice(written, stuck.problem.code)
 
     def reconcile_without_table(self, signal: Signal, error: TableGoneError) -> Observation:
-        """Without a table the service cannot sleep: scale up, and let requests through."""
+        """Without the table, let requests through: scale up, and put the rule down once live."""
         now = self.aws.now()
         waking = Memory(0, Phase.WAKING, now, wake=Wake(now, signal.kind, now))
         seen = self.observe(waking, signal)
@@ -3038,9 +3145,9 @@ class Reconciler:
 
     # waiting, and the rest of the record
     def wait(self, until: float, kind: Kind = Kind.POLL) -> Observation:
-        """Reconcile every POLL_SECONDS until the wake is over or `until` (epoch seconds) reached.
+        """Reconcile every POLL_SECONDS until the wake is over or the epoch second `until` is past.
 
-        With RESTORE, until the service is also live and the wake rule is not up.
+        If `kind` is RESTORE, also wait until there is a live target and the wake rule is not up.
         """
         while True:
             seen = self.reconcile(Signal(kind))
@@ -3052,9 +3159,10 @@ class Reconciler:
             self.aws.sleep(POLL_SECONDS if seen.memory.adopted else BLIND_POLL_SECONDS)
 
     def remember(self, seen: Observation, sent: float = 0.0) -> None:
-        """Add two times to the record of the wake that has just ended; no decision needs them.
+        """Add two times, which no decision needs, to the record of the wake that has just ended.
 
-        `down`: when we took the rule down. `sent`: when the first waiting client was sent on.
+        `down`: when the wake rule was put down. `sent`: when the first waiting client was sent to
+        the service.
         """
         more = {"down": seen.down, "sent": sent}
         memory = seen.memory
@@ -3068,9 +3176,10 @@ class Reconciler:
             log(level="WARNING", message="the wake's record is incomplete", error=str(error))
 
     def make_room(self, memory: Memory) -> None:
-        """Move the wake rule, if up, behind the rules that it must not precede.
+        """If the wake rule is up, move it behind the rules that it must follow.
 
-        If no priority is free there, the next tick wakes a sleeping service.
+        If no priority is free there, publish the problem. If the service is asleep, the next tick
+        wakes it.
         """
         stands, rules = self.aws.rules()
         try:
@@ -3080,7 +3189,7 @@ class Reconciler:
             self.notify_problem(memory, error)
 
     def count_refusal(self, error: RefusedError) -> None:
-        """Log and count a refusal. A wrong token is published, once a day."""
+        """Log and count a refusal. A wrong token is also published, at most once a day."""
         log(level="WARNING", message="refused", status=error.status, reason=str(error))
         try:
             memory = self.aws.read_memory()
@@ -3129,7 +3238,7 @@ class WaitingRoom:
         self.config = reconciler.config
 
     def serve(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer an ALB event. Does not raise, since the load balancer would answer 502."""
+        """Answer an ALB event. Errors are caught, because they would become 502 responses."""
         request = Request()
         arrived = self.aws.now()
         try:
@@ -3138,8 +3247,8 @@ class WaitingRoom:
         except RefusedError as error:
             self.reconciler.count_refusal(error)
             answer = request.problem(error.status, str(error))
-        except Exception as error:  # of any kind: it is logged, and the client may try again
-            # the message of an error may quote the request, unless it is AWS's
+        except Exception as error:
+            # only messages of AWS's errors are logged, because any other may quote the request
             what = str(error) if isinstance(error, ERRORS) else type(error).__name__
             frames = "".join(traceback.format_tb(error.__traceback__))
             log(level="ERROR", message="unforeseen", error=what, trace=frames)
@@ -3154,7 +3263,7 @@ class WaitingRoom:
         return answer
 
     def routed(self, request: Request, arrived: float) -> dict[str, Any]:
-        """The answer, by the target group of the request. Raises RefusedError for a foreign one."""
+        """The answer, by the target group. Raises RefusedError for a group of another function."""
         if request.target_group_arn == self.config.wake_target_group_arn:
             return self.request(request, arrived)
         if request.target_group_arn == self.config.control_target_group_arn:
@@ -3162,16 +3271,16 @@ class WaitingRoom:
         raise RefusedError("not from a target group of the warmkeeper", 403)
 
     def internal_error_answer(self, request: Request) -> dict[str, Any]:
-        """The answer after an error of our own: the page, which polls, or a 503."""
+        """The answer after an unforeseen error: for a browser the page, which polls, else a 503."""
         waking = Memory(0, Phase.WAKING, self.aws.now())
         if request.client_kind is ClientKind.PAGE:
-            with contextlib.suppress(Exception):  # it may be the page that fails
+            with contextlib.suppress(Exception):  # the page may be the part that fails
                 return self.page(request, Observation(waking, ()), {"Retry_After": "5"})
         return request.problem(503, "Try again.", Retry_After="5")
 
     # the wake rule
     def request(self, request: Request, arrived: float) -> dict[str, Any]:
-        """A request by the wake rule: wake the service, and answer as the client can use it."""
+        """Answer a request that came by the wake rule, and wake the service if the request may."""
         if by_itself := browser_initiated(request.headers):
             return self.ignore(request, {"class": by_itself, "answer": "unavailable"})
         if rule := matching_ignore_rule(request, self.aws.settings().get("wake_policy", ())):
@@ -3194,26 +3303,27 @@ class WaitingRoom:
         return self.put_off(request, seen, full=full)
 
     def is_served(self, request: Request, seen: Observation, arrived: float) -> bool:
-        """Whether this request reaches the service if the client repeats it."""
+        """Whether a repetition of this request would reach the service."""
         stuck = seen.rule is Rule.UP and arrived - seen.memory.since > STUCK_SECONDS
         awake = seen.memory.phase is Phase.AWAKE and not seen.missing
         return awake and not stuck and request.client_kind is not ClientKind.GRPC
 
     def may_wait_on(self, seen: Observation) -> bool:
-        """Whether a held call may be redirected to here once more."""
+        """Whether a held call may be redirected once more, to be held again."""
         wake = seen.memory.wake
         if seen.missing or wake is None:
             return False
         return self.aws.now() - wake.began < MOST_HOLDS * self.config.hold_seconds
 
     def send_on(self, request: Request, seen: Observation, arrived: float) -> dict[str, Any]:
-        """Wait until the rule has settled, and redirect the client to the URL that it asked for."""
+        """Wait until the rule change has settled, then redirect the client to the same URL."""
         memory = seen.memory
         now = self.aws.now()
-        # a client that came back because the rule change has not reached its node waits longer
+        # If the rule change has not reached a client's load balancer node, the client comes back
+        # here. The more time has passed since the change, the longer the client waits.
         pace = min(max(SETTLE_SECONDS, 3 * (arrived - memory.since)), SLOW_SETTLE_SECONDS)
         sent = max(memory.last_take_at, arrived) + pace
-        self.reconciler.remember(seen, sent)  # while it waits for the rule to settle
+        self.reconciler.remember(seen, sent)  # before the pause, which hides the time of this write
         self.aws.sleep(sent - self.aws.now())
         if memory.wakes and now - memory.wakes[-1]["times"]["live"] < FIRST_ANSWERS_SECONDS:
             seconds = f"{memory.wakes[-1]['seconds']:.1f}"
@@ -3232,7 +3342,7 @@ class WaitingRoom:
         )
 
     def put_off(self, request: Request, seen: Observation, *, full: bool) -> dict[str, Any]:
-        """The page or a 503, with Retry-After."""
+        """The waiting page or a 503, with Retry-After."""
         config = self.config
         phase = seen.memory.phase
         retry_after = math.ceil(self.retry_seconds(seen, full=full))
@@ -3274,7 +3384,7 @@ class WaitingRoom:
                 return request.problem(404, "There is no such path.")
             case "unavailable":
                 pass
-            case answer:  # of a policy that another version of the module wrote
+            case answer:  # the policy may be from another version of the module
                 log(level="ERROR", message="unknown answer in wake_policy", answer=answer)
         return request.problem(503, "It is asleep, and this does not wake it.", Retry_After="3600")
 
@@ -3339,7 +3449,7 @@ class WaitingRoom:
         return request.answer(200, {"name": self.config.name, "state": state})
 
     def beat(self, request: Request) -> dict[str, Any]:
-        """A heartbeat. One with activity keeps the service awake; none wakes it."""
+        """Answer a heartbeat. Activity keeps the service awake, but no heartbeat wakes it."""
         if self.config.heartbeat_token_parameter:
             given = request.headers.get("authorization", "").encode(errors="replace")
             if not hmac.compare_digest(given, f"Bearer {self.aws.token()}".encode()):
@@ -3374,7 +3484,7 @@ REPORTED = (  # the settings in the report
 
 
 def as_json(record: Any) -> dict[str, Any]:
-    """A dataclass in JSON's types, sets as sorted lists. tools/forecast.py reads it back."""
+    """A dataclass as JSON types, with sets as sorted lists. tools/forecast.py reads the result."""
 
     def encoded(value: object) -> object:
         return sorted(value) if isinstance(value, frozenset) else vars(value)
@@ -3384,7 +3494,7 @@ def as_json(record: Any) -> dict[str, Any]:
 
 
 def code_sha256() -> str:
-    """The SHA-256 of this file. A tool compares it with that of its own copy."""
+    """The SHA-256 of this file. tools/explain.py compares it with the SHA-256 of its own copy."""
     return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
@@ -3397,7 +3507,10 @@ class Operator:
         self.config = reconciler.config
 
     def run(self, event: Any) -> dict[str, Any]:
-        """The answer to an event. Raises RefusedError, and TimeoutError for a wake with `wait`."""
+        """The answer to an event. Raises RefusedError.
+
+        Raises TimeoutError if the command wake has `wait` and the service is not awake in time.
+        """
         now = self.aws.now()
         signal = parse_signal(event, self.config, now)
         match signal.kind:
@@ -3419,12 +3532,12 @@ class Operator:
         reason = seen.reason
         if seen.shadows_other_rules and kind in (Kind.TICK, Kind.RECONCILE):
             self.reconciler.make_room(seen.memory)
-        if kind is Kind.RESTORE and not seen.missing:  # Terraform takes the function away next
+        if kind is Kind.RESTORE and not seen.missing:  # Terraform deletes the function next
             self.aws.sleep(seen.memory.last_take_at + SLOW_SETTLE_SECONDS - self.aws.now())
         if seen.missing and kind in (Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN):
             raise RefusedError(f"{kind}: {reason}")
         if kind is Kind.ECS_EVENT and signal.active and seen.memory.phase is Phase.WAKING:
-            # its target will soon be healthy
+            # the task that runs now will soon be a healthy target
             seen = self.reconciler.wait(now + self.config.hold_seconds)
         if kind is Kind.WAKE and event.get("wait"):
             seen = self.reconciler.wait(deadline)
@@ -3440,7 +3553,7 @@ class Operator:
         }
 
     def reconciled(self, signal: Signal, deadline: float) -> Observation:
-        """Reconcile, with the patience that the kind of signal needs."""
+        """Reconcile. If the signal comes from Terraform, try again after some errors."""
         match signal.kind:
             case Kind.RESTORE:
                 return self.restore(deadline)
@@ -3449,7 +3562,7 @@ class Operator:
         return self.reconciler.reconcile(signal)
 
     def reconcile_once_allowed(self, signal: Signal) -> Observation:
-        """Reconcile. For POLICY_SECONDS, try again if AWS denies a call: the role may be new.
+        """Reconcile. If AWS denies a call, try again for POLICY_SECONDS, since the role may be new.
 
         A new policy takes seconds to be effective, in each AWS service separately.
         """
@@ -3466,9 +3579,9 @@ class Operator:
                 self.aws.sleep(POLICY_AGAIN_SECONDS)
 
     def restore(self, until: float) -> Observation:
-        """Bring the service up, behind its own rule, by `until` (epoch seconds). Raises nothing.
+        """Bring the service up before the module is destroyed, by the epoch second `until`.
 
-        An error would keep Terraform from destroying the module and what depends on it.
+        Raises nothing, because an error would stop `terraform destroy`.
         """
         while True:
             try:
@@ -3500,7 +3613,7 @@ class Operator:
         ]
 
     def service_findings(self, seen: Observation) -> Iterator[dict[str, str]]:
-        """Problems of the service, its alarm and the heartbeat's token."""
+        """Problems of the service, the idle alarm and the heartbeat's token."""
         if seen.missing:
             yield finding(SERVICE_MISSING, ", ".join(seen.missing))
         without_grace_period = [s.name for s in seen.services if not s.grace_period_seconds]
@@ -3546,17 +3659,17 @@ class Operator:
             yield finding(WAKING_FOR_LONG, seen.stopped_reason or "no task stopped", remedy)
 
     def open_findings(self, seen: Observation) -> Iterator[dict[str, str]]:
-        """Problems that were published, are not over, and are not among the other findings."""
+        """Open problems that are not among the other findings."""
         memory = cleared_problems(seen.memory, seen, self.aws.now())
         for code, problem in NOTICES.items():
             if code in memory.open_problems and problem not in SEEN_BY_DOCTOR:
                 yield finding(problem)
 
     def token_problem(self) -> str:
-        """Why the heartbeat's token cannot be read; "" if it can, or there is none."""
+        """Why the heartbeat's token cannot be read; "" if it can be read or none is configured."""
         if not self.config.heartbeat_token_parameter:
             return ""
-        try:  # not the cached one, which may be minutes old
+        try:  # read now, because a cached token may be minutes old
             self.aws.read_token()
         except ERRORS as error:
             return str(error)
@@ -3569,7 +3682,7 @@ class Operator:
         return {**settings, "estimate_seconds": memory.estimate(), "wakes": memory.wakes}
 
     def explain(self) -> dict[str, Any]:
-        """The reason of the phase, and what a forecast needs. Observes as a tick; only reads."""
+        """The reason of the phase, and the data for a forecast. Only reads, as much as a tick."""
         seen = self.reconciler.observe(self.aws.read_memory(), Signal(Kind.TICK))
         now = self.aws.now()
         return {
@@ -3623,14 +3736,14 @@ def container() -> Warmkeeper:
 
 
 def handler(event: Any, _: object) -> dict[str, Any]:
-    """Lambda's entry point. Raises on any error, except on the HTTP path.
+    """Lambda's entry point. Errors are raised, except for HTTP requests.
 
-    So the failure destination and the alarm `errors` report it. Lambda does not retry.
+    The failure destination and the alarm `errors` report a raised error. Lambda does not retry.
     """
     return container().dispatch(event)
 
 
-# The boto3 clients that a wake needs while an HTTP client waits: service, `taking`.
+# The boto3 clients that a wake needs while an HTTP client waits: AWS service and `taking`.
 WAKE_CLIENTS = (
     ("dynamodb", False),
     ("ecs", False),
@@ -3641,10 +3754,10 @@ WAKE_CLIENTS = (
 
 
 def prepare() -> None:
-    """Build what the first wake needs during Lambda's init phase, which has a full CPU.
+    """Use Lambda's init phase, which has a full CPU, to prepare the first wake.
 
-    Reading the settings opens the connection to DynamoDB. Errors are only logged: everything is
-    built at its first use too.
+    Reading the settings also opens the connection to DynamoDB. Errors are only logged, because an
+    object that is not built here is built at its first use.
     """
     # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
     try:
