@@ -107,7 +107,7 @@ FIRST_ANSWERS_SECONDS = 60.0  # for this time after a wake, redirects carry the 
 MOST_HOLDS = 8
 
 # Heartbeats
-BEAT_WRITE_SECONDS = 15.0  # of heartbeats closer together than this, only one is written
+BEAT_WRITE_SECONDS = 15.0  # if heartbeats are closer together than this, only one is written
 LONGEST_IDLE_SECONDS = 1e9  # the largest idle_seconds that a heartbeat may have
 
 # Cached reads
@@ -185,7 +185,7 @@ FAILURES = (
     ("Essential container", "container-exited"),
 )
 SUMMARIES = ("consistently start tasks", "tasks failed to start")  # in texts without the cause
-FAILING = re.compile("unable|failed")  # in failure events that match none of FAILURES
+FAILING = re.compile("unable|failed")  # a failure event without any of FAILURES has one of these
 SCALED_IN = "Scaling activity"  # if a task was scaled in, ECS's reason begins with this
 SEVERAL = "several tasks stopped"
 NOT_STARTED = {  # if ECS gives no reason, the reason by the furthest stage that a task has reached
@@ -874,7 +874,7 @@ def traffic_unseen(case: Case) -> Blocker | None:
 
 
 def targets_strange(case: Case) -> Blocker | None:
-    """A target that is no task runs on at a count of 0; the wake rule would take its requests."""
+    """A target that is no task runs even at a count of 0; the wake rule would take its requests."""
     strange = STRANGE_TARGETS.code in case.seen.wiring
     return blocked_by(STRANGE_TARGETS) if strange else None
 
@@ -1421,7 +1421,7 @@ def is_over(code: str, memory: Memory, seen: Observation, now: float) -> bool:
             return rules_read
         case TARGET_GROUP_DETACHED.code:
             return rules_read and not seen.detached
-        case IDLE_ALARM_MISSING.code:  # `wiring_fault` names a detached target group instead
+        case IDLE_ALARM_MISSING.code:  # if both exist, `wiring_fault` is TARGET_GROUP_DETACHED
             return seen.idle is not None and not seen.wiring_fault
         case NO_RULE_NUMBER.code:
             wanted = Rule.DOWN if memory.phase is Phase.AWAKE else Rule.UP
@@ -2447,7 +2447,7 @@ def navigates_without_metadata(headers: Mapping[str, str]) -> bool:
 
 
 def is_part_without_metadata(path: str, headers: Mapping[str, str]) -> bool:
-    """Whether a request without Sec-Fetch headers that does not navigate is for a subresource."""
+    """Whether a request, no navigation and without Sec-Fetch headers, is for a subresource."""
     if headers.get("accept", "").startswith(PART_TYPES):
         return True
     return is_browser(headers) and bool(PART_NAMES.search(path.lower()))
@@ -2896,8 +2896,8 @@ class Reconciler:
         services = aws.services()
         missing = set(self.config.service_names) - {service.name for service in services}
         seen = Observation(memory, services, tuple(sorted(missing)), began=began)
-        # If a request or the wake alarm arrives while asleep, requests can wake the service. Then
-        # neither the rules nor the targets need to be read.
+        # A request or a wake alarm that arrives while asleep shows that requests can wake the
+        # service. Then neither the rules nor the targets need to be read.
         requested = signal.kind in (Kind.REQUEST, Kind.WAKE_ALARM)
         if missing or (requested and memory.phase is Phase.ASLEEP and not seen.desired):
             return seen
