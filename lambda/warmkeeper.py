@@ -92,7 +92,7 @@ STUCK_SECONDS = 45.0  # a wake rule that is up this long after a wake is stuck, 
 # The pause after the first, second, ... failed wake in a row. After one failure more than the tuple
 # has entries, requests no longer wake the service.
 BACKOFF_SECONDS = (60, 120, 300, 900, 3600)
-ALARM_LATE_SECONDS = 180.0  # the data for which an alarm is in ALARM may be this old
+ALARM_LATE_SECONDS = 180.0  # an alarm may be in ALARM because of data this old
 TICK_JITTER_SECONDS = 2.0  # two ticks are a minute apart, plus or minus this
 RESTORE_PIN_SECONDS = 3600.0  # during a destroy, no invocation may scale to zero for this time
 
@@ -770,7 +770,7 @@ class Memory:
         return both_known and deployed != self.failed_deployment
 
     def backoff_seconds(self, services: Iterable[Service], now: float) -> float:
-        """Seconds until a request may wake the service; infinite if the last try has failed."""
+        """Seconds until a request may wake the service; infinite if BACKOFF_SECONDS is used up."""
         if not self.failures or self.redeployed_since_failure(services):
             return 0.0
         if self.failures > len(BACKOFF_SECONDS):
@@ -874,7 +874,7 @@ def traffic_unseen(case: Case) -> Blocker | None:
 
 
 def targets_strange(case: Case) -> Blocker | None:
-    """A target that is no task runs even at a count of 0; the wake rule would take its requests."""
+    """A foreign target serves even at a count of 0, but the wake rule would take its requests."""
     strange = STRANGE_TARGETS.code in case.seen.wiring
     return blocked_by(STRANGE_TARGETS) if strange else None
 
@@ -2447,7 +2447,7 @@ def navigates_without_metadata(headers: Mapping[str, str]) -> bool:
 
 
 def is_part_without_metadata(path: str, headers: Mapping[str, str]) -> bool:
-    """Whether a request, no navigation and without Sec-Fetch headers, is for a subresource."""
+    """Whether a request without Sec-Fetch headers that is not a navigation is for a subresource."""
     if headers.get("accept", "").startswith(PART_TYPES):
         return True
     return is_browser(headers) and bool(PART_NAMES.search(path.lower()))
