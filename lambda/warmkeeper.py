@@ -1143,7 +1143,7 @@ class Case:
         return self.to_asleep(f"{memory.because or 'idle'}, and nobody came in {linger} s")
 
     def leave_drowsy(self, cause: str, *, used: bool) -> Decision:
-        """Stay up. `used`: because the service is in use. Otherwise because a guard blocks."""
+        """Stay up. If `used`, the cause is a use of the service, else a guard that blocks."""
         if not self.seen.serves or not self.seen.desired:
             return self.to_waking(f"no live target, {cause}", self.counts() if used else ())
         reason = f"stays awake: {cause}"
@@ -1231,7 +1231,8 @@ class Case:
         now = self.now
         fence_ends = memory.last_take_at + FENCE_SECONDS
         wake = memory.wake or Wake(began=memory.since, cause="unknown", scaled_up_at=0.0)
-        # if AWS was observed or the count was set after the fence, no take can stop the target
+        # No take can stop the target if one of these came after the fence: the observation of AWS,
+        # or the last call that set the count.
         if seen.live and max(seen.began, wake.scaled_up_at) >= fence_ends:
             return self.woken(wake, seen.live[0])
         if now >= fence_ends and wake.scaled_up_at < fence_ends:
@@ -2447,7 +2448,7 @@ def navigates_without_metadata(headers: Mapping[str, str]) -> bool:
 
 
 def is_part_without_metadata(path: str, headers: Mapping[str, str]) -> bool:
-    """Whether a request without Sec-Fetch headers that is not a navigation is for a subresource."""
+    """Whether a request is for a subresource; it has no Sec-Fetch headers and does not navigate."""
     if headers.get("accept", "").startswith(PART_TYPES):
         return True
     return is_browser(headers) and bool(PART_NAMES.search(path.lower()))
@@ -3323,7 +3324,8 @@ class WaitingRoom:
         # here. The more time has passed since the change, the longer the client waits.
         pace = min(max(SETTLE_SECONDS, 3 * (arrived - memory.since)), SLOW_SETTLE_SECONDS)
         sent = max(memory.last_take_at, arrived) + pace
-        self.reconciler.remember(seen, sent)  # before the pause, which hides the time of this write
+        # the client waits until `sent` in any case, so this write does not delay the redirect
+        self.reconciler.remember(seen, sent)
         self.aws.sleep(sent - self.aws.now())
         if memory.wakes and now - memory.wakes[-1]["times"]["live"] < FIRST_ANSWERS_SECONDS:
             seconds = f"{memory.wakes[-1]['seconds']:.1f}"
