@@ -185,7 +185,8 @@ FAILURES = (
     ("Essential container", "container-exited"),
 )
 SUMMARIES = ("consistently start tasks", "tasks failed to start")  # in texts without the cause
-FAILING = re.compile("unable|failed")  # a failure event without any of FAILURES has one of these
+# If an event has no words of FAILURES, it reports a failure if it has one of these words.
+FAILING = re.compile("unable|failed")
 SCALED_IN = "Scaling activity"  # if a task was scaled in, ECS's reason begins with this
 SEVERAL = "several tasks stopped"
 NOT_STARTED = {  # if ECS gives no reason, the reason by the furthest stage that a task has reached
@@ -1231,8 +1232,8 @@ class Case:
         now = self.now
         fence_ends = memory.last_take_at + FENCE_SECONDS
         wake = memory.wake or Wake(began=memory.since, cause="unknown", scaled_up_at=0.0)
-        # No take can stop the target if one of these came after the fence: the observation of AWS,
-        # or the last call that set the count.
+        # The last announced take can no longer stop the live target in two cases: AWS was observed
+        # after the fence, or the count was last set after the fence.
         if seen.live and max(seen.began, wake.scaled_up_at) >= fence_ends:
             return self.woken(wake, seen.live[0])
         if now >= fence_ends and wake.scaled_up_at < fence_ends:
@@ -1422,7 +1423,7 @@ def is_over(code: str, memory: Memory, seen: Observation, now: float) -> bool:
             return rules_read
         case TARGET_GROUP_DETACHED.code:
             return rules_read and not seen.detached
-        case IDLE_ALARM_MISSING.code:  # if both exist, `wiring_fault` is TARGET_GROUP_DETACHED
+        case IDLE_ALARM_MISSING.code:  # TARGET_GROUP_DETACHED in `wiring_fault` hides it
             return seen.idle is not None and not seen.wiring_fault
         case NO_RULE_NUMBER.code:
             wanted = Rule.DOWN if memory.phase is Phase.AWAKE else Rule.UP
