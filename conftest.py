@@ -31,7 +31,7 @@ BEGINNINGS = (
         "test_following.py",
         "test_refused.py",
         "test_redirects.py",
-        "test_page.py",
+        "browser/test_page.py",
         "test_page_beat.py",
     ),
     (
@@ -39,7 +39,7 @@ BEGINNINGS = (
         "test_explained.py",
         "test_waiting_page.py",
         "test_checks.py",
-        "test_rule_numbers.py",
+        "integration/test_rule_numbers.py",
         "test_alarms.py",
         "test_caddy_beat.py",
     ),
@@ -90,7 +90,7 @@ def spread(items: list[pytest.Item], heavy: list[pytest.Item]) -> list[pytest.It
     pytest-xdist's worksteal gives each worker as many at first, in this order, and who is done
     takes the end of another's.
     """
-    heads = [[i for name in files for i in items if i.path.name == name] for files in BEGINNINGS]
+    heads = [[i for name in files for i in items if i.path.match(name)] for files in BEGINNINGS]
     begun = {item for head in heads for item in head}
     rest = list(dict.fromkeys(item for item in (*heavy, *items) if item not in begun))
     order: list[pytest.Item] = []

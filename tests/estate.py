@@ -131,6 +131,11 @@ class Estate:
         self.outputs = workspace.outputs()
         self.url: str = self.outputs["url"]
 
+    def apply(self, **given: Any) -> None:
+        """Apply as Workspace.apply() does; the outputs are then the new ones."""
+        self.workspace.apply(**given)
+        self.outputs = self.workspace.outputs()
+
     def client(self, service: str) -> Any:
         """A boto3 client for the cloud."""
         return client(self.workspace.environment, service)

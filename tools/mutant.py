@@ -7,6 +7,8 @@ A mutant is a table of a TOML file. It has either one edit (`file`, `old`, `new`
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,6 +53,21 @@ def broken(changes: tuple[Edit, ...], root: Path) -> dict[str, str]:
         source = sources.get(change.file) or (root / change.file).read_text(encoding="utf-8")
         sources[change.file] = change.apply(source)
     return sources
+
+
+def copy_of(root: Path, folder: Path) -> None:
+    """Put into `folder` what git tracks in `root`, or would add, as it is in the working tree."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(root / name, target)
 
 
 @contextmanager

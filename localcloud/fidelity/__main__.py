@@ -10,7 +10,6 @@ import argparse
 import importlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from localcloud.fidelity.catalogue import (
     stale,
     table,
 )
+from tools import mutant
 
 JOBS = 3  # live mutants at a time: most of their tests wait for a clock
 TOGETHER = 15  # tests without a mutant that share a local cloud
@@ -92,7 +92,8 @@ def _break_modules(row: Behaviour) -> None:
 def in_a_copy(row: Behaviour) -> dict[str, str]:
     """Run a row's tests in a copy of the repository whose local cloud is the mutant."""
     with tempfile.TemporaryDirectory(prefix="fidelity-") as folder:
-        copy = copy_of_the_repository(Path(folder))
+        copy = Path(folder)
+        mutant.copy_of(REPOSITORY, copy)
         for path, source in row.broken().items():
             (copy / path).write_text(source)
         return verdict(row, _watched(copy, row.tests))
@@ -105,16 +106,6 @@ def _watched(repository: Path, tests: Iterable[str]) -> str:
     return subprocess.run(
         command, cwd=repository, env=environment, capture_output=True, text=True
     ).stdout
-
-
-def copy_of_the_repository(folder: Path) -> Path:
-    """The tests as they are in the working tree, and what they need to run."""
-    unneeded = shutil.ignore_patterns("__pycache__", "*.tfstate*", ".terraform")
-    for name in ("localcloud", "tests", "lambda", "examples", "tools"):
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=unneeded)
-    for name in ("conftest.py", "pyproject.toml"):
-        shutil.copy(REPOSITORY / name, folder)
-    return folder
 
 
 def unbroken(rows: Iterable[Behaviour], jobs: int) -> None:

@@ -170,11 +170,9 @@ def test_tick_silent_goes_off_by_silence_and_not_while_the_module_is_new(
 @pytest.fixture
 def on_the_alarm_path(estate: Estate) -> Iterator[Estate]:
     """The shared estate without a rule of the module on its listener; afterwards as it was."""
-    estate.workspace.apply(wake_path="alarm")
-    estate.outputs = estate.workspace.outputs()
+    estate.apply(wake_path="alarm")
     yield estate
-    estate.workspace.apply(wake_path="listener")
-    estate.outputs = estate.workspace.outputs()
+    estate.apply(wake_path="listener")
     estate.wake()
 
 

@@ -137,8 +137,7 @@ CASES = [
 def changeable(applied: Estate) -> Iterator[None]:
     """At the end the shared estate is as it was; each change is made to the original."""
     yield
-    applied.workspace.apply()
-    applied.outputs = applied.workspace.outputs()
+    applied.apply()
 
 
 @pytest.mark.usefixtures("changeable")
@@ -177,9 +176,8 @@ def test_a_change_keeps_the_phase_and_requests_are_served_afterwards(
         if change == "target group":  # a running task stays in the group that it was started for
             estate.fall_asleep(cloud)
             estate.surroundings.move_to(estate.surroundings.target_group_arn)
-            estate.workspace.apply()
+            estate.apply()
             estate.surroundings.delete_target_group(copy.workspace.variables["target_group_arn"])
-            estate.outputs = estate.workspace.outputs()
     found = {"phase": phase, "change": change, "interrupted by": stop.name if stop else None}
     figures.record("rights", f"changed-{phase}-{change.replace(' ', '-')}", found)
 

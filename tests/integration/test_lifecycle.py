@@ -58,8 +58,7 @@ def test_destroying_the_module_leaves_a_service_that_is_served_by_its_own_rule(
         assert answer.status_code == 200
         assert estate.service()["desiredCount"] == 2
     finally:
-        estate.workspace.apply()
-        estate.outputs = estate.workspace.outputs()
+        estate.apply()
         ecs.update_service(**names, desiredCount=1)
         estate.until("awake")
 
@@ -94,7 +93,6 @@ def test_the_way_out_in_the_runbook_destroys_the_module_without_its_function(
         cloud.advance_until(lambda: estate.get(allow_redirects=False).ok, minutes=2, speed=10)
         assert estate.service()["desiredCount"] == 2
     finally:
-        estate.workspace.apply()
-        estate.outputs = estate.workspace.outputs()
+        estate.apply()
         ecs.update_service(**names, desiredCount=1)
         estate.until("awake")

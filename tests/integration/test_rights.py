@@ -36,8 +36,7 @@ def tokened(estate: Estate) -> Iterator[Estate]:
     estate.workspace.apply(heartbeat_token_parameter_arn=arn)
     yield estate
     del estate.workspace.variables["heartbeat_token_parameter_arn"]
-    estate.workspace.apply(wake_path="listener")
-    estate.outputs = estate.workspace.outputs()
+    estate.apply(wake_path="listener")
     parameters.delete_parameter(Name="/staging/token")
     estate.wake()
 
@@ -169,8 +168,7 @@ def test_the_role_allows_what_is_called_and_no_more_and_what_is_foreign_is_refus
     estate, found = tokened, dict[str, Any]()
     for path in ("listener", "alarm"):
         if path == "alarm":
-            estate.workspace.apply(wake_path="alarm")
-            estate.outputs = estate.workspace.outputs()
+            estate.apply(wake_path="alarm")
         before = watch.calls
         play(estate, cloud)
         if path == "listener":

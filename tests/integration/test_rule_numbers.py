@@ -53,11 +53,10 @@ def test_a_wake_rule_that_terraform_replaces_while_asleep_is_up_again_and_wakes(
     before = estate.outputs["wake_rule_arn"]
     estate.fall_asleep(cloud)
     cloud.set_speed(0.01)  # a tick that finds no wake rule, between the two, would wake it
-    estate.workspace.apply(replace=[WAKE_RULE])
+    estate.apply(replace=[WAKE_RULE])
     cloud.set_speed(1)
     cloud.settle()
-    after = estate.workspace.outputs()["wake_rule_arn"]
-    estate.outputs["wake_rule_arn"] = after
+    after = estate.outputs["wake_rule_arn"]
     assert after != before
     assert estate.phase() == "asleep"
     assert rule_up(estate, after)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -21,15 +20,9 @@ FAILED = 1  # pytest's own exit code for "tests were run, and some failed"
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What git tracks, as it is in the working tree. One for all, so that it is compiled once."""
+    """One copy of the repository for all, so that it is compiled once."""
     folder = tmp_path_factory.mktemp("mutants")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(REPOSITORY / name, target)
+    mutant.copy_of(REPOSITORY, folder)
     return folder
 
 
