@@ -7,7 +7,6 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.NOTPARALLEL:
 
 # What is compiled once is kept for every process that the tests start.
 export PYTHONDONTWRITEBYTECODE :=
@@ -17,7 +16,6 @@ BIN := $(VENV)/bin
 CHECKOV_VENV := .venv-checkov
 TOOLS := caddy chromium chromedriver curl node
 TOOL_PACKAGES := caddy chromium chromium-driver curl nodejs
-TERRAFORM_FOLDERS := . examples/alarm-path examples/existing-estate examples/minimal examples/staging
 
 # A shim may be there without the Python behind it, so each one is tried.
 define find_python
@@ -98,8 +96,8 @@ demo: terraform $(VENV)/.demo ## Play and measure it on a local AWS (ARGS=--alar
 	@exec $(BIN)/python -m demo $(ARGS)
 
 .PHONY: up
-up: terraform $(VENV)/.demo ## Leave a staging estate running on a local AWS, until Ctrl-C or SIGTERM
-	@exec $(BIN)/python -m demo --up
+up: terraform $(VENV)/.demo ## Leave an estate running on a local AWS, until Ctrl-C or SIGTERM (ESTATE=environment)
+	@exec $(BIN)/python -m demo --up --estate $(or $(ESTATE),staging)
 
 ##@ Change it
 
@@ -145,31 +143,52 @@ clean: ## Remove what make, Terraform and the tests left here, the virtual envir
 ##@ Judge it
 
 .PHONY: test
-test: lint ## Check everything: static checks, then every test (CI=1: a skip is a failure)
+test: lint ## Static checks, then all tests but those of the next three (CI=1: a skip is a failure)
 	@echo "==> pytest"
 	@$(BIN)/python -m pytest
 
+.PHONY: test-reliability
+test-reliability: setup terraform ## Every order of calls, every call that fails, and mutants of the module, within narrow bounds
+	@$(BIN)/python -m pytest tests/model tests/faults tests/mutants --numprocesses=3 $(ARGS)
+
+.PHONY: test-localcloud
+test-localcloud: setup ## The local cloud as it runs: load balancer, tasks, functions, events, databases, queues
+	@$(BIN)/python -m pytest localcloud/tests/live --numprocesses=6 $(ARGS)
+
+.PHONY: test-examples
+test-examples: setup terraform ## Apply the examples of whole estates; each sleeps, wakes, is deployed to and destroyed
+	@$(BIN)/python -m pytest tests/integration/examples --numprocesses=3 $(ARGS)
+
 .PHONY: lint
 lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, terraform, the tables of inputs and outputs, checkov
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going \
+	  lint-checkov lint-mypy lint-terraform lint-ruff
+
+.PHONY: lint-ruff lint-mypy lint-terraform lint-checkov
+lint-ruff:
 	@echo "==> ruff"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+lint-mypy:
 	@echo "==> mypy"
 	@$(BIN)/mypy
+
+lint-terraform:
 	@echo "==> terraform fmt"
 	@terraform fmt -check -diff -recursive .
+	@echo "==> terraform validate (the examples: tests/terraform/test_plans.py)"
 	@mkdir -p .cache; settings="$$($(BIN)/python -m tools.terraform_env)"; \
 	eval "$$settings"; \
-	for folder in $(TERRAFORM_FOLDERS); do \
-	  echo "==> terraform validate: $$folder"; \
-	  export TF_DATA_DIR="$(CURDIR)/.cache/validate/$$folder"; \
-	  terraform -chdir="$$folder" init -backend=false -input=false -no-color >.cache/init.log 2>&1 || { \
-	    cat .cache/init.log >&2; exit 1; \
-	  }; \
-	  terraform -chdir="$$folder" validate -no-color; \
-	done
+	export TF_DATA_DIR="$(CURDIR)/.cache/validate"; \
+	terraform init -backend=false -input=false -no-color >.cache/init.log 2>&1 || { \
+	  cat .cache/init.log >&2; exit 1; \
+	}; \
+	terraform validate -no-color
 	@echo "==> tables of inputs and outputs"
 	@$(BIN)/python -m tools.terraform_docs --check
+
+lint-checkov:
 	@echo "==> checkov"
 	@$(CHECKOV_VENV)/bin/checkov --directory . --framework terraform --skip-download --quiet --compact \
 	  --skip-path '\.venv' --skip-path '\.cache' --skip-path '\.terraform' --skip-path 'tests/terraform'
@@ -201,7 +220,7 @@ test-integration: setup terraform ## Integration tests on a cloud of yours: LOCA
 	  echo "Name the cloud: make test-integration LOCALSTACK_HOST=127.0.0.1:4566" >&2; \
 	  exit 1; \
 	fi
-	@CI= $(BIN)/python -m pytest tests/integration --numprocesses=0 \
+	@CI= $(BIN)/python -m pytest tests/integration tests/integration/examples --numprocesses=0 \
 	  --ignore=tests/integration/test_caddy_beat.py --ignore=tests/integration/test_redirects.py $(ARGS)
 
 ##@ Look further: what takes longer than a test run should

@@ -1,34 +1,85 @@
-# The first two alarms invoke the warmkeeper. The others notify people through the topic about faults that
-# the warmkeeper cannot report by itself; it publishes everything else as notices. Each alarm costs about
+# The idle alarms and the wake alarm invoke the warmkeeper. The others notify people through the topic about
+# faults that the warmkeeper cannot report by itself; it publishes everything else as notices. Each alarm costs about
 # 0.10 USD a month.
 
 # ---------------------------------------------------------------------------------------------
-# No requests: check whether to fall asleep
+# No requests and no messages: check whether to fall asleep
 # ---------------------------------------------------------------------------------------------
+
+locals {
+  requests_missing = "fewer than ${var.idle_request_threshold} requests each to ${local.service_label}"
+
+  # By key, one for each target group, each name of Service Connect and each queue.
+  idle_metrics = merge(
+    {
+      for key, dimension in local.target_group_dimensions : key => {
+        namespace   = "AWS/ApplicationELB"
+        metric_name = "RequestCount"
+        threshold   = var.idle_request_threshold
+        missing     = local.requests_missing
+        dimensions  = { LoadBalancer = local.load_balancer_dimension, TargetGroup = dimension }
+      }
+    },
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+    {
+      for key, queue in local.queues : key => {
+        namespace   = "AWS/SQS"
+        metric_name = "NumberOfMessagesReceived"
+        threshold   = 1
+        missing     = "no message received from ${queue.name} by ${local.service_label}"
+        dimensions  = { QueueName = queue.name }
+      }
+    },
+    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/available-metrics.html
+    [for member, service in local.services : {
+      for name in service.service_connect[*].discovery_name : local.environment_given ? "connect/${member}/${name}" : "connect/${name}" => {
+        namespace   = "AWS/ECS"
+        metric_name = "RequestCount"
+        threshold   = var.idle_request_threshold
+        missing     = local.requests_missing
+        dimensions  = { ClusterName = var.cluster_name, ServiceName = service.service_name, DiscoveryName = name }
+      }
+    }]...
+  )
+
+  # The first alarm of the plain inputs and of routes has a plain name. An environment's alarms have none: which
+  # of them is the first changes with the services, and two alarms cannot exchange a name.
+  plain_alarm   = local.environment_given ? "" : length(var.target_group_arns) > 0 ? "this" : "${local.first_route}/1"
+  idle_suffixes = { for key in keys(local.idle_metrics) : key => key == local.plain_alarm ? "" : "-${replace(key, "/", "-")}" }
+  idle_alarms = {
+    for key, metric in local.idle_metrics : key => merge(metric, {
+      name   = "${var.name}-idle${local.idle_suffixes[key]}"
+      suffix = local.idle_suffixes[key]
+    })
+  }
+}
 
 # No traffic produces no data, so missing data counts as idle. The alarm does not use FILL, which would turn
 # a late data point into a zero; without it, the alarm evaluates older points until the late one arrives.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html
 resource "aws_cloudwatch_metric_alarm" "idle" {
-  alarm_name          = local.idle_alarm
-  alarm_description   = "${var.idle_minutes} minutes with fewer than ${var.idle_request_threshold} requests each to ${local.service_label}. This is no fault: the warmkeeper then checks whether to put the service to sleep."
-  namespace           = "AWS/ApplicationELB"
-  metric_name         = "RequestCount"
+  for_each = local.idle_alarms
+
+  alarm_name          = each.value.name
+  alarm_description   = "${var.idle_minutes} minutes with ${each.value.missing}. This is no fault: the warmkeeper then checks whether to put the service to sleep."
+  namespace           = each.value.namespace
+  metric_name         = each.value.metric_name
   statistic           = "Sum"
   period              = 60
   evaluation_periods  = var.idle_minutes
   datapoints_to_alarm = var.idle_minutes
   comparison_operator = "LessThanThreshold"
-  threshold           = var.idle_request_threshold
+  threshold           = each.value.threshold
   treat_missing_data  = "breaching"
   alarm_actions       = [aws_lambda_function.this.arn]
+  dimensions          = each.value.dimensions
+  tags                = var.tags
+}
 
-  dimensions = {
-    LoadBalancer = local.load_balancer_dimension
-    TargetGroup  = local.target_group_dimension
-  }
-
-  tags = var.tags
+# The address of 0.4.0.
+moved {
+  from = aws_cloudwatch_metric_alarm.idle
+  to   = aws_cloudwatch_metric_alarm.idle["this"]
 }
 
 # ---------------------------------------------------------------------------------------------
@@ -38,7 +89,7 @@ resource "aws_cloudwatch_metric_alarm" "idle" {
 # Without a target there is no RequestCount. The metric of 503s is per load balancer, so 503s of other
 # services wake this service too.
 resource "aws_cloudwatch_metric_alarm" "wake" {
-  count = local.listener_path ? 0 : 1
+  count = local.alarm_path ? 1 : 0
 
   alarm_name          = local.wake_alarm
   alarm_description   = "The load balancer answered 503. If ${local.service_label} is asleep, the warmkeeper wakes it."

@@ -17,8 +17,8 @@ hypothesis.settings.load_profile("busy")
 
 # What breaks soonest and runs fastest comes first.
 ORDER = (
-    "tests/warmkeeper", "tests/tools", "tests/docs", "tests/rights", "tests/model", "tests/faults",
-    "localcloud", "demo", "tests/terraform", "tests/integration", "tests/browser", "tests/mutants",
+    "tests/warmkeeper", "tests/tools", "tests/docs", "tests/rights", "localcloud", "demo",
+    "tests/terraform", "tests/integration", "tests/browser",
 )  # fmt: skip
 
 
@@ -30,41 +30,37 @@ BEGINNINGS = (
         "test_open_websocket.py",
         "test_following.py",
         "test_refused.py",
-        "test_redirects.py",
-        "browser/test_page.py",
-        "test_page_beat.py",
     ),
     (
         "test_lifecycle.py",
         "test_explained.py",
         "test_waiting_page.py",
+        "test_caddy_beat.py",
+        "test_beats.py",
+    ),
+    (
+        "test_changing.py",
+        "test_faults.py",
+        "test_alarms.py",
+        "test_elsewhere.py",
+        "test_rights.py",
+    ),
+    (
+        "test_first_apply.py",
         "test_checks.py",
         "integration/test_rule_numbers.py",
-        "test_alarms.py",
-        "test_caddy_beat.py",
-    ),
-    (
-        "test_example.py",
-        "test_elsewhere.py",
-        "test_changing.py",
-        "test_rights.py",
-        "test_faults.py",
-        "test_cost_of_a_plan.py",
-        "test_mutants.py",
-    ),
-    (
-        "test_data_plane.py",
-        "test_control.py",
-        "test_first_apply.py",
-        "test_plans.py",
-        "test_module.py",
-        "test_service_rule.py",
         "test_dashboard.py",
+        "test_cost_of_a_plan.py",
+        "browser/test_page.py",
+        "test_page_beat.py",
+    ),
+    (
+        "test_module.py",
+        "test_plans.py",
+        "test_service_rule.py",
+        "test_redirects.py",
     ),
 )
-# What takes the processor for seconds comes next; what is quick is last, where workers take from
-# each other.
-HEAVY = ("tests/model", "tests/faults")
 
 
 @pytest.hookimpl(trylast=True)
@@ -80,11 +76,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=rank)
     workers = int(getattr(config, "workerinput", {}).get("workercount", 0))
     if workers == len(BEGINNINGS):
-        heavy = [item for item in items if rank(item) in map(ORDER.index, HEAVY)]
-        items[:] = spread(items, heavy)
+        items[:] = spread(items)
 
 
-def spread(items: list[pytest.Item], heavy: list[pytest.Item]) -> list[pytest.Item]:
+def spread(items: list[pytest.Item]) -> list[pytest.Item]:
     """In such an order that each worker begins with its files, then has its share of the rest.
 
     pytest-xdist's worksteal gives each worker as many at first, in this order, and who is done
@@ -92,7 +87,7 @@ def spread(items: list[pytest.Item], heavy: list[pytest.Item]) -> list[pytest.It
     """
     heads = [[i for name in files for i in items if i.path.match(name)] for files in BEGINNINGS]
     begun = {item for head in heads for item in head}
-    rest = list(dict.fromkeys(item for item in (*heavy, *items) if item not in begun))
+    rest = [item for item in items if item not in begun]
     order: list[pytest.Item] = []
     for number, head in enumerate(heads):
         share = (len(items) - len(order)) // (len(heads) - number) - len(head)

@@ -20,19 +20,37 @@ locals {
   source     = "SOURCE '${local.group_name}'"
 
   # What an hour asleep does not cost.
-  saved_per_hour = var.task_price_per_hour * var.awake_count
+  saved_per_hour = var.task_price_per_hour * var.awake_count * length(local.stopped_services)
 
-  balanced = ["TargetGroup", local.target_group_dimension, "LoadBalancer", local.load_balancer_dimension]
+  # The dimensions of each target group. Two lists may name the same group.
+  balanced = [
+    for dimension in distinct(values(local.target_group_dimensions)) :
+    ["TargetGroup", dimension, "LoadBalancer", local.load_balancer_dimension]
+  ]
+
+  # What shows that something runs: the healthy targets, or where there is no target group, the tasks, each of
+  # which reports its CPU once a minute.
+  # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service_utilization.html
+  live_metrics = length(local.balanced) > 0 ? [for dimensions in local.balanced : concat(["AWS/ApplicationELB", "HealthyHostCount"], dimensions)] : [
+    for service in values(local.stopped_services) :
+    ["AWS/ECS", "CPUUtilization", "ServiceName", service.service_name, "ClusterName", var.cluster_name]
+  ]
+  live_stat = length(local.balanced) > 0 ? "Maximum" : "SampleCount"
+  live_what = length(local.balanced) > 0 ? "target" : "task"
+  live_ids  = [for index in range(length(local.live_metrics)) : index == 0 ? "live" : "live${index}"]
 
   # The tick is heard every minute, in every phase; a target group without targets has no data. So the
   # function's invocations, times 0, are the minutes in which nothing was live: MAX of several metrics
   # passes over those without data. Where the tick is silent, nothing is said.
   # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
-  dashboard_up = [
-    ["AWS/Lambda", "Invocations", "FunctionName", local.function_name, { id = "heard", stat = "Sum", visible = false }],
-    concat(["AWS/ApplicationELB", "HealthyHostCount"], local.balanced, [{ id = "live", stat = "Maximum", visible = false }]),
-  ]
-  expression_up = "IF(MAX([heard * 0, live]) > 0, 1, 0)"
+  dashboard_up = concat(
+    [["AWS/Lambda", "Invocations", "FunctionName", local.function_name, { id = "heard", stat = "Sum", visible = false }]],
+    [
+      for index, metric in local.live_metrics :
+      concat(metric, [{ id = local.live_ids[index], stat = local.live_stat, visible = false }])
+    ],
+  )
+  expression_up = "IF(MAX([heard * 0, ${join(", ", local.live_ids)}]) > 0, 1, 0)"
 
   colors = {
     awake  = "#e08a1e"
@@ -42,6 +60,13 @@ locals {
     beats  = "#2a9d8f"
     bad    = "#d13212"
   }
+
+  # A target group's dimension is targetgroup/NAME/ID.
+  served_labels = [
+    for dimensions in local.balanced :
+    length(local.balanced) == 1 ? "requests served by the app" : "requests served by ${split("/", dimensions[1])[1]}"
+  ]
+  served_colors = [local.colors.quiet, local.colors.asleep, "#5b7a9d", "#7d8894", "#c3cad2"]
 
   # A row each, from the top: its height, and its widgets from the left.
   dashboard_rows = [
@@ -110,9 +135,9 @@ locals {
             yAxis   = { left = { min = 0, max = 1, showUnits = false } }
             metrics = concat(local.dashboard_up, [
               [local.metric_namespace, "WaitingAnswers", "Name", var.name, { id = "waiting", stat = "Sum", visible = false }],
-              [{ expression = local.expression_up, id = "up", label = "awake: a live target", color = local.colors.awake }],
+              [{ expression = local.expression_up, id = "up", label = "awake: a live ${local.live_what}", color = local.colors.awake }],
               [{ expression = "IF(MAX([heard * 0, waiting]) > 0, 1 - up, 0)", id = "waking", label = "waking: somebody waits", color = local.colors.waking }],
-              [{ expression = "1 - up - waking", id = "asleep", label = "asleep: no target", color = local.colors.asleep }],
+              [{ expression = "1 - up - waking", id = "asleep", label = "asleep: no ${local.live_what}", color = local.colors.asleep }],
             ])
           }
         },
@@ -131,11 +156,20 @@ locals {
               period = 60
               stat   = "Sum"
               yAxis  = { left = { min = 0, showUnits = false } }
-              metrics = [
-                concat(["AWS/ApplicationELB", "RequestCount"], local.balanced, [{ label = "requests served by the app", color = local.colors.quiet }]),
-                [local.metric_namespace, "Beats", "Name", var.name, { label = "active heartbeats", color = local.colors.beats }],
-                [local.metric_namespace, "WaitingAnswers", "Name", var.name, { label = "answers to those who wait", color = local.colors.waking }],
-              ]
+              metrics = concat(
+                [
+                  for index, dimensions in local.balanced :
+                  concat(["AWS/ApplicationELB", "RequestCount"], dimensions, [{ label = local.served_labels[index], color = element(local.served_colors, index) }])
+                ],
+                [
+                  for index, queue in values(local.queues) :
+                  ["AWS/SQS", "NumberOfMessagesReceived", "QueueName", queue.name, { label = "messages of ${queue.name}", color = element(local.served_colors, length(local.balanced) + index) }]
+                ],
+                [
+                  [local.metric_namespace, "Beats", "Name", var.name, { label = "active heartbeats", color = local.colors.beats }],
+                  [local.metric_namespace, "WaitingAnswers", "Name", var.name, { label = "answers to those who wait", color = local.colors.waking }],
+                ],
+              )
             },
             # CloudWatch may refuse an empty list.
             var.idle_request_threshold > 1 ? {
@@ -299,7 +333,7 @@ locals {
           type  = "text"
           properties = {
             markdown = <<-EOT
-              **${var.cluster_name}/${var.service_name}**, put to sleep and woken by [${local.function_name}](${local.console}/lambda/home?region=${local.region}#/functions/${local.function_name}): [log](${local.console}/cloudwatch/home?region=${local.region}#logsV2:log-groups/log-group/${replace(local.group_name, "/", "$252F")}) `${local.group_name}`, [topic](${local.console}/sns/v3/home?region=${local.region}#/topic/${aws_sns_topic.this.arn}) `${aws_sns_topic.this.name}`, [saved queries](${local.console}/cloudwatch/home?region=${local.region}#logsV2:logs-insights) `${local.function_name}/`.
+              **${local.service_label}**${length(local.database_names) == 0 ? "" : ", with the databases ${join(", ", values(local.database_names))}"}, put to sleep and woken by [${local.function_name}](${local.console}/lambda/home?region=${local.region}#/functions/${local.function_name}): [log](${local.console}/cloudwatch/home?region=${local.region}#logsV2:log-groups/log-group/${replace(local.group_name, "/", "$252F")}) `${local.group_name}`, [topic](${local.console}/sns/v3/home?region=${local.region}#/topic/${aws_sns_topic.this.arn}) `${aws_sns_topic.this.name}`, [saved queries](${local.console}/cloudwatch/home?region=${local.region}#logsV2:logs-insights) `${local.function_name}/`.
 
               ```
               aws lambda invoke --function-name ${local.function_name} --cli-binary-format raw-in-base64-out --payload '{"command": "status"}' /dev/stdout
@@ -314,7 +348,7 @@ locals {
   ]
 
   dashboard_alarms = concat(
-    [aws_cloudwatch_metric_alarm.idle.arn],
+    values(aws_cloudwatch_metric_alarm.idle)[*].arn,
     values(aws_cloudwatch_metric_alarm.people)[*].arn,
     aws_cloudwatch_metric_alarm.wake[*].arn,
   )

@@ -1,7 +1,7 @@
-# The module puts an ECS Fargate service to sleep (desiredCount = 0) after idle_minutes without a
-# request, and wakes it at the next request. One Lambda does both, the warmkeeper. While the service is
-# not awake, a listener rule of the module, the wake rule, stands before the service's own rule and
-# hands requests to that Lambda. While the service is awake, the wake rule stands behind the
+# The module puts an ECS Fargate service, or an environment of several, to sleep (desiredCount = 0) after
+# idle_minutes without a request, and wakes it at the next request. One Lambda does both, the warmkeeper.
+# While the service is not awake, a listener rule of the module, the wake rule, stands before the service's
+# own rule and hands requests to that Lambda. While the service is awake, the wake rule stands behind the
 # service rule, and requests do not pass through the module. While the service sleeps, the module costs
 # under 1 USD a month: one short check a minute and a few alarms.
 
@@ -9,143 +9,383 @@ data "aws_partition" "current" {}
 
 locals {
   function_name = "${var.name}-warmkeeper"
-  service_label = "${var.cluster_name}/${var.service_name}" # for descriptions
 
-  # Partition, region and account come from the ARN. The region's data source has another attribute in
-  # provider 5 (`name`) than in provider 6 (`region`).
-  target_group_arn        = one(var.target_group_arns)
-  target_group_arn_fields = split(":", local.target_group_arn)
-  partition               = data.aws_partition.current.partition
-  region                  = local.target_group_arn_fields[3]
-  account_id              = local.target_group_arn_fields[4]
+  # For descriptions. The names of a cluster and one service have at most 511 characters; several are cut there.
+  service_label = substr("${var.cluster_name}/${join(", ", local.service_names)}", 0, 511)
 
-  listener_path         = var.wake_path == "listener"
+  # Region and account come from the ARN of a target group, or of a queue. The region's data source has another
+  # attribute in provider 5 (`name`) than in provider 6 (`region`).
+  located_arn_fields = split(":", concat(values(local.target_groups), local.queue_arns)[0])
+  partition          = data.aws_partition.current.partition
+  region             = local.located_arn_fields[3]
+  account_id         = local.located_arn_fields[4]
+
+  alarm_path            = var.wake_path == "alarm"
+  listener_path         = length(local.routes) > 0 # with queues alone there is neither path
   heartbeat_is_control  = startswith(var.heartbeat.path, "${var.control_path}/")
   heartbeat_wanted      = local.listener_path && var.heartbeat.enabled
   heartbeat_rule_wanted = local.heartbeat_wanted && !local.heartbeat_is_control
   heartbeat_tokens      = local.heartbeat_wanted ? var.heartbeat.token_parameter_arn[*] : [] # none or one
-  websocket_rule_wanted = local.listener_path && var.websocket_rule
   min_awake_minutes     = coalesce(var.min_awake_minutes, var.idle_minutes + 3)
-
-  # The rule's ARN is arn:...:listener-rule/app/NAME/ID/LISTENER/RULE, the listener's is
-  # arn:...:listener/app/NAME/ID/LISTENER.
-  rule_arn_fields = split("/", local.listener_path ? var.service_rule_arn : "")
-  listener_arn = local.listener_path ? join("/", concat(
-    [trimsuffix(local.rule_arn_fields[0], "-rule")],
-    slice(local.rule_arn_fields, 1, 5),
-  )) : null
-
-  # The load balancer's ARN is arn:...:loadbalancer/app/NAME/ID.
-  load_balancer_arn = local.listener_path ? join("/", concat(
-    [replace(local.rule_arn_fields[0], "/:listener-rule$/", ":loadbalancer")],
-    slice(local.rule_arn_fields, 1, 4),
-  )) : var.load_balancer_arn
-
-  # Number of fixed rules (control, heartbeat, WebSocket) before the wake rule when it is up.
-  rules_before_wake = local.websocket_rule_wanted ? 3 : 2
-
-  # While the service is awake, the wake rule is parked far behind the service rule, to leave the next
-  # numbers free.
-  parked_rule_priority = local.listener_path ? coalesce(var.parked_rule_priority, 30000 + var.rule_priority) : 0
-
-  # The metric dimensions are the ends of the ARNs: targetgroup/NAME/ID and app/NAME/ID.
-  target_group_dimension = local.target_group_arn_fields[5]
-  load_balancer_dimension = (
-    local.listener_path
-    ? join("/", slice(local.rule_arn_fields, 1, 4))
-    : join("/", slice(split("/", coalesce(var.load_balancer_arn, "///")), 1, 4))
-  )
 
   # These ARNs are composed. The function needs the ARNs of the alarms, which refer to the function: reading
   # them from the resources would be a cycle.
-  cluster_arn    = "arn:${local.partition}:ecs:${local.region}:${local.account_id}:cluster/${var.cluster_name}"
-  service_arn    = "arn:${local.partition}:ecs:${local.region}:${local.account_id}:service/${var.cluster_name}/${var.service_name}"
-  alarm_arn      = "arn:${local.partition}:cloudwatch:${local.region}:${local.account_id}:alarm"
-  idle_alarm     = "${var.name}-idle"
-  wake_alarm     = "${var.name}-wake"
-  idle_alarm_arn = "${local.alarm_arn}:${local.idle_alarm}"
-  wake_alarm_arn = "${local.alarm_arn}:${local.wake_alarm}"
+  cluster_arn     = "arn:${local.partition}:ecs:${local.region}:${local.account_id}:cluster/${var.cluster_name}"
+  service_arns    = { for key, service in local.services : key => "arn:${local.partition}:ecs:${local.region}:${local.account_id}:service/${var.cluster_name}/${service.service_name}" }
+  alarm_arn       = "arn:${local.partition}:cloudwatch:${local.region}:${local.account_id}:alarm"
+  idle_alarm_arns = { for key, alarm in local.idle_alarms : key => "${local.alarm_arn}:${alarm.name}" }
+  wake_alarm      = "${var.name}-wake"
+  wake_alarm_arn  = "${local.alarm_arn}:${local.wake_alarm}"
 
   metric_namespace = "Warmkeeper"
 }
 
 # ---------------------------------------------------------------------------------------------
-# Requests arrive at the listener's rules. Only the wake rule moves, and only the warmkeeper moves it.
+# Members: the services that sleep and wake together. The plain inputs are the member `this`.
 # ---------------------------------------------------------------------------------------------
 
 locals {
-  # The priority of each rule is rule_priority + offset.
-  possible_fixed_rules = {
-    # Status, health, wake and heartbeat requests of pages, monitors and proxies.
-    control = {
-      wanted       = local.listener_path
-      offset       = 0
-      path_pattern = ["${var.control_path}/*"]
+  environment_given = length(var.services) > 0
+
+  plain_service = {
+    service_name    = var.service_name
+    routes          = length(var.routes) == 0 ? { this = local.plain_route } : var.routes
+    start_after     = []
+    required        = true
+    shared          = false
+    queue_arns      = []
+    service_connect = var.service_connect
+  }
+  given_services = local.environment_given ? var.services : { this = local.plain_service }
+
+  services = {
+    for key, service in local.given_services : key => merge(service, {
+      service_name = coalesce(service.service_name, key)
+      required     = coalesce(service.required, true)
+    })
+  }
+  service_names = values(local.services)[*].service_name
+
+  # A shared member is started and not stopped, and nothing that it does keeps the others awake.
+  stopped_services     = { for key, service in local.services : key => service if !service.shared }
+  stopped_service_arns = [for key in keys(local.stopped_services) : local.service_arns[key]]
+
+  # As the function reads them, without the fields that have their default.
+  members = {
+    for key, service in local.services : key => merge(
+      { service = service.service_name },
+      length(service.start_after) > 0 ? { start_after = service.start_after } : {},
+      length(service.queue_arns) > 0 ? { queues = service.queue_arns } : {},
+      service.required ? {} : { required = false },
+      service.shared ? { shared = true } : {},
+    )
+  }
+
+  # By key. A queue's name is the last part of its ARN, arn:...:sqs:REGION:ACCOUNT:NAME.
+  queues = merge([
+    for key, service in local.services : {
+      for index, arn in service.queue_arns : "queue/${key}/${index + 1}" => { arn = arn, name = replace(arn, "/^.*:/", "") }
     }
-    # The path belongs to the application, so the rule takes only POST requests.
-    heartbeat = {
-      wanted       = local.heartbeat_rule_wanted
-      offset       = 1
-      path_pattern = [var.heartbeat.path]
+  ]...)
+  queue_arns = distinct(values(local.queues)[*].arn)
+}
+
+# Databases start before the members that wait for them, and stop after a long sleep.
+locals {
+  database_names = { for key, database in var.databases : key => coalesce(database.db_instance_identifier, database.db_cluster_identifier) }
+  instance_arns  = { for key, name in local.database_names : key => "arn:${local.partition}:rds:${local.region}:${local.account_id}:db:${name}" if var.databases[key].db_cluster_identifier == null }
+  cluster_arns   = { for key, name in local.database_names : key => "arn:${local.partition}:rds:${local.region}:${local.account_id}:cluster:${name}" if var.databases[key].db_cluster_identifier != null }
+
+  # A shared database is started and not stopped.
+  stopped_instance_arns = [for key, arn in local.instance_arns : arn if !var.databases[key].shared]
+  stopped_cluster_arns  = [for key, arn in local.cluster_arns : arn if !var.databases[key].shared]
+
+  databases = {
+    for key, database in var.databases : key => merge(
+      database.db_cluster_identifier == null ? { instance = database.db_instance_identifier } : { cluster = database.db_cluster_identifier },
+      { stop_after_minutes = database.stop_after_minutes, deadline_minutes = database.deadline_minutes },
+      database.shared ? { shared = true } : {},
+    )
+  }
+}
+
+locals {
+  # What a service waits for by one start_after, and by up to 2, 4, 8 and 16 of them in a row: ten services
+  # have no longer row without a circle.
+  waits_1  = { for key, service in local.services : key => [for name in service.start_after : name if contains(keys(local.services), name)] }
+  waits_2  = { for key, names in local.waits_1 : key => distinct(concat(names, flatten([for name in names : local.waits_1[name]]))) }
+  waits_4  = { for key, names in local.waits_2 : key => distinct(concat(names, flatten([for name in names : local.waits_2[name]]))) }
+  waits_8  = { for key, names in local.waits_4 : key => distinct(concat(names, flatten([for name in names : local.waits_4[name]]))) }
+  waits_16 = { for key, names in local.waits_8 : key => distinct(concat(names, flatten([for name in names : local.waits_8[name]]))) }
+
+  start_cycle = [for key, names in local.waits_16 : key if contains(names, key)]
+
+  # For the validations in variables.tf.
+  services_routes = merge([
+    for key, service in var.services : { for name, route in service.routes : "${key}/${name}" => route }
+  ]...)
+  services_connect = flatten(values(var.services)[*].service_connect)
+}
+
+# ---------------------------------------------------------------------------------------------
+# Routes: how requests reach the members. The plain inputs are the route `this`.
+# ---------------------------------------------------------------------------------------------
+
+locals {
+  plain_route = {
+    service_rule_arn     = var.service_rule_arn
+    create_service_rule  = var.create_service_rule
+    listener_arn         = var.listener_arn
+    rule_priority        = var.rule_priority
+    parked_rule_priority = var.parked_rule_priority
+    conditions           = var.conditions
+    target_group_arns    = []
+    websocket_rule       = var.websocket_rule
+  }
+
+  # The keys of an environment's routes are MEMBER/ROUTE.
+  given_routes = merge([
+    for member, service in local.services : {
+      for key, route in service.routes : local.environment_given ? "${member}/${key}" : key => merge(route, {
+        member = member
+
+        # The name of an input as the caller wrote it begins with this.
+        field = local.environment_given ? "services[\"${member}\"].routes[\"${key}\"]." : length(var.routes) == 0 ? "" : "routes[\"${key}\"]."
+      })
     }
-    # A Lambda target does not support upgrades: the load balancer would answer 400 at the wake rule. This
-    # rule stands before the wake rule and forwards upgrades to the service in every phase.
-    websocket = {
-      wanted       = local.websocket_rule_wanted
-      offset       = 2
-      path_pattern = var.conditions.path_pattern
+  ]...)
+
+  # The routes to which the caller has given a key.
+  named_routes = toset([for key in keys(local.given_routes) : key if local.environment_given || length(var.routes) > 0])
+
+  # Only keys, booleans and the lengths of lists decide which resources there are: Terraform must know that
+  # when it plans, and an ARN may be unknown then.
+  routes = {
+    for key, route in local.given_routes : key => merge(route, {
+      # The service rule's ARN is arn:...:listener-rule/app/NAME/ID/LISTENER/RULE, the listener's is
+      # arn:...:listener/app/NAME/ID/LISTENER.
+      listener_arn = route.create_service_rule ? route.listener_arn : replace(route.service_rule_arn, "/^(.*:listener)-rule(/.*)/[^/]+$/", "$1$2")
+
+      # Number of fixed rules (control, heartbeat, WebSocket) before the wake rule when it is up.
+      rules_before_wake = route.websocket_rule ? 3 : 2
+
+      # While the service is awake, the wake rule is parked far behind the service rule, to leave the next
+      # numbers free.
+      parked_rule_priority = coalesce(route.parked_rule_priority, 30000 + route.rule_priority)
+
+      own_target_group_arns = route.target_group_arns
+      target_group_arns     = length(route.target_group_arns) == 0 ? var.target_group_arns : route.target_group_arns
+    }) if !local.alarm_path
+  }
+  first_route     = local.listener_path ? keys(local.routes)[0] : ""
+  heartbeat_route = local.heartbeat_rule_wanted ? coalesce(var.heartbeat.route, local.first_route) : ""
+
+  # The service rules that the caller has made, and those that the module makes.
+  given_service_rules   = { for key, route in local.routes : key => route if !route.create_service_rule }
+  created_service_rules = { for key, route in local.routes : key => route if route.create_service_rule }
+
+  # All routes are on one load balancer, whose ARN is arn:...:loadbalancer/app/NAME/ID.
+  route_load_balancer_arns = {
+    for key, route in local.routes : key => replace(route.listener_arn, "/^(.*):listener(/.*)/[^/]+$/", "$1:loadbalancer$2")
+  }
+  load_balancer_arn = local.alarm_path ? var.load_balancer_arn : lookup(local.route_load_balancer_arns, local.first_route, "")
+
+  # The metric dimensions are the ends of the ARNs: targetgroup/NAME/ID and app/NAME/ID.
+  load_balancer_dimension = replace(local.load_balancer_arn, "/^.*:loadbalancer//", "")
+  target_group_dimensions = { for key, arn in local.target_groups : key => replace(arn, "/^.*:/", "") }
+
+  # By key: the groups of the plain list, and those of each route.
+  target_groups = merge(
+    { for index, arn in var.target_group_arns : index == 0 ? "this" : "this/${index}" => arn },
+    [for key, route in local.routes : {
+      for index, arn in route.own_target_group_arns : "${key}/${index + 1}" => arn
+    }]...
+  )
+  target_group_fields = merge(
+    { for index, arn in var.target_group_arns : index == 0 ? "this" : "this/${index}" => "target_group_arns" },
+    [for key, route in local.routes : {
+      for index, arn in route.own_target_group_arns : "${key}/${index + 1}" => "${route.field}target_group_arns"
+    }]...
+  )
+
+  # The groups of each member.
+  member_target_group_arns = {
+    for member in keys(local.services) : member => distinct(flatten([
+      for route in local.routes : route.target_group_arns if route.member == member
+    ]))
+  }
+}
+
+# ---------------------------------------------------------------------------------------------
+# Requests arrive at the listener's rules. Only the wake rules move, and only the warmkeeper moves them.
+# ---------------------------------------------------------------------------------------------
+
+locals {
+  # The priority of each rule is the route's rule_priority + offset.
+  fixed_rules = merge([
+    for key, route in local.routes : {
+      for role, rule in {
+        # Status, health, wake and heartbeat requests of pages, monitors and proxies.
+        control = { wanted = true, offset = 0 }
+
+        heartbeat = { wanted = key == local.heartbeat_route, offset = 1 }
+
+        # A Lambda target does not support upgrades: the load balancer would answer 400 at the wake rule.
+        # This rule stands before the wake rule and forwards upgrades to the service in every phase.
+        websocket = { wanted = route.websocket_rule, offset = 2 }
+      } : "${key}/${role}" => { route = key, role = role, offset = rule.offset } if rule.wanted
+    }
+  ]...)
+
+  # Whoever may not reach the service may not wake it: the conditions of the sender stand in each rule.
+  sender_conditions = {
+    for key, route in local.routes : key => {
+      host_header         = route.conditions.host_header
+      path_pattern        = []
+      http_header         = route.conditions.http_header
+      http_request_method = []
+      query_string        = []
+      source_ip           = route.conditions.source_ip
     }
   }
-  fixed_rules = { for role, rule in local.possible_fixed_rules : role => rule if rule.wanted }
 
-  # An empty list, or one list of hosts: a condition must have at least one value.
-  host_conditions = length(var.conditions.host_header) == 0 ? [] : [var.conditions.host_header]
+  # The conditions of each rule by its key. The service rule of a route has those of the wake rule.
+  rule_conditions = merge([
+    for key, route in local.routes : {
+      "${key}/control" = merge(local.sender_conditions[key], { path_pattern = ["${var.control_path}/*"] })
+
+      # The path belongs to the application, so the rule takes only POST requests.
+      "${key}/heartbeat" = merge(local.sender_conditions[key], {
+        path_pattern        = [var.heartbeat.path]
+        http_request_method = ["POST"]
+      })
+
+      "${key}/websocket" = merge(route.conditions, {
+        http_header = concat(route.conditions.http_header, [{ http_header_name = "Upgrade", values = ["websocket"] }])
+      })
+
+      "${key}/wake" = route.conditions
+    }
+  ]...)
+
+  # A condition holds one of these kinds. Each is a list, of one if it is the condition's kind.
+  no_condition = {
+    host_header         = []
+    path_pattern        = []
+    http_header         = []
+    http_request_method = []
+    query_string        = []
+    source_ip           = []
+  }
+  rule_condition_blocks = {
+    for key, conditions in local.rule_conditions : key => concat(
+      [
+        for kind in ["host_header", "path_pattern", "http_request_method", "source_ip"] :
+        merge(local.no_condition, { (kind) = [conditions[kind]] }) if length(conditions[kind]) > 0
+      ],
+      [for header in conditions.http_header : merge(local.no_condition, { http_header = [header] })],
+      [for pairs in [conditions.query_string] : merge(local.no_condition, { query_string = pairs }) if length(pairs) > 0],
+    )
+  }
+
+  # A rule takes five values and five wildcards over all its conditions:
+  # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html
+  rule_value_counts = {
+    for key, conditions in local.rule_conditions : key => sum(concat(
+      [for header in conditions.http_header : length(header.values)],
+      [for kind in ["host_header", "path_pattern", "http_request_method", "query_string", "source_ip"] : length(conditions[kind])],
+    ))
+  }
+
+  # A header's value may be sensitive, and the number of its wildcards is not.
+  rule_wildcards = {
+    for key, conditions in local.rule_conditions : key => nonsensitive(length(regexall("[*?]", join("", concat(
+      conditions.host_header,
+      conditions.path_pattern,
+      flatten(conditions.http_header[*].values),
+      [for pair in conditions.query_string : "${pair.key == null ? "" : pair.key}=${pair.value}"],
+    )))))
+  }
+
+  # The numbers that a route uses on its listener. The number of a rule that is not known is left out.
+  route_numbers = {
+    for key, route in local.routes : key => concat(
+      range(route.rule_priority, route.rule_priority + route.rules_before_wake + 1),
+      [for number in [local.service_rule_priorities[key]] : number if number != 0],
+      [route.parked_rule_priority],
+    )
+  }
+  shared_numbers = {
+    for key, route in local.routes : key => distinct(flatten([
+      for other, its in local.routes : setintersection(local.route_numbers[key], local.route_numbers[other])
+      if other != key && its.listener_arn == route.listener_arn
+    ]))
+  }
 }
 
 resource "aws_lb_listener_rule" "fixed" {
   for_each = local.fixed_rules
 
-  listener_arn = local.listener_arn
-  priority     = var.rule_priority + each.value.offset
+  listener_arn = local.routes[each.value.route].listener_arn
+  priority     = local.routes[each.value.route].rule_priority + each.value.offset
 
   action {
     type             = "forward"
-    target_group_arn = each.key == "websocket" ? local.target_group_arn : aws_lb_target_group.warmkeeper["control"].arn
+    target_group_arn = each.value.role == "websocket" ? local.routes[each.value.route].target_group_arns[0] : aws_lb_target_group.warmkeeper["control"].arn
   }
 
   dynamic "condition" {
-    for_each = local.host_conditions
+    for_each = local.rule_condition_blocks[each.key]
 
     content {
-      host_header {
-        values = condition.value
+      dynamic "host_header" {
+        for_each = condition.value.host_header
+
+        content {
+          values = host_header.value
+        }
       }
-    }
-  }
 
-  condition {
-    path_pattern {
-      values = each.value.path_pattern
-    }
-  }
+      dynamic "path_pattern" {
+        for_each = condition.value.path_pattern
 
-  dynamic "condition" {
-    for_each = each.key == "heartbeat" ? ["POST"] : []
-
-    content {
-      http_request_method {
-        values = [condition.value]
+        content {
+          values = path_pattern.value
+        }
       }
-    }
-  }
 
-  dynamic "condition" {
-    for_each = each.key == "websocket" ? ["websocket"] : []
+      dynamic "http_header" {
+        for_each = condition.value.http_header
 
-    content {
-      http_header {
-        http_header_name = "Upgrade"
-        values           = [condition.value]
+        content {
+          http_header_name = http_header.value.http_header_name
+          values           = http_header.value.values
+        }
+      }
+
+      dynamic "http_request_method" {
+        for_each = condition.value.http_request_method
+
+        content {
+          values = http_request_method.value
+        }
+      }
+
+      dynamic "query_string" {
+        for_each = condition.value.query_string
+
+        content {
+          key   = query_string.value.key
+          value = query_string.value.value
+        }
+      }
+
+      dynamic "source_ip" {
+        for_each = condition.value.source_ip
+
+        content {
+          values = source_ip.value
+        }
       }
     }
   }
@@ -154,25 +394,148 @@ resource "aws_lb_listener_rule" "fixed" {
 
   lifecycle {
     precondition {
-      condition     = var.rule_priority + each.value.offset != local.service_rule_priority
-      error_message = "rule_priority: the ${each.key} rule's number (rule_priority + ${each.value.offset}) is ${local.service_rule_priority}, which the service rule (service_rule_arn) holds. Write the first of ${local.rules_before_wake + 1} free numbers below ${local.service_rule_priority}. (If this apply also moves the service rule, move that rule in a separate apply first.)"
+      condition     = local.routes[each.value.route].rule_priority + each.value.offset != local.service_rule_priorities[each.value.route]
+      error_message = "${local.routes[each.value.route].field}rule_priority: the ${each.value.role} rule's number (rule_priority + ${each.value.offset}) is ${local.service_rule_priorities[each.value.route]}, which the service rule (service_rule_arn) holds. Write the first of ${local.routes[each.value.route].rules_before_wake + 1} free numbers below ${local.service_rule_priorities[each.value.route]}. (If this apply also moves the service rule, move that rule in a separate apply first.)"
     }
 
-    # The WebSocket rule cannot repeat other conditions and actions of the service rule.
+    # The WebSocket rule cannot repeat the actions and transforms of the service rule.
     precondition {
-      condition     = each.key == "websocket" ? length(local.websocket_bypasses) == 0 : true
-      error_message = "websocket_rule must be false: the service rule ${join(", and ", local.websocket_bypasses)}, and a request with \"Upgrade: websocket\" would bypass that in every phase. Leave websocket_rule out, or limit the service rule to a forward action, values of host_header and path_pattern, and no transforms."
+      condition     = each.value.role == "websocket" ? length(local.websocket_bypasses[each.value.route]) == 0 : true
+      error_message = "${local.routes[each.value.route].field}websocket_rule must be false: the service rule ${join(", and ", local.websocket_bypasses[each.value.route])}, and a request with \"Upgrade: websocket\" would bypass that in every phase. Leave websocket_rule out, or limit the service rule to a forward action and no transforms."
+    }
+
+    # The WebSocket rule cannot follow a deployment that shifts the service rule to another group.
+    precondition {
+      condition     = each.value.role == "websocket" ? length(local.routes[each.value.route].target_group_arns) == 1 : true
+      error_message = "${local.routes[each.value.route].field}websocket_rule must be false with ${length(local.routes[each.value.route].target_group_arns)} target groups: it forwards to one of them in every phase, also after a deployment has shifted the service rule to another. Leave websocket_rule out."
+    }
+
+    precondition {
+      condition     = local.rule_value_counts[each.key] <= 5
+      error_message = "${local.routes[each.value.route].field}conditions: the ${each.value.role} rule would have ${local.rule_value_counts[each.key]} values, and a rule takes 5. ${local.fewer_values[each.value.role]}"
+    }
+
+    precondition {
+      condition     = local.rule_wildcards[each.key] <= 5
+      error_message = "${local.routes[each.value.route].field}conditions: the ${each.value.role} rule would have ${local.rule_wildcards[each.key]} wildcards (* and ?), and a rule takes 5. Write some of the values out."
     }
   }
 }
 
-# The wake rule has the same conditions as the service rule. It is created behind the service rule, so
-# that applying the module does not affect a running service.
-resource "aws_lb_listener_rule" "wake" {
-  count = local.listener_path ? 1 : 0
+locals {
+  # How to get below the five values, by the role of the rule that has more.
+  fewer_values = {
+    control   = "It has the values of host_header, http_header and source_ip, and control_path. Use a wildcard host, so that they are at most 4."
+    heartbeat = "It has the values of host_header, http_header and source_ip, heartbeat.path and its method. Use a wildcard host, so that they are at most 3, or put heartbeat.path below control_path, where it needs no rule."
+    websocket = "It has all values of conditions, and the upgrade. Use a wildcard, so that conditions has at most 4, or leave websocket_rule out."
+    wake      = "It has all values of conditions, path_pattern included. Use a wildcard, or divide the service rule into two, each with a route of its own."
+  }
+}
 
-  listener_arn = local.listener_arn
-  priority     = local.parked_rule_priority
+# A service rule for a service that the listener's default action serves: no rule can stand behind a default
+# action. It forwards as the default action does, so that applying the module changes no answer.
+resource "aws_lb_listener_rule" "service" {
+  for_each = local.created_service_rules
+
+  listener_arn = each.value.listener_arn
+  priority     = local.service_rule_priorities[each.key]
+
+  action {
+    type             = "forward"
+    target_group_arn = each.value.target_group_arns[0]
+  }
+
+  dynamic "condition" {
+    for_each = local.rule_condition_blocks["${each.key}/wake"]
+
+    content {
+      dynamic "host_header" {
+        for_each = condition.value.host_header
+
+        content {
+          values = host_header.value
+        }
+      }
+
+      dynamic "path_pattern" {
+        for_each = condition.value.path_pattern
+
+        content {
+          values = path_pattern.value
+        }
+      }
+
+      dynamic "http_header" {
+        for_each = condition.value.http_header
+
+        content {
+          http_header_name = http_header.value.http_header_name
+          values           = http_header.value.values
+        }
+      }
+
+      dynamic "http_request_method" {
+        for_each = condition.value.http_request_method
+
+        content {
+          values = http_request_method.value
+        }
+      }
+
+      dynamic "query_string" {
+        for_each = condition.value.query_string
+
+        content {
+          key   = query_string.value.key
+          value = query_string.value.value
+        }
+      }
+
+      dynamic "source_ip" {
+        for_each = condition.value.source_ip
+
+        content {
+          values = source_ip.value
+        }
+      }
+    }
+  }
+
+  tags = var.tags
+
+  # A blue/green deployment rewrites the action.
+  lifecycle {
+    ignore_changes = [action]
+
+    precondition {
+      condition     = length(local.default_logins[each.key]) == 0
+      error_message = "${each.value.field}create_service_rule must be false: the listener's default action also has ${jsonencode(local.default_logins[each.key])}, which requests by the new rule would bypass. Give the service a rule of its own with these actions, and write its ARN in service_rule_arn."
+    }
+
+    precondition {
+      condition     = length(local.default_groups[each.key]) <= 1
+      error_message = "${each.value.field}create_service_rule must be false: the listener's default action forwards to several target groups (${join(", ", local.default_groups[each.key])}), as ECS blue/green and CodeDeploy do. Later deployments would shift the default action, and requests by the new rule would not follow. Give the service a rule of its own, name that rule in the configuration of the deployments, and write its ARN in service_rule_arn."
+    }
+
+    precondition {
+      condition     = local.checks_on_listener ? contains(local.default_groups[each.key], each.value.target_group_arns[0]) : true
+      error_message = "${each.value.field}create_service_rule: the listener's default action forwards to ${length(local.default_groups[each.key]) == 0 ? "no target group" : join(", ", local.default_groups[each.key])}, and the new rule would forward to ${each.value.target_group_arns[0]}, the first of target_group_arns. Write the default action's target group first there; if the default action does not serve the service, give the service a rule of its own, and write its ARN in service_rule_arn."
+    }
+
+    precondition {
+      condition     = length(local.covered_routes[each.key]) == 0
+      error_message = "${each.value.field}rule_priority is ${each.value.rule_priority}: the new rule matches every request of the listener, and takes those of the routes behind it (${join(", ", local.covered_routes[each.key])}). Write a number greater than the rule_priority of these routes."
+    }
+  }
+}
+
+# The wake rule of a route has the same conditions as its service rule. It is created behind the service
+# rule, so that applying the module does not affect a running service.
+resource "aws_lb_listener_rule" "wake" {
+  for_each = local.routes
+
+  listener_arn = each.value.listener_arn
+  priority     = each.value.parked_rule_priority
 
   action {
     type             = "forward"
@@ -180,32 +543,122 @@ resource "aws_lb_listener_rule" "wake" {
   }
 
   dynamic "condition" {
-    for_each = local.host_conditions
+    for_each = local.rule_condition_blocks["${each.key}/wake"]
 
     content {
-      host_header {
-        values = condition.value
+      dynamic "host_header" {
+        for_each = condition.value.host_header
+
+        content {
+          values = host_header.value
+        }
+      }
+
+      dynamic "path_pattern" {
+        for_each = condition.value.path_pattern
+
+        content {
+          values = path_pattern.value
+        }
+      }
+
+      dynamic "http_header" {
+        for_each = condition.value.http_header
+
+        content {
+          http_header_name = http_header.value.http_header_name
+          values           = http_header.value.values
+        }
+      }
+
+      dynamic "http_request_method" {
+        for_each = condition.value.http_request_method
+
+        content {
+          values = http_request_method.value
+        }
+      }
+
+      dynamic "query_string" {
+        for_each = condition.value.query_string
+
+        content {
+          key   = query_string.value.key
+          value = query_string.value.value
+        }
+      }
+
+      dynamic "source_ip" {
+        for_each = condition.value.source_ip
+
+        content {
+          values = source_ip.value
+        }
       }
     }
   }
 
-  condition {
-    path_pattern {
-      values = var.conditions.path_pattern
-    }
-  }
-
   tags = var.tags
+
+  # On create, no request meets a wake rule without a service rule before it; on destroy, neither.
+  depends_on = [aws_lb_listener_rule.service]
 
   # The warmkeeper changes the priority with the phase of the service.
   lifecycle {
     ignore_changes = [priority]
 
     precondition {
-      condition     = local.parked_rule_priority > local.service_rule_priority
-      error_message = "parked_rule_priority is ${local.parked_rule_priority}${var.parked_rule_priority == null ? " (30000 + rule_priority)" : ""}; it must be greater than the service rule's priority, which is ${local.service_rule_priority}, or a new wake rule takes the running service's requests. ${local.service_rule_priority < 50000 ? "Write a free number from ${local.service_rule_priority + 1} to 50000." : "No number is greater than 50000: give the service rule a lower priority first."}"
+      condition     = each.value.parked_rule_priority > local.service_rule_priorities[each.key]
+      error_message = "${each.value.field}parked_rule_priority is ${each.value.parked_rule_priority}${local.given_routes[each.key].parked_rule_priority == null ? " (30000 + rule_priority)" : ""}; it must be greater than the service rule's priority, which is ${local.service_rule_priorities[each.key]}, or a new wake rule takes the running service's requests. ${local.service_rule_priorities[each.key] < 50000 ? "Write a free number from ${local.service_rule_priorities[each.key] + 1} to 50000." : "No number is greater than 50000: give the service rule a lower priority first."}"
+    }
+
+    precondition {
+      condition     = length(local.regex_conditions_found[each.key]) == 0
+      error_message = "${each.value.field}service_rule_arn: the rule matches ${jsonencode(local.regex_conditions_found[each.key])} by regular expressions, which the wake rule cannot have: while the service sleeps, requests that only the service rule matches get 503, and requests that only the wake rule matches are taken from other services. Let the service rule match by values (host names and path patterns with * and ?), and write them in conditions."
+    }
+
+    precondition {
+      condition     = local.rule_value_counts["${each.key}/wake"] <= 5
+      error_message = "${each.value.field}conditions has ${local.rule_value_counts["${each.key}/wake"]} values, and a rule takes 5. ${local.fewer_values.wake}"
+    }
+
+    precondition {
+      condition     = local.rule_wildcards["${each.key}/wake"] <= 5
+      error_message = "${each.value.field}conditions has ${local.rule_wildcards["${each.key}/wake"]} wildcards (* and ?), and a rule takes 5. Write some of the values out."
+    }
+
+    precondition {
+      condition     = length(local.shared_numbers[each.key]) == 0
+      error_message = "${each.value.field}rule_priority: another route on the same listener also needs the numbers ${jsonencode(local.shared_numbers[each.key])}. A route needs the ${each.value.rules_before_wake + 1} numbers from rule_priority on, its service rule's and parked_rule_priority. Write numbers of its own."
+    }
+
+    precondition {
+      condition     = length(distinct(values(local.route_load_balancer_arns))) <= 1
+      error_message = "routes: the routes are on ${length(distinct(values(local.route_load_balancer_arns)))} load balancers, and the module follows one: it does not see the requests of a second one, which do not wake the service and get 503 while it sleeps. Write routes of one load balancer only."
     }
   }
+}
+
+# The addresses of 0.4.0.
+
+moved {
+  from = aws_lb_listener_rule.fixed["control"]
+  to   = aws_lb_listener_rule.fixed["this/control"]
+}
+
+moved {
+  from = aws_lb_listener_rule.fixed["heartbeat"]
+  to   = aws_lb_listener_rule.fixed["this/heartbeat"]
+}
+
+moved {
+  from = aws_lb_listener_rule.fixed["websocket"]
+  to   = aws_lb_listener_rule.fixed["this/websocket"]
+}
+
+moved {
+  from = aws_lb_listener_rule.wake[0]
+  to   = aws_lb_listener_rule.wake["this"]
 }
 
 # ---------------------------------------------------------------------------------------------
@@ -244,20 +697,40 @@ resource "aws_lb_target_group_attachment" "warmkeeper" {
 locals {
   package = "${path.module}/lambda/warmkeeper.zip"
 
-  fixed_rule_arns = values(aws_lb_listener_rule.fixed)[*].arn
-  group_arns      = { for role, group in aws_lb_target_group.warmkeeper : role => group.arn }
+  group_arns = { for role, group in aws_lb_target_group.warmkeeper : role => group.arn }
+
+  # The service rule of each route, and the wake rule.
+  service_rule_arns = {
+    for key, route in local.routes : key => route.create_service_rule ? aws_lb_listener_rule.service[key].arn : route.service_rule_arn
+  }
+  wake_rule_arns = { for key, rule in aws_lb_listener_rule.wake : key => rule.arn }
+
+  # All rules are on one load balancer. What their ARNs begin with is written once.
+  rule_arn_prefix = local.listener_path ? replace(local.routes[local.first_route].listener_arn, "/^(.*:listener)(/.*/)[^/]+$/", "$1-rule$2") : ""
+  wired_rules = {
+    for key, route in local.routes : key => {
+      service_rule = trimprefix(local.service_rule_arns[key], local.rule_arn_prefix)
+      wake_rule    = trimprefix(local.wake_rule_arns[key], local.rule_arn_prefix)
+      own_rules = [
+        for role in ["control", "heartbeat", "websocket"] : trimprefix(aws_lb_listener_rule.fixed["${key}/${role}"].arn, local.rule_arn_prefix)
+        if contains(keys(local.fixed_rules), "${key}/${role}")
+      ]
+      rule_priority        = route.rule_priority + route.rules_before_wake # of the wake rule that is up
+      parked_rule_priority = route.parked_rule_priority
+      creates_service_rule = route.create_service_rule
+    }
+  }
+  wired_routes = { for key, route in local.routes : key => merge(local.wired_rules[key], local.environment_given ? { member = route.member } : {}) }
 
   # Names and numbers only; everything longer is in the settings item.
   environment = {
     NAME                      = var.name
     CLUSTER_NAME              = var.cluster_name
-    SERVICE_NAMES             = var.service_name
-    TARGET_GROUP_ARNS         = join(",", var.target_group_arns)
-    SERVICE_RULE_ARN          = local.listener_path ? var.service_rule_arn : ""
-    WAKE_RULE_ARN             = join("", aws_lb_listener_rule.wake[*].arn)
-    OWN_RULE_ARNS             = join(",", local.fixed_rule_arns)
-    RULE_PRIORITY             = local.listener_path ? tostring(var.rule_priority + local.rules_before_wake) : "0"
-    PARKED_RULE_PRIORITY      = tostring(local.parked_rule_priority)
+    MEMBERS                   = jsonencode(local.members)
+    ROUTES                    = jsonencode({ rules = local.rule_arn_prefix, routes = local.wired_routes })
+    DATABASES                 = jsonencode(local.databases)
+    TARGET_GROUP_ARNS         = join(",", distinct(values(local.target_groups)))
+    SERVICE_CONNECT_NAMES     = join(",", distinct(flatten(values(local.services)[*].service_connect[*].discovery_name)))
     WAKE_TARGET_GROUP_ARN     = lookup(local.group_arns, "wake", "")
     CONTROL_TARGET_GROUP_ARN  = lookup(local.group_arns, "control", "")
     CONTROL_PATH              = var.control_path
@@ -265,8 +738,8 @@ locals {
     HEARTBEAT_TOKEN_PARAMETER = join("", local.heartbeat_tokens)
     TABLE_NAME                = aws_dynamodb_table.this.name
     TOPIC_ARN                 = aws_sns_topic.this.arn
-    IDLE_ALARM_ARN            = local.idle_alarm_arn
-    WAKE_ALARM_ARN            = local.listener_path ? "" : local.wake_alarm_arn
+    IDLE_ALARM_ARNS           = join(",", values(local.idle_alarm_arns))
+    WAKE_ALARM_ARN            = local.alarm_path ? local.wake_alarm_arn : ""
     METRIC_NAMESPACE          = local.metric_namespace
     IDLE_MINUTES              = tostring(var.idle_minutes)
     LINGER_SECONDS            = tostring(var.linger_seconds)
@@ -277,6 +750,7 @@ locals {
     WAKE_BUDGET_PER_HOUR      = tostring(var.wake_budget_per_hour)
     WAKE_CONFIRMATION         = var.wake_confirmation
     UNSEEN_TRAFFIC            = var.unseen_traffic
+    SUSPEND_AUTOSCALING       = tostring(var.suspend_autoscaling)
     TRANSITION_NOTICES        = tostring(var.transition_notices)
     HOLD_SECONDS              = tostring(var.hold_seconds)
     HOLD_LIMIT                = tostring(var.hold_limit)
@@ -284,6 +758,11 @@ locals {
     CORS_ALLOWED_ORIGINS      = join(",", var.cors_allowed_origins)
     RESTORE_ON_DESTROY        = tostring(var.restore_on_destroy)
   }
+
+  # Lambda measures the JSON text of all variables, names included.
+  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+  environment_bytes      = length(jsonencode(local.environment))
+  most_environment_bytes = 4096
 
   # A restore on destroy waits for a whole wake; the minute is for the steps before and after.
   timeout_seconds = var.wake_deadline_seconds + 60
@@ -375,7 +854,42 @@ data "aws_iam_policy_document" "this" {
   statement {
     sid       = "SeeAndScaleService"
     actions   = ["ecs:DescribeServices", "ecs:UpdateService"]
-    resources = [local.service_arn]
+    resources = values(local.service_arns)
+  }
+
+  # A deployment that is not a rolling one shows only here.
+  statement {
+    sid       = "SeeDeployments"
+    actions   = ["ecs:ListServiceDeployments"]
+    resources = local.stopped_service_arns
+  }
+
+  # Also with suspend_autoscaling = false: what a sleeping service's auto scaling was is given back after the
+  # wake, even if the input has changed meanwhile.
+  statement {
+    sid       = "SeeAutoscaling"
+    actions   = ["application-autoscaling:DescribeScalableTargets", "application-autoscaling:DescribeScheduledActions"]
+    resources = ["*"] # Describe calls of Application Auto Scaling take no resource and no condition
+  }
+
+  # A scalable target's ARN ends with an id that AWS chooses. The conditions allow only the task counts of
+  # ECS services.
+  statement {
+    sid       = "SuspendAutoscaling"
+    actions   = ["application-autoscaling:RegisterScalableTarget"]
+    resources = ["arn:${local.partition}:application-autoscaling:${local.region}:${local.account_id}:scalable-target/*"]
+
+    condition {
+      test     = "StringEquals"
+      variable = "application-autoscaling:service-namespace"
+      values   = ["ecs"]
+    }
+
+    condition {
+      test     = "StringEquals"
+      variable = "application-autoscaling:scalable-dimension"
+      values   = ["ecs:service:DesiredCount"]
+    }
   }
 
   statement {
@@ -396,10 +910,25 @@ data "aws_iam_policy_document" "this" {
     resources = ["arn:${local.partition}:ecs:${local.region}:${local.account_id}:task/${var.cluster_name}/*"] # task ids are not known in advance
   }
 
-  statement {
-    sid       = "SeeTargets"
-    actions   = ["elasticloadbalancing:DescribeTargetHealth"]
-    resources = ["*"] # Describe calls of the load balancer take no resource
+  # Whether a service without routes has a container health check, and so may be running and not yet ready.
+  dynamic "statement" {
+    for_each = anytrue([for service in var.services : length(service.routes) == 0]) ? [1] : []
+
+    content {
+      sid       = "SeeTaskDefinitions"
+      actions   = ["ecs:DescribeTaskDefinition"]
+      resources = ["*"] # the action takes no resource and no condition
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(local.target_groups) > 0 ? [1] : []
+
+    content {
+      sid       = "SeeTargets"
+      actions   = ["elasticloadbalancing:DescribeTargetHealth"]
+      resources = ["*"] # Describe calls of the load balancer take no resource
+    }
   }
 
   dynamic "statement" {
@@ -413,29 +942,80 @@ data "aws_iam_policy_document" "this" {
   }
 
   dynamic "statement" {
-    for_each = aws_lb_listener_rule.wake[*].arn
+    for_each = local.listener_path ? [1] : []
 
     content {
       sid       = "MoveWakeRule"
       actions   = ["elasticloadbalancing:SetRulePriorities"]
-      resources = [statement.value]
+      resources = values(local.wake_rule_arns)
     }
   }
 
   statement {
     sid       = "ReadIdleAlarm"
     actions   = ["cloudwatch:DescribeAlarms"]
-    resources = [local.idle_alarm_arn]
+    resources = values(local.idle_alarm_arns)
   }
 
   # An alarm that stays in ALARM does not invoke the function again, so the tick reads it.
   dynamic "statement" {
-    for_each = local.listener_path ? [] : [local.wake_alarm_arn]
+    for_each = local.alarm_path ? [local.wake_alarm_arn] : []
 
     content {
       sid       = "ReadWakeAlarm"
       actions   = ["cloudwatch:DescribeAlarms"]
       resources = [statement.value]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(local.queues) > 0 ? [1] : []
+
+    content {
+      sid       = "CountMessages"
+      actions   = ["sqs:GetQueueUrl", "sqs:GetQueueAttributes"]
+      resources = local.queue_arns
+    }
+  }
+
+  # Nothing here deletes, changes or restores data.
+  dynamic "statement" {
+    for_each = length(local.instance_arns) > 0 ? [1] : []
+
+    content {
+      sid       = "SeeAndStartInstances"
+      actions   = ["rds:DescribeDBInstances", "rds:StartDBInstance"]
+      resources = values(local.instance_arns)
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(local.stopped_instance_arns) > 0 ? [1] : []
+
+    content {
+      sid       = "StopInstances"
+      actions   = ["rds:StopDBInstance"]
+      resources = local.stopped_instance_arns
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(local.cluster_arns) > 0 ? [1] : []
+
+    content {
+      sid       = "SeeAndStartClusters"
+      actions   = ["rds:DescribeDBClusters", "rds:StartDBCluster"]
+      resources = values(local.cluster_arns)
+    }
+  }
+
+  dynamic "statement" {
+    for_each = length(local.stopped_cluster_arns) > 0 ? [1] : []
+
+    content {
+      sid       = "StopClusters"
+      actions   = ["rds:StopDBCluster"]
+      resources = local.stopped_cluster_arns
     }
   }
 
@@ -510,8 +1090,18 @@ resource "aws_lambda_function" "this" {
 
   lifecycle {
     precondition {
-      condition     = !contains(["alb", "lambda"], local.target_type)
-      error_message = "target_group_arns: the target group's target_type is \"${local.target_type}\", and no ECS task is a target of one. Write the ARN of the group with target_type \"ip\" or \"instance\" that the service's load_balancer block names."
+      condition     = length(local.taskless_target_types) == 0
+      error_message = "${join(", and ", [for key, type in local.taskless_target_types : "${local.target_group_fields[key]}: the target group's target_type is \"${type}\""])}, and no ECS task is a target of one. Write the ARN of the group with target_type \"ip\" or \"instance\" that the service's load_balancer block names."
+    }
+
+    precondition {
+      condition     = length(local.start_cycle) == 0
+      error_message = "services: start_after must not lead in a circle, or none of its services would start; each of these services waits for itself: ${join(", ", local.start_cycle)}. Leave out one start_after of them."
+    }
+
+    precondition {
+      condition     = local.environment_bytes <= local.most_environment_bytes
+      error_message = "the inputs need ${local.environment_bytes} bytes of the function's environment, and AWS allows ${local.most_environment_bytes}. Write fewer or shorter services, routes, target_group_arns, queue_arns, service_connect or cors_allowed_origins: each of them is in the environment."
     }
   }
 }
@@ -544,7 +1134,8 @@ locals {
       name => { principal = "events.amazonaws.com", source_arn = rule.arn }
     },
     {
-      idle-alarm = { principal = "lambda.alarms.cloudwatch.amazonaws.com", source_arn = aws_cloudwatch_metric_alarm.idle.arn }
+      for key, alarm in aws_cloudwatch_metric_alarm.idle :
+      "idle-alarm${local.idle_alarms[key].suffix}" => { principal = "lambda.alarms.cloudwatch.amazonaws.com", source_arn = alarm.arn }
     },
     {
       for alarm in aws_cloudwatch_metric_alarm.wake :
@@ -675,7 +1266,25 @@ resource "aws_dynamodb_table_item" "settings" {
 # ---------------------------------------------------------------------------------------------
 
 locals {
-  event_rules = {
+  database_event_rules = length(var.databases) == 0 ? {} : {
+    # A start, a stop, and the start by AWS after seven days: of an instance 0088, 0087, 0154, of a cluster 0151,
+    # 0150, 0153.
+    # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html
+    database = {
+      description         = "RDS events of the databases of ${local.service_label}"
+      schedule_expression = null
+      event_pattern = jsonencode({
+        source        = ["aws.rds"]
+        "detail-type" = ["RDS DB Instance Event", "RDS DB Cluster Event"]
+        detail = {
+          SourceIdentifier = distinct(values(local.database_names))
+          EventID          = ["RDS-EVENT-0087", "RDS-EVENT-0088", "RDS-EVENT-0150", "RDS-EVENT-0151", "RDS-EVENT-0153", "RDS-EVENT-0154"]
+        }
+      })
+      retries = 1
+    }
+  }
+  event_rules = merge(local.database_event_rules, {
     # Alarms act only when their state changes, and events can be lost. The tick makes up for both.
     tick = {
       description         = "The tick of the warmkeeper of ${local.service_label}"
@@ -693,7 +1302,7 @@ locals {
         "detail-type" = ["ECS Task State Change"]
         detail = {
           clusterArn = [local.cluster_arn]
-          group      = ["service:${var.service_name}"]
+          group      = [for name in local.service_names : "service:${name}"]
         }
       })
       retries = 1
@@ -704,11 +1313,11 @@ locals {
       event_pattern = jsonencode({
         source        = ["aws.ecs"]
         "detail-type" = ["ECS Deployment State Change", "ECS Service Action"]
-        resources     = [local.service_arn]
+        resources     = values(local.service_arns)
       })
       retries = 1
     }
-  }
+  })
 }
 
 resource "aws_cloudwatch_event_rule" "this" {
@@ -719,6 +1328,14 @@ resource "aws_cloudwatch_event_rule" "this" {
   schedule_expression = each.value.schedule_expression
   event_pattern       = each.value.event_pattern
   tags                = var.tags
+
+  lifecycle {
+    # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
+    precondition {
+      condition     = each.value.event_pattern == null ? true : length(each.value.event_pattern) <= 2048
+      error_message = "services: the pattern of the events (${each.key}) would have ${each.value.event_pattern == null ? 0 : length(each.value.event_pattern)} characters, and EventBridge takes 2048. Use fewer services or shorter names, or divide services into two environments, each with a module of its own."
+    }
+  }
 }
 
 resource "aws_cloudwatch_event_target" "this" {
@@ -811,4 +1428,41 @@ resource "aws_lambda_invocation" "this" {
     aws_cloudwatch_metric_alarm.wake,
     aws_lambda_permission.this,
   ]
+}
+
+# What leaves the configuration while the service sleeps is given back before the rules are deleted, and before
+# the role and the function forget it: the clients of a route would get 503 without its wake rule, and a member
+# or a database would stay stopped.
+resource "aws_lambda_invocation" "route" {
+  for_each = local.named_routes
+
+  function_name   = aws_lambda_function.this.function_name
+  lifecycle_scope = "CRUD"
+  input           = jsonencode({ command = "terraform", route = each.key })
+
+  depends_on = [
+    aws_lambda_invocation.this,
+    aws_lb_listener_rule.fixed,
+    aws_lb_listener_rule.wake,
+  ]
+}
+
+resource "aws_lambda_invocation" "member" {
+  for_each = toset(keys(var.services))
+
+  function_name   = aws_lambda_function.this.function_name
+  lifecycle_scope = "CRUD"
+  input           = jsonencode({ command = "terraform", member = each.key })
+
+  depends_on = [aws_lambda_invocation.this]
+}
+
+resource "aws_lambda_invocation" "database" {
+  for_each = toset(keys(var.databases))
+
+  function_name   = aws_lambda_function.this.function_name
+  lifecycle_scope = "CRUD"
+  input           = jsonencode({ command = "terraform", database = each.key })
+
+  depends_on = [aws_lambda_invocation.this]
 }

@@ -23,23 +23,28 @@ output "topic_arn" {
 }
 
 output "status_path" {
-  description = "Path of the status, `GET`, on the service's own hosts. Null on the alarm path."
+  description = "Path of the status, `GET`, on the service's own hosts. Null on the alarm path, and with queues alone."
   value       = local.listener_path ? "${var.control_path}/status" : null
 }
 
 output "health_path" {
-  description = "Path for monitors, `GET`, on the service's own hosts: 200 also while the service sleeps, 503 after a failed wake. Null on the alarm path."
+  description = "Path for monitors, `GET`, on the service's own hosts: 200 also while the service sleeps, 503 after a failed wake. Null on the alarm path, and with queues alone."
   value       = local.listener_path ? "${var.control_path}/health" : null
 }
 
 output "heartbeat_path" {
-  description = "Path of the heartbeat, `POST`, on the service's own hosts. Null if heartbeats are off, and on the alarm path."
+  description = "Path of the heartbeat, `POST`, on the service's own hosts. Null if heartbeats are off, on the alarm path, and with queues alone."
   value       = local.heartbeat_wanted ? var.heartbeat.path : null
 }
 
-output "wake_rule_arn" {
-  description = "ARN of the listener rule whose priority the warmkeeper changes. Null on the alarm path."
-  value       = one(aws_lb_listener_rule.wake[*].arn)
+output "wake_rule_arns" {
+  description = "ARNs of the listener rules whose priority the warmkeeper changes, by route; the route of a plain call is `this`, and those of `services` are `SERVICE/ROUTE`. Empty on the alarm path, and with queues alone."
+  value       = local.wake_rule_arns
+}
+
+output "service_rule_arns" {
+  description = "ARNs of the service rules, by route: those given, and those that `create_service_rule` makes. Empty on the alarm path, and with queues alone."
+  value       = local.service_rule_arns
 }
 
 # ---------------------------------------------------------------------------------------------
@@ -65,9 +70,9 @@ output "table_name" {
 # For alarms
 # ---------------------------------------------------------------------------------------------
 
-output "idle_alarm_arn" {
-  description = "ARN of the alarm that is in ALARM while nobody uses the service; use it to mute other alarms."
-  value       = aws_cloudwatch_metric_alarm.idle.arn
+output "idle_alarm_arns" {
+  description = "ARNs of the alarms that are in ALARM while nobody uses the service, by target group, queue and name of Service Connect: `this` is the first of `target_group_arns`, and `queue/SERVICE/1` the first queue of a service. Use them to mute other alarms."
+  value       = { for key, alarm in aws_cloudwatch_metric_alarm.idle : key => alarm.arn }
 }
 
 output "people_alarm_arns" {

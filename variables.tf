@@ -25,24 +25,45 @@ variable "cluster_name" {
 }
 
 variable "service_name" {
-  description = "Name (not ARN) of the ECS service, which may be created before or after the module."
+  description = "Name (not ARN) of the ECS service, which may be created before or after the module, required without `services`."
   type        = string
-  nullable    = false
+  default     = null
 
   validation {
-    condition     = can(regex("^[a-zA-Z0-9_-]{1,255}$", var.service_name))
-    error_message = "service_name must be the service's name; got \"${var.service_name}\". From an ARN, take the part after the last \"/\"."
+    condition     = length(var.services) == 0 ? var.service_name != null : true
+    error_message = "service_name must be set without services; got null. Write the name of the aws_ecs_service, or write services for an environment of several."
+  }
+
+  validation {
+    condition     = length(var.services) > 0 ? var.service_name == null : true
+    error_message = "service_name must be left out with services; got \"${var.service_name == null ? "null" : var.service_name}\". Write it as service_name of a service, or as its key."
+  }
+
+  validation {
+    condition     = var.service_name == null ? true : can(regex("^[a-zA-Z0-9_-]{1,255}$", var.service_name))
+    error_message = "service_name must be the service's name; got \"${var.service_name == null ? "null" : var.service_name}\". From an ARN, take the part after the last \"/\"."
   }
 }
 
 variable "target_group_arns" {
-  description = "ARN of the service's own target group, as a list of one; the module reads its health and RequestCount and does not change it."
+  description = "ARNs of the service's own target groups, 1 to 5; the module reads their health and RequestCount and does not change them."
   type        = list(string)
+  default     = []
   nullable    = false
 
   validation {
-    condition     = length(var.target_group_arns) == 1
-    error_message = "target_group_arns must hold exactly one ARN, because the module follows one target group; got ${length(var.target_group_arns)}. Write [aws_lb_target_group.NAME.arn], the group that the service's load_balancer block names."
+    condition     = length(var.target_group_arns) > 0 || length(var.services) > 0 || length(var.routes) > 0 && alltrue([for route in var.routes : length(route.target_group_arns) > 0])
+    error_message = "target_group_arns must hold at least one ARN, unless each of routes has target_group_arns of its own; got none. Write [aws_lb_target_group.NAME.arn], the group that the service's load_balancer block names."
+  }
+
+  validation {
+    condition     = length(var.services) > 0 ? length(var.target_group_arns) == 0 : true
+    error_message = "target_group_arns must be left out with services; got ${jsonencode(var.target_group_arns)}. Write them as target_group_arns of each route of a service."
+  }
+
+  validation {
+    condition     = length(var.target_group_arns) <= 5
+    error_message = "target_group_arns must hold at most 5 ARNs, because an ECS service has at most 5 target groups; got ${length(var.target_group_arns)}. Write those that the service's load_balancer blocks name."
   }
 
   validation {
@@ -68,18 +89,56 @@ variable "wake_path" {
 }
 
 variable "service_rule_arn" {
-  description = "ARN of your own listener rule that forwards to the service, required on the listener path; the module never changes it."
+  description = "ARN of your own listener rule that forwards to the service, required on the listener path without `routes`, `services` and `create_service_rule`; the module never changes it."
   type        = string
   default     = null
 
   validation {
-    condition     = var.wake_path == "listener" ? var.service_rule_arn != null : true
-    error_message = "service_rule_arn must be set where wake_path is \"listener\"; got null. Write the arn of the aws_lb_listener_rule that forwards to the service, or set wake_path = \"alarm\"."
+    condition     = var.wake_path == "listener" && length(var.routes) + length(var.services) == 0 && !var.create_service_rule ? var.service_rule_arn != null : true
+    error_message = "service_rule_arn must be set where wake_path is \"listener\"; got null. Write the arn of the aws_lb_listener_rule that forwards to the service, set create_service_rule = true for a service that the default action serves, or set wake_path = \"alarm\"."
+  }
+
+  validation {
+    condition     = length(var.routes) + length(var.services) > 0 || var.create_service_rule ? var.service_rule_arn == null : true
+    error_message = "service_rule_arn must be left out with routes, with services and with create_service_rule; got \"${var.service_rule_arn == null ? "null" : var.service_rule_arn}\". Write it as service_rule_arn of a route, or leave create_service_rule out."
   }
 
   validation {
     condition     = var.service_rule_arn == null ? true : can(regex("^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]{12}:listener-rule/app/[^/]+/[^/]+/[^/]+/[^/]+$", var.service_rule_arn))
-    error_message = "service_rule_arn must be the ARN of a rule on an Application Load Balancer's listener; got \"${coalesce(var.service_rule_arn, "null")}\". Write the arn of an aws_lb_listener_rule (not of a listener: no rule can be placed behind a default action, so give the service a rule)."
+    error_message = "service_rule_arn must be the ARN of a rule on an Application Load Balancer's listener; got \"${coalesce(var.service_rule_arn, "null")}\". Write the arn of an aws_lb_listener_rule (not of a listener: no rule can be placed behind a default action, so write create_service_rule and listener_arn instead)."
+  }
+}
+
+variable "create_service_rule" {
+  description = "Make the service rule, for a service that the default action of `listener_arn` serves; the default action stays as it is."
+  type        = bool
+  default     = false
+  nullable    = false
+
+  validation {
+    condition     = length(var.routes) + length(var.services) > 0 ? !var.create_service_rule : true
+    error_message = "create_service_rule must be left out with routes and with services; got true. Write it in a route."
+  }
+}
+
+variable "listener_arn" {
+  description = "ARN of the listener on which `create_service_rule` makes the service rule; otherwise it follows from `service_rule_arn`."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.create_service_rule ? var.listener_arn != null : true
+    error_message = "listener_arn must be set with create_service_rule; got null. Write the arn of the aws_lb_listener whose default action forwards to the service."
+  }
+
+  validation {
+    condition     = var.create_service_rule ? true : var.listener_arn == null
+    error_message = "listener_arn must be left out without create_service_rule; got \"${var.listener_arn == null ? "null" : var.listener_arn}\". The listener follows from service_rule_arn; with routes and with services, write it as listener_arn of a route."
+  }
+
+  validation {
+    condition     = var.listener_arn == null ? true : can(regex("^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]{12}:listener/app/[^/]+/[^/]+/[^/]+$", var.listener_arn))
+    error_message = "listener_arn must be the ARN of an Application Load Balancer's listener; got \"${var.listener_arn == null ? "null" : var.listener_arn}\". Write the arn of an aws_lb_listener."
   }
 }
 
@@ -100,13 +159,28 @@ variable "load_balancer_arn" {
 }
 
 variable "conditions" {
-  description = "The host and path conditions of your service rule, exactly as in that rule; no host header means any host."
+  description = "The conditions of your service rule, exactly as in that rule and in the provider's words; no host header means any host."
   type = object({
     host_header  = optional(list(string), [])
     path_pattern = optional(list(string), ["/*"])
+    http_header = optional(list(object({
+      http_header_name = string
+      values           = list(string)
+    })), [])
+    http_request_method = optional(list(string), [])
+    query_string = optional(list(object({
+      key   = optional(string)
+      value = string
+    })), [])
+    source_ip = optional(list(string), [])
   })
   default  = {}
   nullable = false
+
+  validation {
+    condition     = length(var.routes) + length(var.services) > 0 ? length(var.conditions.host_header) + length(var.conditions.http_header) + length(var.conditions.http_request_method) + length(var.conditions.query_string) + length(var.conditions.source_ip) == 0 && join(",", var.conditions.path_pattern) == "/*" : true
+    error_message = "conditions must be left out with routes and with services. Write them as conditions of a route."
+  }
 
   validation {
     condition     = alltrue([for host in var.conditions.host_header : can(regex("^[a-zA-Z0-9._*?-]{1,128}$", host))])
@@ -118,42 +192,45 @@ variable "conditions" {
     error_message = "conditions.path_pattern must be at least one path pattern that begins with / or *, of at most 128 characters; got ${jsonencode(var.conditions.path_pattern)}. Write [\"/*\"] for every path."
   }
 
-  # A rule takes five values and five wildcards over all its conditions:
-  # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html
   validation {
-    condition     = length(var.conditions.host_header) + length(var.conditions.path_pattern) <= 5
-    error_message = "conditions must hold at most 5 values of host_header and path_pattern together, the limit of one listener rule; got ${length(var.conditions.host_header)} of host_header and ${length(var.conditions.path_pattern)} of path_pattern. Use a wildcard, or put the services behind listeners of their own."
+    condition     = alltrue([for header in var.conditions.http_header : can(regex("^[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,40}$", header.http_header_name)) && lower(header.http_header_name) != "host" && length(header.values) > 0 && alltrue([for value in header.values : nonsensitive(length(value) >= 1 && length(value) <= 128)])])
+    error_message = "conditions.http_header must be headers with a name of at most 40 characters (not Host, which is host_header) and at least one value of 1 to 128 characters; got the names ${jsonencode(var.conditions.http_header[*].http_header_name)}. Write for example [{ http_header_name = \"X-Origin-Secret\", values = [\"...\"] }]."
   }
 
   validation {
-    condition     = local.heartbeat_rule_wanted ? length(var.conditions.host_header) <= 3 : length(var.conditions.host_header) <= 4
-    error_message = "conditions.host_header must have at most 4 values, or 3 with a heartbeat rule, whose path and method count as two of a rule's 5 values; got ${length(var.conditions.host_header)}. Use a wildcard host, or put heartbeat.path below control_path, where it needs no rule."
+    condition     = alltrue([for method in var.conditions.http_request_method : can(regex("^[A-Z_-]{1,40}$", method))])
+    error_message = "conditions.http_request_method must be methods in capital letters, - and _ allowed, of at most 40 characters; got ${jsonencode(var.conditions.http_request_method)}. Write for example [\"GET\", \"HEAD\"]."
   }
 
   validation {
-    condition     = length(regexall("[*?]", join("", concat(var.conditions.host_header, var.conditions.path_pattern)))) <= 5
-    error_message = "conditions must hold at most 5 wildcards (* and ?), the limit of one listener rule; got ${length(regexall("[*?]", join("", concat(var.conditions.host_header, var.conditions.path_pattern))))}. Write some of the values out."
+    condition     = alltrue([for pair in var.conditions.query_string : length(pair.value) >= 1 && length(pair.value) <= 128 && (pair.key == null ? true : length(pair.key) >= 1 && length(pair.key) <= 128)])
+    error_message = "conditions.query_string must be pairs whose value, and key if there is one, has 1 to 128 characters; got ${jsonencode(var.conditions.query_string)}. Write for example [{ key = \"version\", value = \"v1\" }], of which one must match."
   }
 
   validation {
-    condition     = length(regexall("[*?]", join("", var.conditions.host_header))) <= 4
-    error_message = "conditions.host_header must hold at most 4 wildcards (* and ?), because the control rule adds one to them; got ${length(regexall("[*?]", join("", var.conditions.host_header)))}. Write some of the hosts out."
+    condition     = alltrue([for range in var.conditions.source_ip : can(cidrhost(range, 0))])
+    error_message = "conditions.source_ip must be ranges of addresses; got ${jsonencode(var.conditions.source_ip)}. Write for example [\"203.0.113.0/24\"], and \"203.0.113.7/32\" for one address."
   }
 }
 
 variable "rule_priority" {
-  description = "The first of three free priorities (four with `websocket_rule`) before your service rule's, required on the listener path."
+  description = "The first of three free priorities (one more with `websocket_rule`, one more with `create_service_rule`) before your service rule's, required on the listener path without `routes` and `services`."
   type        = number
   default     = null
 
   validation {
-    condition     = var.wake_path == "listener" ? var.rule_priority != null : true
+    condition     = var.wake_path == "listener" && length(var.routes) + length(var.services) == 0 ? var.rule_priority != null : true
     error_message = "rule_priority must be set where wake_path is \"listener\"; got null. Write the first of three free numbers (four with websocket_rule) that are lower than your service rule's priority."
   }
 
   validation {
-    condition     = var.rule_priority == null ? true : var.rule_priority >= 1 && var.rule_priority + local.rules_before_wake <= 49998 && floor(var.rule_priority) == var.rule_priority
-    error_message = "rule_priority must be a whole number from 1 to ${49998 - local.rules_before_wake}, because the ${local.rules_before_wake} numbers after it, the service rule's number and one number behind that follow, up to 50000; got ${var.rule_priority == null ? "null" : tostring(var.rule_priority)}."
+    condition     = length(var.routes) + length(var.services) > 0 ? var.rule_priority == null : true
+    error_message = "rule_priority must be left out with routes and with services; got ${var.rule_priority == null ? "null" : tostring(var.rule_priority)}. Write it as rule_priority of a route."
+  }
+
+  validation {
+    condition     = var.rule_priority == null ? true : var.rule_priority >= 1 && var.rule_priority + (var.websocket_rule ? 3 : 2) <= 49998 && floor(var.rule_priority) == var.rule_priority
+    error_message = "rule_priority must be a whole number from 1 to ${49998 - (var.websocket_rule ? 3 : 2)}, because the ${var.websocket_rule ? 3 : 2} numbers after it, the service rule's number and one number behind that follow, up to 50000; got ${var.rule_priority == null ? "null" : tostring(var.rule_priority)}."
   }
 }
 
@@ -161,6 +238,11 @@ variable "parked_rule_priority" {
   description = "The wake rule's priority while the service is awake: a free number greater than your service rule's; null means 30000 + `rule_priority`."
   type        = number
   default     = null
+
+  validation {
+    condition     = length(var.routes) + length(var.services) > 0 ? var.parked_rule_priority == null : true
+    error_message = "parked_rule_priority must be left out with routes and with services; got ${var.parked_rule_priority == null ? "null" : tostring(var.parked_rule_priority)}. Write it as parked_rule_priority of a route."
+  }
 
   # Rule numbers go from 1 to 50000, both included:
   # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateRule.html
@@ -170,17 +252,17 @@ variable "parked_rule_priority" {
   }
 
   validation {
-    condition     = var.parked_rule_priority == null ? true : var.parked_rule_priority >= coalesce(var.rule_priority, 1) + local.rules_before_wake + 2
-    error_message = "parked_rule_priority must be at least ${coalesce(var.rule_priority, 1) + local.rules_before_wake + 2}, because the service rule stands between it and the ${local.rules_before_wake + 1} numbers from rule_priority on; got ${var.parked_rule_priority == null ? "null" : tostring(var.parked_rule_priority)}. Write a free number behind the service rule's."
+    condition     = var.parked_rule_priority == null ? true : var.parked_rule_priority >= coalesce(var.rule_priority, 1) + (var.websocket_rule ? 5 : 4)
+    error_message = "parked_rule_priority must be at least ${coalesce(var.rule_priority, 1) + (var.websocket_rule ? 5 : 4)}, because the service rule stands between it and the ${var.websocket_rule ? 4 : 3} numbers from rule_priority on; got ${var.parked_rule_priority == null ? "null" : tostring(var.parked_rule_priority)}. Write a free number behind the service rule's."
   }
 
   validation {
-    condition     = var.parked_rule_priority == null && var.wake_path == "listener" ? coalesce(var.rule_priority, 1) <= 20000 : true
+    condition     = var.parked_rule_priority == null && var.wake_path == "listener" && length(var.routes) + length(var.services) == 0 ? coalesce(var.rule_priority, 1) <= 20000 : true
     error_message = "parked_rule_priority must be set where rule_priority is above 20000, because 30000 + rule_priority would be more than 50000; got null, and ${coalesce(var.rule_priority, 1)} for rule_priority. Write a free number behind the service rule's, at most 50000."
   }
 
   validation {
-    condition     = var.parked_rule_priority == null && var.wake_path == "listener" ? var.checks_enabled : true
+    condition     = var.parked_rule_priority == null && var.wake_path == "listener" && length(var.routes) + length(var.services) == 0 && !var.create_service_rule ? var.checks_enabled : true
     error_message = "parked_rule_priority must be set where checks_enabled is false, because the module then cannot check that 30000 + rule_priority is greater than the service rule's priority, and a wake rule before the service rule would take the running service's requests; got null. Write a free number behind the service rule's."
   }
 }
@@ -191,10 +273,130 @@ variable "websocket_rule" {
   default     = false
   nullable    = false
 
-  # The values of hosts, paths and the header count towards the rule's limit of five.
   validation {
-    condition     = var.websocket_rule ? length(var.conditions.host_header) + length(var.conditions.path_pattern) <= 4 : true
-    error_message = "websocket_rule must be false with ${length(var.conditions.host_header)} values of host_header and ${length(var.conditions.path_pattern)} of path_pattern in conditions: a rule takes 5 values, and the upgrade is one of them. Use a wildcard, so that conditions has at most 4 together."
+    condition     = length(var.routes) + length(var.services) > 0 ? !var.websocket_rule : true
+    error_message = "websocket_rule must be left out with routes and with services; got true. Write it in a route."
+  }
+}
+
+variable "routes" {
+  description = "Several ways to the service on one load balancer, by keys of your choice, instead of `service_rule_arn`, `rule_priority` and the other inputs of one route."
+  type = map(object({
+    service_rule_arn     = optional(string)
+    create_service_rule  = optional(bool, false)
+    listener_arn         = optional(string)
+    rule_priority        = number
+    parked_rule_priority = optional(number)
+    conditions = optional(object({
+      host_header  = optional(list(string), [])
+      path_pattern = optional(list(string), ["/*"])
+      http_header = optional(list(object({
+        http_header_name = string
+        values           = list(string)
+      })), [])
+      http_request_method = optional(list(string), [])
+      query_string = optional(list(object({
+        key   = optional(string)
+        value = string
+      })), [])
+      source_ip = optional(list(string), [])
+    }), {})
+    target_group_arns = optional(list(string), [])
+    websocket_rule    = optional(bool, false)
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.wake_path == "listener" ? true : length(var.routes) == 0
+    error_message = "routes must be left out where wake_path is \"alarm\", which has no listener rules; got ${jsonencode(keys(var.routes))}. Leave them out, or set wake_path = \"listener\"."
+  }
+
+  validation {
+    condition     = length(var.services) > 0 ? length(var.routes) == 0 : true
+    error_message = "routes must be left out with services; got ${jsonencode(keys(var.routes))}. Write them as routes of a service."
+  }
+
+  validation {
+    condition     = length(var.routes) <= 8
+    error_message = "routes must have at most 8 keys, because the function's environment has no room for more; got ${length(var.routes)}. Let one rule have several hosts (conditions.host_header)."
+  }
+
+  # An alarm's name ends with the key, and those of service_connect begin with "connect".
+  validation {
+    condition     = alltrue([for key in keys(var.routes) : can(regex("^[a-z][a-z0-9-]{0,19}$", key)) && !can(regex("^connect(-|$)", key))])
+    error_message = "the keys of routes must be 1 to 20 lower-case letters, digits and hyphens, begin with a letter, and not with the word connect; got ${jsonencode(keys(var.routes))}. Write for example apex, www and http."
+  }
+
+  validation {
+    condition     = alltrue([for route in merge(var.routes, local.services_routes) : route.create_service_rule ? route.service_rule_arn == null && route.listener_arn != null : route.service_rule_arn != null && route.listener_arn == null])
+    error_message = "each of routes must have either service_rule_arn, or create_service_rule = true and listener_arn; these do not: ${join(", ", [for key, route in merge(var.routes, local.services_routes) : key if !(route.create_service_rule ? route.service_rule_arn == null && route.listener_arn != null : route.service_rule_arn != null && route.listener_arn == null)])}. Write the arn of the aws_lb_listener_rule that forwards to the service; for a service that a listener's default action serves, write create_service_rule and that listener's arn."
+  }
+
+  validation {
+    condition     = alltrue([for route in merge(var.routes, local.services_routes) : route.service_rule_arn == null ? true : can(regex("^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]{12}:listener-rule/app/[^/]+/[^/]+/[^/]+/[^/]+$", route.service_rule_arn))])
+    error_message = "service_rule_arn must be the ARN of a rule on an Application Load Balancer's listener; it is not in these routes: ${join(", ", [for key, route in merge(var.routes, local.services_routes) : key if !(route.service_rule_arn == null ? true : can(regex("^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]{12}:listener-rule/app/[^/]+/[^/]+/[^/]+/[^/]+$", route.service_rule_arn)))])}. Write the arn of an aws_lb_listener_rule."
+  }
+
+  validation {
+    condition     = alltrue([for route in merge(var.routes, local.services_routes) : route.listener_arn == null ? true : can(regex("^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]{12}:listener/app/[^/]+/[^/]+/[^/]+$", route.listener_arn))])
+    error_message = "listener_arn must be the ARN of an Application Load Balancer's listener; it is not in these routes: ${join(", ", [for key, route in merge(var.routes, local.services_routes) : key if !(route.listener_arn == null ? true : can(regex("^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]{12}:listener/app/[^/]+/[^/]+/[^/]+$", route.listener_arn)))])}. Write the arn of an aws_lb_listener."
+  }
+
+  validation {
+    condition     = alltrue([for route in merge(var.routes, local.services_routes) : route.rule_priority >= 1 && route.rule_priority + (route.websocket_rule ? 3 : 2) <= 49998 && floor(route.rule_priority) == route.rule_priority])
+    error_message = "rule_priority must be a whole number from 1 to 49996 (49995 with websocket_rule), because the other numbers of the route follow, up to 50000; it is not in these routes: ${join(", ", [for key, route in merge(var.routes, local.services_routes) : key if !(route.rule_priority >= 1 && route.rule_priority + (route.websocket_rule ? 3 : 2) <= 49998 && floor(route.rule_priority) == route.rule_priority)])}."
+  }
+
+  validation {
+    condition     = alltrue([for route in merge(var.routes, local.services_routes) : route.parked_rule_priority == null ? route.rule_priority <= 20000 : route.parked_rule_priority <= 50000 && floor(route.parked_rule_priority) == route.parked_rule_priority && route.parked_rule_priority >= route.rule_priority + (route.websocket_rule ? 5 : 4)])
+    error_message = "parked_rule_priority must be a whole number of at most 50000 that leaves room for the service rule behind the numbers from rule_priority on; left out, it is 30000 + rule_priority. It is not in these routes: ${join(", ", [for key, route in merge(var.routes, local.services_routes) : key if !(route.parked_rule_priority == null ? route.rule_priority <= 20000 : route.parked_rule_priority <= 50000 && floor(route.parked_rule_priority) == route.parked_rule_priority && route.parked_rule_priority >= route.rule_priority + (route.websocket_rule ? 5 : 4))])}. Write a free number behind the service rule's."
+  }
+
+  validation {
+    condition     = alltrue([for route in merge(var.routes, local.services_routes) : route.parked_rule_priority == null && !route.create_service_rule ? var.checks_enabled : true])
+    error_message = "parked_rule_priority must be set where checks_enabled is false, because the module then cannot check that 30000 + rule_priority is greater than the service rule's priority; it is not in these routes: ${join(", ", [for key, route in merge(var.routes, local.services_routes) : key if !(route.parked_rule_priority == null && !route.create_service_rule ? var.checks_enabled : true)])}. Write a free number behind the service rule's."
+  }
+
+  validation {
+    condition     = alltrue([for route in merge(var.routes, local.services_routes) : length(route.target_group_arns) <= 5 && alltrue([for arn in route.target_group_arns : can(regex("^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]{12}:targetgroup/[^/]+/[^/]+$", arn))])])
+    error_message = "target_group_arns of a route must be at most 5 ARNs of target groups; they are not in these routes: ${join(", ", [for key, route in merge(var.routes, local.services_routes) : key if !(length(route.target_group_arns) <= 5 && alltrue([for arn in route.target_group_arns : can(regex("^arn:[^:]+:elasticloadbalancing:[^:]+:[0-9]{12}:targetgroup/[^/]+/[^/]+$", arn))]))])}. Write the arn attributes of the aws_lb_target_groups that this route's rule forwards to, or leave it out for those of the input target_group_arns."
+  }
+
+  # The alarms of the route `this` would have the keys of the plain list.
+  validation {
+    condition     = length(try(var.routes["this"].target_group_arns, [])) == 0
+    error_message = "routes[\"this\"].target_group_arns must be left out, because the keys of its alarms are those of the input target_group_arns; got ${jsonencode(try(var.routes["this"].target_group_arns, []))}. Write them in target_group_arns, or rename the route."
+  }
+
+  validation {
+    condition     = alltrue([for route in merge(var.routes, local.services_routes) : alltrue([for host in route.conditions.host_header : can(regex("^[a-zA-Z0-9._*?-]{1,128}$", host))])])
+    error_message = "conditions.host_header must be host names of at most 128 characters, * and ? allowed; they are not in these routes: ${join(", ", [for key, route in merge(var.routes, local.services_routes) : key if !(alltrue([for host in route.conditions.host_header : can(regex("^[a-zA-Z0-9._*?-]{1,128}$", host))]))])}. Write for example \"staging.example.com\", without scheme or port."
+  }
+
+  validation {
+    condition     = alltrue([for route in merge(var.routes, local.services_routes) : length(route.conditions.path_pattern) > 0 && alltrue([for path in route.conditions.path_pattern : can(regex("^[/*][^\\s]{0,127}$", path))])])
+    error_message = "conditions.path_pattern must be at least one path pattern that begins with / or *, of at most 128 characters; it is not in these routes: ${join(", ", [for key, route in merge(var.routes, local.services_routes) : key if !(length(route.conditions.path_pattern) > 0 && alltrue([for path in route.conditions.path_pattern : can(regex("^[/*][^\\s]{0,127}$", path))]))])}. Write [\"/*\"] for every path."
+  }
+
+  validation {
+    condition     = alltrue([for route in merge(var.routes, local.services_routes) : alltrue([for header in route.conditions.http_header : can(regex("^[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,40}$", header.http_header_name)) && lower(header.http_header_name) != "host" && length(header.values) > 0 && alltrue([for value in header.values : nonsensitive(length(value) >= 1 && length(value) <= 128)])])])
+    error_message = "conditions.http_header must be headers with a name of at most 40 characters (not Host, which is host_header) and at least one value of 1 to 128 characters; they are not in these routes: ${join(", ", [for key, route in merge(var.routes, local.services_routes) : key if !(alltrue([for header in route.conditions.http_header : can(regex("^[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,40}$", header.http_header_name)) && lower(header.http_header_name) != "host" && length(header.values) > 0 && alltrue([for value in header.values : nonsensitive(length(value) >= 1 && length(value) <= 128)])]))])}. Write for example [{ http_header_name = \"X-Origin-Secret\", values = [\"...\"] }]."
+  }
+
+  validation {
+    condition     = alltrue([for route in merge(var.routes, local.services_routes) : alltrue([for method in route.conditions.http_request_method : can(regex("^[A-Z_-]{1,40}$", method))])])
+    error_message = "conditions.http_request_method must be methods in capital letters, - and _ allowed, of at most 40 characters; they are not in these routes: ${join(", ", [for key, route in merge(var.routes, local.services_routes) : key if !(alltrue([for method in route.conditions.http_request_method : can(regex("^[A-Z_-]{1,40}$", method))]))])}. Write for example [\"GET\", \"HEAD\"]."
+  }
+
+  validation {
+    condition     = alltrue([for route in merge(var.routes, local.services_routes) : alltrue([for pair in route.conditions.query_string : length(pair.value) >= 1 && length(pair.value) <= 128 && (pair.key == null ? true : length(pair.key) >= 1 && length(pair.key) <= 128)])])
+    error_message = "conditions.query_string must be pairs whose value, and key if there is one, has 1 to 128 characters; they are not in these routes: ${join(", ", [for key, route in merge(var.routes, local.services_routes) : key if !(alltrue([for pair in route.conditions.query_string : length(pair.value) >= 1 && length(pair.value) <= 128 && (pair.key == null ? true : length(pair.key) >= 1 && length(pair.key) <= 128)]))])}. Write for example [{ key = \"version\", value = \"v1\" }], of which one must match."
+  }
+
+  validation {
+    condition     = alltrue([for route in merge(var.routes, local.services_routes) : alltrue([for range in route.conditions.source_ip : can(cidrhost(range, 0))])])
+    error_message = "conditions.source_ip must be ranges of addresses; they are not in these routes: ${join(", ", [for key, route in merge(var.routes, local.services_routes) : key if !(alltrue([for range in route.conditions.source_ip : can(cidrhost(range, 0))]))])}. Write for example [\"203.0.113.0/24\"], and \"203.0.113.7/32\" for one address."
   }
 }
 
@@ -315,6 +517,186 @@ variable "cold_start_target_seconds" {
   validation {
     condition     = var.cold_start_target_seconds >= 1 && var.cold_start_target_seconds <= var.wake_deadline_seconds && floor(var.cold_start_target_seconds) == var.cold_start_target_seconds
     error_message = "cold_start_target_seconds must be a whole number from 1 to wake_deadline_seconds (${var.wake_deadline_seconds}), after which a wake is given up; got ${var.cold_start_target_seconds}."
+  }
+}
+
+# ---------------------------------------------------------------------------------------------
+# An environment: several services, their queues and databases
+# ---------------------------------------------------------------------------------------------
+
+variable "services" {
+  description = "The services of an environment that sleeps and wakes as one, at most ten by keys of your choice, instead of `service_name` and the other inputs of one service; `start_after` names services and databases (docs/guide/configuration.md)."
+  type = map(object({
+    service_name = optional(string)
+    routes = optional(map(object({
+      service_rule_arn     = optional(string)
+      create_service_rule  = optional(bool, false)
+      listener_arn         = optional(string)
+      rule_priority        = number
+      parked_rule_priority = optional(number)
+      conditions = optional(object({
+        host_header  = optional(list(string), [])
+        path_pattern = optional(list(string), ["/*"])
+        http_header = optional(list(object({
+          http_header_name = string
+          values           = list(string)
+        })), [])
+        http_request_method = optional(list(string), [])
+        query_string = optional(list(object({
+          key   = optional(string)
+          value = string
+        })), [])
+        source_ip = optional(list(string), [])
+      }), {})
+      target_group_arns = optional(list(string), [])
+      websocket_rule    = optional(bool, false)
+    })), {})
+    start_after = optional(list(string), [])
+    required    = optional(bool)
+    shared      = optional(bool, false)
+    queue_arns  = optional(list(string), [])
+    service_connect = optional(list(object({
+      discovery_name = string
+    })), [])
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.wake_path == "listener" ? true : length(var.services) == 0
+    error_message = "services must be left out where wake_path is \"alarm\", which wakes one service; got ${jsonencode(keys(var.services))}. Leave them out, or set wake_path = \"listener\"."
+  }
+
+  validation {
+    condition     = length(var.services) <= 10
+    error_message = "services must have at most 10 keys, because one call of ECS describes 10 services; got ${length(var.services)}. Divide them into two environments, each with a module of its own."
+  }
+
+  # An alarm's name has the key after "idle-", or after "idle-connect-" and "idle-queue-".
+  validation {
+    condition     = alltrue([for key in keys(var.services) : can(regex("^[a-z][a-z0-9-]{0,15}$", key)) && !can(regex("^(connect|queue)(-|$)", key))])
+    error_message = "the keys of services must be 1 to 16 lower-case letters, digits and hyphens, begin with a letter, and not with the words connect or queue; got ${jsonencode(keys(var.services))}. Write for example web, api and worker."
+  }
+
+  validation {
+    condition     = length(setintersection(keys(var.services), keys(var.databases))) == 0
+    error_message = "the keys of services and databases must differ, because start_after names both; these are in both: ${join(", ", setintersection(keys(var.services), keys(var.databases)))}. Rename one of each."
+  }
+
+  validation {
+    condition     = alltrue([for service in var.services : service.service_name == null ? true : can(regex("^[a-zA-Z0-9_-]{1,255}$", service.service_name))])
+    error_message = "service_name must be the service's name; it is not in these services: ${join(", ", [for key, service in var.services : key if !(service.service_name == null ? true : can(regex("^[a-zA-Z0-9_-]{1,255}$", service.service_name)))])}. From an ARN, take the part after the last \"/\"; leave it out if the key is the name."
+  }
+
+  validation {
+    condition     = length(distinct([for key, service in var.services : coalesce(service.service_name, key)])) == length(var.services)
+    error_message = "services must name each ECS service once; got ${jsonencode([for key, service in var.services : coalesce(service.service_name, key)])}. Leave out what is there twice, and write all of its routes and queue_arns under one key."
+  }
+
+  validation {
+    condition     = length(var.services) == 0 ? true : anytrue([for service in var.services : length(service.routes) + length(service.queue_arns) > 0])
+    error_message = "one of services must have routes or queue_arns, or nothing would wake the environment; got none in ${jsonencode(keys(var.services))}. Write the routes of a service that requests reach, or the queue_arns of a worker."
+  }
+
+  validation {
+    condition     = alltrue([for service in var.services : service.shared ? length(service.routes) + length(service.queue_arns) + length(service.service_connect) == 0 : true])
+    error_message = "a shared service must have no routes, queue_arns and service_connect, because it is not stopped, and what reaches it wakes nothing; these services have some: ${join(", ", [for key, service in var.services : key if service.shared && length(service.routes) + length(service.queue_arns) + length(service.service_connect) > 0])}. Leave them out, or leave shared out."
+  }
+
+  validation {
+    condition     = alltrue([for service in var.services : length(service.routes) > 0 ? coalesce(service.required, true) : true])
+    error_message = "required must be true or left out for a service with routes, because its wake rules go down only when it serves; it is false in these services: ${join(", ", [for key, service in var.services : key if length(service.routes) > 0 && !coalesce(service.required, true)])}. Leave it out."
+  }
+
+  validation {
+    condition     = length(setsubtract(flatten(values(var.services)[*].start_after), concat(keys(var.services), keys(var.databases)))) == 0
+    error_message = "start_after must name keys of services and databases; got ${jsonencode(setsubtract(flatten(values(var.services)[*].start_after), concat(keys(var.services), keys(var.databases))))}. Write some of ${jsonencode(concat(keys(var.services), keys(var.databases)))}: the keys, not the names of the services and databases."
+  }
+
+  validation {
+    condition     = length(setintersection(flatten(values(var.services)[*].start_after), [for key, service in var.services : key if !coalesce(service.required, true)])) == 0
+    error_message = "start_after must not name a service with required = false, for which nobody waits; got ${join(", ", setintersection(flatten(values(var.services)[*].start_after), [for key, service in var.services : key if !coalesce(service.required, true)]))}. Leave it out of start_after, or leave its required out."
+  }
+
+  validation {
+    condition     = length(setsubtract(keys(var.databases), flatten(values(var.services)[*].start_after))) == 0
+    error_message = "each of databases must be in start_after of a service, or no service would wait until it is available; these are in none: ${join(", ", setsubtract(keys(var.databases), flatten(values(var.services)[*].start_after)))}. Write them in start_after of the services that use them; without services, leave databases out."
+  }
+
+  validation {
+    condition     = alltrue([for arn in flatten(values(var.services)[*].queue_arns) : can(regex("^arn:[^:]+:sqs:[^:]+:[0-9]{12}:[a-zA-Z0-9_-]{1,80}([.]fifo)?$", arn))])
+    error_message = "queue_arns must hold the ARNs of SQS queues; got ${jsonencode(flatten(values(var.services)[*].queue_arns))}. Write the arn of an aws_sqs_queue, not its id or url."
+  }
+
+  # An alarm stands in one region and account, and the region and account of the others come from one ARN.
+  validation {
+    condition     = length(distinct([for arn in flatten([for service in var.services : concat(service.queue_arns, values(service.routes)[*].target_group_arns)]) : try(join(":", slice(split(":", arn), 3, 5)), "")])) <= 1
+    error_message = "queue_arns and target_group_arns of services must be of one region and account, those of the cluster; got ${jsonencode(distinct([for arn in flatten([for service in var.services : concat(service.queue_arns, values(service.routes)[*].target_group_arns)]) : try(join(":", slice(split(":", arn), 3, 5)), "")]))}. Leave out the queues of other regions and accounts."
+  }
+
+  validation {
+    condition     = alltrue([for key in flatten([for service in var.services : keys(service.routes)]) : can(regex("^[a-z][a-z0-9-]{0,19}$", key))])
+    error_message = "the keys of a service's routes must be 1 to 20 lower-case letters, digits and hyphens, and begin with a letter; got ${jsonencode(flatten([for service in var.services : keys(service.routes)]))}. Write for example apex, www and http."
+  }
+
+  # An alarm's name ends with the keys, joined by hyphens.
+  validation {
+    condition     = length(distinct(flatten([for key, service in var.services : concat([for name in keys(service.routes) : "${key}-${name}"], [for name in service.service_connect[*].discovery_name : "connect-${key}-${name}"])]))) == length(flatten([for key, service in var.services : concat([for name in keys(service.routes) : "${key}-${name}"], [for name in service.service_connect[*].discovery_name : "connect-${key}-${name}"])]))
+    error_message = "the key of a service, joined by a hyphen with the key of a route or the discovery_name of service_connect, must be there once, because the names of alarms end with it; got ${jsonencode(flatten([for key, service in var.services : concat([for name in keys(service.routes) : "${key}-${name}"], [for name in service.service_connect[*].discovery_name : "connect-${key}-${name}"])]))}. Rename a route, or leave out a discovery_name that is there twice."
+  }
+
+  validation {
+    condition     = alltrue(flatten([for service in var.services : [for route in service.routes : length(route.target_group_arns) > 0]]))
+    error_message = "target_group_arns must hold at least one ARN in each route of services; these routes have none: ${join(", ", flatten([for key, service in var.services : [for name, route in service.routes : "${key}/${name}" if length(route.target_group_arns) == 0]]))}. Write [aws_lb_target_group.NAME.arn], the group that the route's rule forwards to."
+  }
+}
+
+variable "databases" {
+  description = "RDS instances and Aurora clusters of the environment, by keys of your choice: started before the `services` that name them in `start_after`, and stopped after `stop_after_minutes` of sleep; a shared one is started and not stopped."
+  type = map(object({
+    db_instance_identifier = optional(string)
+    db_cluster_identifier  = optional(string)
+    stop_after_minutes     = optional(number, 120)
+    deadline_minutes       = optional(number, 30)
+    shared                 = optional(bool, false)
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = length(var.databases) <= 10
+    error_message = "databases must have at most 10 keys; got ${length(var.databases)}. Divide them between two environments, each with a module of its own."
+  }
+
+  validation {
+    condition     = alltrue([for key in keys(var.databases) : can(regex("^[a-z][a-z0-9-]{0,15}$", key))])
+    error_message = "the keys of databases must be 1 to 16 lower-case letters, digits and hyphens, and begin with a letter; got ${jsonencode(keys(var.databases))}. Write for example main."
+  }
+
+  validation {
+    condition     = alltrue([for database in var.databases : (database.db_instance_identifier == null) != (database.db_cluster_identifier == null)])
+    error_message = "each of databases must have either db_instance_identifier or db_cluster_identifier; these do not: ${join(", ", [for key, database in var.databases : key if(database.db_instance_identifier == null) == (database.db_cluster_identifier == null)])}. Write the identifier of an aws_db_instance, or the cluster_identifier of an aws_rds_cluster, whose instances start and stop with it."
+  }
+
+  # RDS keeps identifiers in lower case: https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
+  validation {
+    condition     = alltrue([for database in var.databases : can(regex("^[a-z](-?[a-z0-9]){0,62}$", try(coalesce(database.db_instance_identifier, database.db_cluster_identifier), "none")))])
+    error_message = "an identifier of databases must be 1 to 63 lower-case letters, digits and hyphens, as RDS stores it; got ${jsonencode([for database in var.databases : try(coalesce(database.db_instance_identifier, database.db_cluster_identifier), null)])}. Write the identifier, not the ARN or the endpoint."
+  }
+
+  validation {
+    condition     = length(distinct([for database in var.databases : try(coalesce(database.db_instance_identifier, database.db_cluster_identifier), null)])) == length(var.databases)
+    error_message = "databases must name each database once; got ${jsonencode([for database in var.databases : try(coalesce(database.db_instance_identifier, database.db_cluster_identifier), null)])}. Leave out what is there twice, and write its key in each start_after."
+  }
+
+  validation {
+    condition     = alltrue([for database in var.databases : database.stop_after_minutes >= 1 && floor(database.stop_after_minutes) == database.stop_after_minutes])
+    error_message = "stop_after_minutes must be a whole number, 1 or more; it is not in these databases: ${join(", ", [for key, database in var.databases : key if !(database.stop_after_minutes >= 1 && floor(database.stop_after_minutes) == database.stop_after_minutes)])}. Leave it out for 120: a start takes minutes, which a short sleep is not worth."
+  }
+
+  validation {
+    condition     = alltrue([for database in var.databases : database.deadline_minutes >= 1 && database.deadline_minutes <= 1440 && floor(database.deadline_minutes) == database.deadline_minutes])
+    error_message = "deadline_minutes must be a whole number from 1 to 1440; it is not in these databases: ${join(", ", [for key, database in var.databases : key if !(database.deadline_minutes >= 1 && database.deadline_minutes <= 1440 && floor(database.deadline_minutes) == database.deadline_minutes)])}. Leave it out for 30: most databases start within that."
   }
 }
 
@@ -522,14 +904,25 @@ variable "wake_budget_per_hour" {
 }
 
 variable "heartbeat" {
-  description = "Activity that the load balancer does not count, reported by `POST` to `path`; `token_parameter_arn` names an SSM SecureString with a bearer token."
+  description = "Activity that the load balancer does not count, reported by `POST` to `path`; `token_parameter_arn` names an SSM SecureString with a bearer token, `route` the route that has the rule."
   type = object({
     enabled             = optional(bool, true)
     path                = optional(string, "/health")
     token_parameter_arn = optional(string)
+    route               = optional(string)
   })
   default  = {}
   nullable = false
+
+  validation {
+    condition     = var.heartbeat.route == null ? true : contains(keys(local.given_routes), var.heartbeat.route)
+    error_message = "heartbeat.route must be one of ${jsonencode(keys(local.given_routes))}; got \"${var.heartbeat.route == null ? "null" : var.heartbeat.route}\". Write the key of the route on which the heartbeats come, or leave it out with a single route."
+  }
+
+  validation {
+    condition     = length(local.given_routes) > 1 && var.heartbeat.enabled && !startswith(var.heartbeat.path, "${var.control_path}/") ? var.heartbeat.route != null : true
+    error_message = "heartbeat.route must be set with several routes, because one of them gets the heartbeat rule; got null. Write one of ${jsonencode(keys(local.given_routes))}, put heartbeat.path below control_path, where it needs no rule and each route takes it, or set heartbeat.enabled = false."
+  }
 
   validation {
     condition     = can(regex("^/[a-zA-Z0-9._~/-]{1,127}$", var.heartbeat.path))
@@ -552,6 +945,38 @@ variable "unseen_traffic" {
     condition     = contains(["stay_awake", "ignore"], var.unseen_traffic)
     error_message = "unseen_traffic must be \"stay_awake\" or \"ignore\"; got \"${var.unseen_traffic}\"."
   }
+}
+
+variable "service_connect" {
+  description = "Names under which the service is called by ECS Service Connect; each gets an idle alarm on ECS's own RequestCount, so that the service may sleep."
+  type = list(object({
+    discovery_name = string
+  }))
+  default  = []
+  nullable = false
+
+  # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceConnectService.html
+  validation {
+    condition     = alltrue([for name in concat(var.service_connect, local.services_connect)[*].discovery_name : can(regex("^[a-zA-Z0-9_][a-zA-Z0-9_-]{0,63}$", name))])
+    error_message = "service_connect.discovery_name must be 1 to 64 letters, digits, underscores and hyphens, and not begin with a hyphen; got ${jsonencode(concat(var.service_connect, local.services_connect)[*].discovery_name)}. Write the discoveryName of the service's Service Connect configuration, or the portName if it has none."
+  }
+
+  validation {
+    condition     = length(var.services) > 0 ? length(var.service_connect) == 0 : true
+    error_message = "service_connect must be left out with services; got ${jsonencode(var.service_connect[*].discovery_name)}. Write it as service_connect of a service."
+  }
+
+  validation {
+    condition     = length(distinct(var.service_connect[*].discovery_name)) == length(var.service_connect)
+    error_message = "service_connect must name each discovery_name once; got ${jsonencode(var.service_connect[*].discovery_name)}. Leave out what is there twice."
+  }
+}
+
+variable "suspend_autoscaling" {
+  description = "Suspend the service's Application Auto Scaling, if it has any, while the service is drowsy or asleep; its minimum, maximum and policies stay as they are."
+  type        = bool
+  default     = true
+  nullable    = false
 }
 
 variable "restore_on_destroy" {

@@ -240,11 +240,11 @@ class StagingDay(Simulation):
     def starts_as(self, task: SimulatedTask) -> Start:
         return self.start_of.get(task.number, Start())
 
-    def set_desired(self, count: int) -> None:
+    def set_desired(self, count: int, service: str = "app") -> None:
         before = len(self.tasks)
         if count > len(self.running()):
             self.boot = self.next_start.whole
-        super().set_desired(count)
+        super().set_desired(count, service)
         for task in self.tasks[before:]:
             self.start_of[task.number] = self.next_start
             if self.broken_image:

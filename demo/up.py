@@ -21,12 +21,12 @@ KEYBOARD = f"""Here, type
 
 
 def directions(environment: Mapping[str, str], outputs: Mapping[str, Any]) -> str:
-    """What to do with the running estate, for a person: `outputs` are those of examples/staging."""
+    """What to do with the running estate, for a person: `outputs` are those of its example."""
     name = outputs["function_name"].removesuffix("-warmkeeper")
     exports = "\n".join(f"export {key}={value}" for key, value in environment.items())
     return f"""
-The service is awake. Open it:  {outputs["url"]}/
-Its state:                      {outputs["status_url"]}
+It is awake. Open it:  {outputs["url"]}/
+Its state:             {outputs["status_url"]}
 
 In another terminal, in this folder:
 
@@ -34,11 +34,26 @@ In another terminal, in this folder:
 .venv/bin/python -m tools.explain {name}
 .venv/bin/python -m tools.report {name}
 .venv/bin/python -m tools.dashboard {outputs["function_name"]} dashboard.png
-curl -i {outputs["url"]}/api/time
 aws lambda invoke --function-name {outputs["function_name"]} \\
   --cli-binary-format raw-in-base64-out --payload '{{"command": "sleep"}}' /dev/stdout
-aws ecs describe-services --cluster {outputs["cluster_name"]} --services {outputs["service_name"]}
+{of_environment(outputs) if "queue_url" in outputs else of_staging(outputs)}
 """
+
+
+def of_staging(outputs: Mapping[str, Any]) -> str:
+    """What to try on examples/staging alone."""
+    cluster, service = outputs["cluster_name"], outputs["service_name"]
+    return f"""curl -i {outputs["url"]}/api/time
+aws ecs describe-services --cluster {cluster} --services {service}"""
+
+
+def of_environment(outputs: Mapping[str, Any]) -> str:
+    """What to try on examples/environment alone."""
+    cluster, services = outputs["cluster_name"], " ".join(outputs["service_names"].values())
+    return f"""curl -i {outputs["url"]}/api/greeting
+aws sqs send-message --queue-url {outputs["queue_url"]} --message-body "a job"
+aws rds describe-db-instances --db-instance-identifier {outputs["database_identifier"]}
+aws ecs describe-services --cluster {cluster} --services {services}"""
 
 
 def attend(obeyed: Callable[[str], None]) -> None:

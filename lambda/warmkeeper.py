@@ -1,4 +1,4 @@
-"""Puts an idle ECS service to sleep (desiredCount = 0) and wakes it on the first request.
+"""Puts idle ECS services to sleep (desiredCount = 0) and wakes them on the first request.
 
 This Lambda function, the *warmkeeper*, is invoked by:
 
@@ -6,9 +6,9 @@ This Lambda function, the *warmkeeper*, is invoked by:
 - heartbeats: HTTP requests that report whether the service is used
 - the idle alarm: a CloudWatch alarm that fires when no request has come for idle_minutes
 - ticks: an EventBridge schedule, once a minute
-- ECS events, commands (direct invokes) and Terraform
+- ECS and RDS events, commands (direct invokes) and Terraform
 
-It moves the service through four phases:
+One service, or an environment of several, the *members*, has one phase of four:
 
             idle alarm                    linger over, no request
    awake ----------------> drowsy -----------------------------> asleep
@@ -21,20 +21,31 @@ A drowsy service still runs, and any request makes it awake again. If no request
 linger_seconds, the service falls asleep. In the phase waking, tasks start and clients wait for a
 *live target*: a task that is healthy in its target group.
 
-Requests reach the warmkeeper by the *wake rule*, a rule of the load balancer's listener. The wake
-rule is *up* if it stands before the service's own rule, the *service rule*, and *down* if it stands
-after the service rule. On the *alarm path* there is no wake rule: a sleeping service's clients get
-the load balancer's 503, and the *wake alarm*, a CloudWatch alarm on these 503s, invokes the
-warmkeeper.
+Requests reach the service by one or more *routes*. A route is a rule of the load balancer's
+listener that forwards to the service, the *service rule*, and the module's *wake rule* for the same
+requests. The wake rule is *up* if it stands before the service rule. Then it hands the requests to
+the warmkeeper. The wake rule is *down* if it stands after the service rule. The wake rules of all
+routes move together. If only some are up, their state is *mixed*, and the next invocation moves the
+rest. On the *alarm path* there is no wake rule: a sleeping service's clients get the load
+balancer's 503, and the *wake alarm*, a CloudWatch alarm on these 503s, invokes the warmkeeper.
+
+The service is *open* if each route has a live target in a target group to which its service rule
+forwards. The service is *dead* if no target is healthy. Wake rules go down only if the service is
+open, or at the deadline of a wake if it is not dead. A service that is awake and whose wake rules
+are down goes to waking only if it is dead.
+
+A member of an environment starts when the members and databases of its start_after are *ready*. An
+environment is open only if each required member is ready, too. A *shared* member is started if it
+is at 0, and never stopped.
 
 The phase is stored in one DynamoDB item, the *memory*. Every transition is one conditional write to
 this item. If several invocations attempt a transition at the same time, only one write succeeds,
 and only the invocation that wrote makes the AWS calls of the transition.
 
-An AWS call *gives* if it raises the count (desiredCount) or puts the wake rule up. A call that
-gives may be repeated at any time. An AWS call *takes* if it sets the count to 0 or puts the wake
-rule down. If a call that takes has its effect late, after a new wake has begun, it does harm.
-Therefore:
+An AWS call *gives* if it raises the count (desiredCount), starts a database, puts a wake rule up or
+resumes auto scaling. A call that gives may be repeated at any time. An AWS call *takes* if it sets
+the count to 0, stops a database, puts a wake rule down or suspends auto scaling. If a call that
+takes has its effect late, after a new wake has begun, it does harm. Therefore:
 
 - A conditional write announces each call that takes: it stores the current time in the memory.
 - The call starts within TAKE_START_SECONDS of its announcement, or not at all.
@@ -63,10 +74,11 @@ import statistics
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from itertools import chain
 from pathlib import Path
@@ -105,6 +117,8 @@ FIRST_ANSWERS_SECONDS = 60.0  # for this time after a wake, redirects carry the 
 # service is live, up to 3 redirects follow (1 s, 4 s and 14 s later), until the rule change has
 # reached every load balancer node. The sum is 10, because some clients follow no more redirects.
 MOST_HOLDS = 8
+
+DATABASE_START_SECONDS = 300.0  # assumed if no start of a database is remembered
 
 # Heartbeats
 BEAT_WRITE_SECONDS = 15.0  # if heartbeats are closer together than this, only one is written
@@ -226,22 +240,126 @@ class RuleStuckError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Member:
+    """An ECS service of the environment."""
+
+    name: str  # the caller's key, by which the memory stores the service; "this" in a plain call
+    service_name: str
+    start_after: tuple[str, ...] = ()  # keys of members and databases that must be ready first
+    required: bool = True  # a wake does not end before the service is ready
+    shared: bool = False  # others need the service too: it is started, but never stopped
+    queue_arns: tuple[str, ...] = ()  # of SQS; while a queue has messages, the service is used
+
+
+@dataclass(frozen=True)
+class Database:
+    """An RDS DB instance or an Aurora DB cluster that starts before the members that need it."""
+
+    name: str  # the caller's key, which differs from those of all members
+    identifier: str
+    is_cluster: bool
+    stop_after_minutes: int  # asleep for so long, the environment stops it
+    deadline_minutes: int
+    shared: bool = False  # others need the database too: it is started, but never stopped
+
+
+@dataclass(frozen=True)
+class Route:
+    """A way by which requests reach the service: a service rule and the module's rules for it."""
+
+    name: str  # the caller's key; "this" in a plain call
+    service_rule_arn: str
+    wake_rule_arn: str
+    own_rule_arns: tuple[str, ...]  # the module's rules for the route other than the wake rule
+    rule_priority: int  # the wake rule's preferred priority while the rule is up
+    parked_rule_priority: int  # the wake rule's preferred priority while the rule is down
+    creates_service_rule: bool = False  # the service rule is the module's, too
+    member: str = "this"  # the key of the service that the route leads to
+
+    @property
+    def listener_arn(self) -> str:
+        return listener_of(self.service_rule_arn)
+
+
+def listener_of(rule_arn: str) -> str:
+    """The ARN of the listener that has this rule."""
+    # arn:...:listener-rule/app/NAME/ID/LISTENER/RULE -> arn:...:listener/app/NAME/ID/LISTENER
+    return rule_arn.replace("-rule/", "/", 1).rpartition("/")[0]
+
+
+def parse_members(text: str) -> tuple[Member, ...]:
+    """The members of a JSON object: {"KEY": {"service": "NAME OF THE SERVICE", ...}}.
+
+    The further fields are those of Member. A field that has its default is left out, because all
+    environment variables together may have 4 KB.
+    """
+    return tuple(
+        Member(
+            name=name,
+            service_name=given["service"],
+            start_after=tuple(given.get("start_after", ())),
+            required=given.get("required", True),
+            shared=given.get("shared", False),
+            queue_arns=tuple(given.get("queues", ())),
+        )
+        for name, given in json.loads(text).items()
+    )
+
+
+def parse_databases(text: str) -> tuple[Database, ...]:
+    """The databases of a JSON object: {"KEY": {"instance" or "cluster": "IDENTIFIER", ...}}.
+
+    The further fields are those of Database.
+    """
+    return tuple(
+        Database(
+            name=name,
+            identifier=given["cluster"] if "cluster" in given else given["instance"],
+            is_cluster="cluster" in given,
+            stop_after_minutes=given["stop_after_minutes"],
+            deadline_minutes=given["deadline_minutes"],
+            shared=given.get("shared", False),
+        )
+        for name, given in json.loads(text).items()
+    )
+
+
+def parse_routes(text: str) -> tuple[Route, ...]:
+    """The routes of a JSON object: {"rules": "PREFIX OF RULE ARNS", "routes": {"KEY": {...}}}.
+
+    The fields of a route are those of Route, with the ARNs of rules cut to what follows the prefix.
+    """
+    read = json.loads(text)
+    prefix = read["rules"]
+    return tuple(
+        Route(
+            name=name,
+            service_rule_arn=prefix + given["service_rule"],
+            wake_rule_arn=prefix + given["wake_rule"],
+            own_rule_arns=tuple(prefix + rule for rule in given["own_rules"]),
+            rule_priority=given["rule_priority"],
+            parked_rule_priority=given["parked_rule_priority"],
+            creates_service_rule=given["creates_service_rule"],
+            member=given.get("member", "this"),
+        )
+        for name, given in read["routes"].items()
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """The function's settings: one environment variable per field, named as the field in capitals.
 
-    On the alarm path these are empty: the ARNs of rules, and the ARNs of the wake and the control
-    target group.
+    On the alarm path these are empty: the routes, and the ARNs of the wake and the control target
+    group.
     """
 
     name: str
     cluster_name: str
-    service_names: tuple[str, ...]
-    target_group_arns: tuple[str, ...]
-    service_rule_arn: str
-    wake_rule_arn: str
-    own_rule_arns: tuple[str, ...]  # the module's rules other than the wake rule
-    rule_priority: int  # the wake rule's preferred priority while the rule is up
-    parked_rule_priority: int  # the wake rule's preferred priority while the rule is down
+    members: tuple[Member, ...]
+    routes: tuple[Route, ...]
+    databases: tuple[Database, ...]
+    target_group_arns: tuple[str, ...]  # the service's own: the wired ones
     wake_target_group_arn: str
     control_target_group_arn: str
     control_path: str
@@ -249,7 +367,7 @@ class Config:
     heartbeat_token_parameter: str
     table_name: str
     topic_arn: str
-    idle_alarm_arn: str
+    idle_alarm_arns: tuple[str, ...]  # the service is idle if all of them are in ALARM
     wake_alarm_arn: str
     metric_namespace: str
     idle_minutes: int
@@ -267,6 +385,8 @@ class Config:
     waiting_status_code: int
     cors_allowed_origins: tuple[str, ...]
     restore_on_destroy: bool
+    suspend_autoscaling: bool
+    service_connect_names: tuple[str, ...]  # those whose requests an idle alarm counts
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Config:
@@ -276,6 +396,9 @@ class Config:
             "int": int,
             "bool": {"true": True, "false": False}.__getitem__,
             "tuple[str, ...]": lambda text: tuple(word for word in text.split(",") if word),
+            "tuple[Member, ...]": parse_members,
+            "tuple[Route, ...]": parse_routes,
+            "tuple[Database, ...]": parse_databases,
         }
         values: dict[str, Any] = {}
         for item in fields(cls):
@@ -286,9 +409,39 @@ class Config:
             got = environment[variable]
             try:
                 values[item.name] = parsers[kind](got)
-            except (ValueError, KeyError):
+            except (AttributeError, KeyError, TypeError, ValueError):
                 raise ValueError(f"{variable} is {got!r}; it must be of type {kind}") from None
         return cls(**values)
+
+    @property
+    def service_names(self) -> tuple[str, ...]:
+        return tuple(member.service_name for member in self.members)
+
+    @property
+    def queue_arns(self) -> tuple[str, ...]:
+        """The queues of all members, each once."""
+        return tuple(dict.fromkeys(arn for member in self.members for arn in member.queue_arns))
+
+    def database(self, name: str) -> Database:
+        """The database of this key."""
+        return next(database for database in self.databases if database.name == name)
+
+    @property
+    def needed(self) -> set[str]:
+        """The members and databases that must be ready before the wake rules go down."""
+        required = [member for member in self.members if member.required]
+        databases = {database.name for database in self.databases}
+        after = {name for member in required for name in member.start_after}
+        return {member.name for member in required} | (after & databases)
+
+    @property
+    def wired_rule_arns(self) -> set[str]:
+        """The rules of all routes: service rules, wake rules and all others."""
+        return {
+            arn
+            for route in self.routes
+            for arn in (route.service_rule_arn, route.wake_rule_arn, *route.own_rule_arns)
+        }
 
 
 # --- vocabulary: phases, rule, signals, metrics, stages -------------------------------------------
@@ -318,13 +471,18 @@ UP_PHASES = (Phase.AWAKE, Phase.DROWSY)
 
 
 class Rule(StrEnum):
-    """Where the wake rule stands on the listener."""
+    """Where the wake rules of all routes stand on their listeners."""
 
-    UP = "up"  # before the service rule
-    DOWN = "down"  # after the service rule
-    MISSING = "missing"  # the wake rule or the service rule is not on the listener
+    UP = "up"  # each before its service rule
+    DOWN = "down"  # each after its service rule
+    MIXED = "mixed"  # some are up, and some are down
+    MISSING = "missing"  # a wake rule or a service rule is not on its listener
     NONE = "none"  # the alarm path has no wake rule
-    UNSEEN = "unseen"  # the listener's rules were not read
+    UNSEEN = "unseen"  # the listeners' rules were not read
+
+
+RULES_UP = (Rule.UP, Rule.MIXED)  # at least one is up, and hands requests to the warmkeeper
+RULES_DOWN = (Rule.DOWN, Rule.MIXED)  # at least one is down
 
 
 class Kind(StrEnum):
@@ -337,6 +495,7 @@ class Kind(StrEnum):
     IDLE_ALARM = "idle alarm"
     WAKE_ALARM = "wake alarm"
     ECS_EVENT = "ecs event"
+    RDS_EVENT = "rds event"
     STATUS = "status"
     WAKE = "wake"
     SLEEP = "sleep"
@@ -467,13 +626,13 @@ SERVICE_MISSING = Problem(
 RULE_MISSING = Problem(
     "rule-missing",
     "critical",
-    "the wake rule or the service rule is not on the listener",
+    "a wake rule or a service rule is not on the listener",
     "Check service_rule_arn and apply again.",
 )
 TARGET_GROUP_DETACHED = Problem(
     "target-group-detached",
     "warning",
-    "the target group is gone, or the service rule does not forward to it",
+    "a target group is gone, or a service rule forwards to none of them",
     "Correct target_group_arns or the service rule, and apply.",
 )
 IDLE_ALARM_MISSING = Problem(
@@ -493,6 +652,30 @@ NOT_LIVE = Problem(
     "critical",
     "no live target, and the count is not ours to take",
     "Fix the cause that ECS reports, or unpin; or set the count to 0.",
+)
+NOT_READY = Problem(
+    "not-ready",
+    "critical",
+    "not everything is ready at the deadline, and requests are let through",
+    "Fix the cause that ECS reports; attach the service to a target group of each route.",
+)
+AUTOSCALING_RUNS = Problem(
+    "autoscaling-runs",
+    "warning",
+    "auto scaling cannot be suspended, so the service stays up",
+    "Allow the role application-autoscaling:RegisterScalableTarget, or remove the scalable target.",
+)
+AUTOSCALING_FORGOTTEN = Problem(
+    "autoscaling-forgotten",
+    "warning",
+    "auto scaling is suspended, and whether the module did it is not remembered",
+    "Nothing to do if it should run: it is resumed after the wake. Else suspend it again.",
+)
+SCHEDULED_SCALING = Problem(
+    "scheduled-scaling",
+    "warning",
+    "auto scaling has scheduled actions, and those of a time asleep are not made up",
+    "Choose times at which the service is awake, or pin it, or delete the actions.",
 )
 DEPLOYMENT_FAILED = Problem(
     "deployment-failed",
@@ -530,6 +713,30 @@ CONTROL_PATH_COVERED = Problem(
     "an earlier rule takes what is for the control rule or the heartbeat rule",
     "Give the module paths of its own, control_path and heartbeat.path.",
 )
+RULES_COVERED = Problem(
+    "rules-covered",
+    "warning",
+    "the service rule that the module has created takes all requests of later rules",
+    "Give those rules priorities before rule_priority, or narrow conditions.",
+)
+DATABASE_MISSING = Problem(
+    "database-missing",
+    "critical",
+    "a database is not there",
+    "Create it, or correct its identifier in databases.",
+)
+DATABASE_NOT_STOPPED = Problem(
+    "database-not-stopped",
+    "warning",
+    "a database cannot be stopped, and costs as before",
+    "Correct what RDS reports, or take the database out of databases.",
+)
+DATABASE_STARTED = Problem(
+    "database-started",
+    "warning",
+    "a database was started by somebody, and runs while the rest sleeps",
+    "Nothing to do if somebody needs it. Otherwise stop it.",
+)
 BEATS_REFUSED = Problem(
     "beats-refused",
     "warning",
@@ -556,18 +763,34 @@ NOTICES = {  # every problem and transition that is published
         IDLE_ALARM_MISSING,
         NO_RULE_NUMBER,
         NOT_LIVE,
+        NOT_READY,
+        AUTOSCALING_RUNS,
+        AUTOSCALING_FORGOTTEN,
+        SCHEDULED_SCALING,
         DEPLOYMENT_FAILED,
         IDLE_BUT_AWAKE,
         UNSEEN_TRAFFIC,
         STRANGE_TARGETS,
         OTHER_RULES,
         CONTROL_PATH_COVERED,
+        RULES_COVERED,
+        DATABASE_MISSING,
+        DATABASE_NOT_STOPPED,
+        DATABASE_STARTED,
         BEATS_REFUSED,
         ERRORS_HANDLED,
     )
 }
 # Problems of the wiring around the service. Each is published once while it lasts, in any phase.
-WIRING = (UNSEEN_TRAFFIC, STRANGE_TARGETS, OTHER_RULES, CONTROL_PATH_COVERED)
+WIRING = (
+    UNSEEN_TRAFFIC,
+    STRANGE_TARGETS,
+    OTHER_RULES,
+    CONTROL_PATH_COVERED,
+    RULES_COVERED,
+    SCHEDULED_SCALING,
+    DATABASE_MISSING,
+)
 # The NOTICES that the command doctor checks by itself. Any other problem of NOTICES is reported by
 # doctor if the memory has it among the open problems.
 SEEN_BY_DOCTOR = (
@@ -670,6 +893,7 @@ class Signal:
     at: float = 0.0  # of an active BEAT: the time of the last use; 0 means now
     pinned_until: float = 0.0  # of a PIN
     arrived: float = 0.0  # of an HTTP request: the time at which the request arrived
+    overdue: str = ""  # of an RDS_EVENT: the database that AWS starts after seven days
 
     def used_at(self, now: float) -> float:
         """The time at which the service was last used, according to an active BEAT."""
@@ -682,9 +906,12 @@ class Wake:
 
     began: float
     cause: str
-    scaled_up_at: float  # when the count was last set; if never, when the phase began
-    started_by_us: bool = True  # this program set the count; a failed wake sets it to 0
-    stage: str = "asked"  # the furthest stage of a task: asked, placed, pulled or started
+    # member -> when its count was last set; database -> when it was last started
+    given: dict[str, float] = field(default_factory=dict)
+    started: dict[str, float] = field(default_factory=dict)  # the same, for the first time
+    database_seconds: float = 0.0  # how long the slowest database took to start
+    started_by_us: bool = True  # this program set the counts; a failed wake sets them to 0
+    stage: str = "asked"  # see Case.stage
     polled_at: float = 0.0  # when AWS was last observed on behalf of all waiting clients
     asleep_minutes: float = 0.0  # how long the service had been asleep
 
@@ -699,7 +926,7 @@ class Memory:
     because: str = ""  # the reason of the decision that led to this phase
     min_awake_from: float = 0.0  # when min_awake_minutes begin
     last_take_at: float = 0.0  # when the last call that takes was announced
-    counts: dict[str, int] = field(default_factory=dict)  # service -> count to wake to, never 0
+    counts: dict[str, int] = field(default_factory=dict)  # member -> count to wake to, never 0
     beat: float = 0.0
     pinned_until: float = 0.0
     asked_to_sleep: bool = False
@@ -709,9 +936,17 @@ class Memory:
     failure: str = ""
     failed_deployment: str = ""
     retry_at: float = 0.0
-    scale_down_failed: bool = False  # the last call to set the count to 0 failed
+    taking: tuple[str, ...] = ()  # members whose count was to be set to 0, and not yet seen at 0
+    to_start: tuple[str, ...] = ()  # members that wait until those of their start_after are ready
+    # database -> STOPPING once its stop is announced, STOPPED once that is seen
+    databases: dict[str, str] = field(default_factory=dict)
+    database_seconds: dict[str, float] = field(default_factory=dict)  # how long its last start took
+    message_at: float = 0.0  # when a tick last saw messages in a queue
     open_problems: tuple[str, ...] = ()  # sorted codes of problems published and not yet over
     notified_at: dict[str, float] = field(default_factory=dict)  # code -> when it was published
+    # member -> the flags of SUSPENDED that its auto scaling had before this program suspended it
+    suspended: dict[str, list[str]] = field(default_factory=dict)
+    resumed_at: float = 0.0  # when auto scaling was last resumed
     form: int = FORM
 
     @classmethod
@@ -731,7 +966,7 @@ class Memory:
             "phase": Phase(read["phase"]),
             "wake": Wake(**fields_only(Wake, read["wake"])) if read["wake"] else None,
             "wakes": tuple(read["wakes"]),
-            "open_problems": tuple(read.get("open_problems", ())),
+            **{name: tuple(read.get(name, ())) for name in ("open_problems", "taking", "to_start")},
         }
         return cls(**fields_only(cls, values))
 
@@ -741,8 +976,22 @@ class Memory:
         return self.version > 0 and self.form == FORM
 
     def estimate(self) -> float | None:
-        """The median seconds of the remembered wakes; None if no wake is remembered."""
-        return statistics.median(w["seconds"] for w in self.wakes) if self.wakes else None
+        """The median seconds of the remembered wakes; None if no wake is remembered.
+
+        The time in which databases started does not count. If the wake under way has started one,
+        the seconds of that start are added; while it starts, those of its last start.
+        """
+        seconds = [wake["seconds"] - wake.get("database_seconds", 0.0) for wake in self.wakes]
+        usual = statistics.median(seconds) if seconds else None
+        if self.starts_database:
+            last = max(self.database_seconds.values(), default=0.0)
+            return last + (usual or 0.0) if last else None
+        return usual + self.wake.database_seconds if usual and self.wake else usual
+
+    @property
+    def starts_database(self) -> bool:
+        """Whether a wake is under way that waits for a database."""
+        return self.wake is not None and self.wake.stage == "database"
 
     def with_times(self, now: float, more: Mapping[str, float]) -> Memory | None:
         """The memory with `more` times in the record of the wake that has just ended.
@@ -785,35 +1034,65 @@ class Observation:
 
     memory: Memory
     services: tuple[Service, ...]
-    missing: tuple[str, ...] = ()  # configured services that are not there or not ACTIVE
+    missing: tuple[str, ...] = ()  # names of services that are not there or not ACTIVE
     rule: Rule = Rule.UNSEEN
     tasks: tuple[Task, ...] = ()  # the tasks whose desiredStatus is RUNNING
     live: tuple[Task, ...] | None = None  # the live targets among `tasks`, see Aws.targets
+    closed: tuple[str, ...] = ()  # routes without a healthy target, see Aws.targets
+    unready: tuple[str, ...] | None = None  # members that are not ready, see Reconciler.unready
+    lacking: tuple[str, ...] = ()  # those of `unready` that are required
+    databases: Mapping[str, str] = field(default_factory=dict)  # key -> status, in RDS's words
+    messages: int = 0  # in all queues: visible, in flight and delayed; read by a tick
     strangers: bool = False  # a healthy target belongs to no task of the service, see Aws.targets
+    scaling: Mapping[str, ScalableTarget] | None = None  # by member; a service may have none
     wiring: Mapping[str, str] = field(default_factory=dict)  # code of a WIRING problem -> detail
     began: float = 0.0  # when the observation began (epoch seconds)
-    idle: bool | None = None  # the idle alarm is in ALARM
-    idle_since: float = 0.0  # when the idle alarm entered its state (epoch seconds)
+    idle: bool | None = None  # every idle alarm is in ALARM
+    idle_since: float = 0.0  # when the last idle alarm entered its state (epoch seconds)
     wake_alarm_firing: bool = False  # the wake alarm is in ALARM; read by a tick while asleep
     protected: bool | None = None  # a task has scale-in protection
     wiring_fault: str = ""  # the code of TARGET_GROUP_DETACHED or IDLE_ALARM_MISSING
-    shadows_other_rules: bool = False  # the wake rule is up, before a rule that it must follow
+    shadows_other_rules: bool = False  # a wake rule is up, before a rule that it must follow
     stopped_reason: str = ""  # ECS's reason why no task is live; read after the wake's deadline
     reason: str = ""  # the reason of the decision that was based on this observation
-    down: float = 0.0  # when this decision put the wake rule down (epoch seconds), else 0
+    down: float = 0.0  # when this decision put the wake rules down (epoch seconds), else 0
+
+    @property
+    def own(self) -> tuple[Service, ...]:
+        """The services that the environment does not share with others."""
+        return tuple(service for service in self.services if not service.shared)
 
     @property
     def desired(self) -> int:
-        return sum(service.desired for service in self.services)
+        """The sum of the counts, without those of shared services."""
+        return sum(service.desired for service in self.own)
+
+    @property
+    def gone(self) -> bool:
+        """Whether none of the services is there."""
+        return bool(self.missing) and not self.services
 
     @property
     def detached(self) -> bool:
-        """Whether a target group is gone, or the service rule forwards to other target groups."""
+        """Whether a target group is gone, or a service rule forwards to other target groups."""
         return self.wiring_fault == TARGET_GROUP_DETACHED.code
 
     @property
+    def open(self) -> bool:
+        """Whether each route has a live target and each required member is ready."""
+        return bool(self.live) and not self.lacks_part
+
+    @property
+    def lacks_part(self) -> bool:
+        """Whether a route has no live target, or a required member is not ready."""
+        return bool(self.closed or self.lacking)
+
+    @property
     def serves(self) -> bool:
-        """Whether a live target, a stranger or a detached target group may serve clients now."""
+        """Whether a live target, a stranger or a detached target group may serve clients now.
+
+        If not, the service is dead.
+        """
         return bool(self.live) or self.strangers or self.detached
 
 
@@ -824,8 +1103,12 @@ class Decision:
     reason: str
     memory: Memory | None = None
     scale_up: tuple[tuple[str, int], ...] = ()  # (service, count)
+    start: tuple[str, ...] = ()  # databases
     scale_to_zero: tuple[str, ...] = ()  # services
-    rule: Rule | None = None
+    stop: tuple[str, ...] = ()  # databases
+    suspend: tuple[str, ...] = ()  # services whose auto scaling is suspended, with all its flags
+    resume: tuple[tuple[str, tuple[str, ...]], ...] = ()  # (service, the flags that remain)
+    rule: Rule | None = None  # UP or DOWN, for the wake rules of all routes
     notice: Notice | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     wake: Mapping[str, Any] | None = None  # if this decision ends a wake, the record of the wake
@@ -862,6 +1145,11 @@ def rule_missing(case: Case) -> Blocker | None:
     return blocked_by(RULE_MISSING) if case.seen.rule is Rule.MISSING else None
 
 
+def service_missing(case: Case) -> Blocker | None:
+    """A service that is missing may be about to be created again."""
+    return blocked_by(SERVICE_MISSING) if case.seen.missing else None
+
+
 def wrongly_wired(case: Case) -> Blocker | None:
     """If the target group is detached or the idle alarm is missing, the traffic is unknown."""
     code = case.seen.wiring_fault
@@ -882,13 +1170,13 @@ def targets_strange(case: Case) -> Blocker | None:
 
 def deploying(case: Case) -> Blocker | None:
     """At a count of 0 a deployment would succeed without starting a task."""
-    under_way = any(service.is_deploying for service in case.seen.services)
+    under_way = any(service.is_deploying for service in case.seen.own)
     return Blocker("deploying", "a deployment is in progress") if under_way else None
 
 
 def just_deployed(case: Case) -> Blocker:
     """The person who deploys wants to look at the new version."""
-    deployments = primaries(case.seen.services)
+    deployments = primaries(case.seen.own)
     at = max((deployment.created for deployment in deployments), default=0.0)
     text = f"deployed {case.now - at:.0f} s ago"
     return Blocker("just-deployed", text, at + case.min_awake_seconds)
@@ -921,6 +1209,19 @@ def beats(case: Case) -> Blocker:
     return Blocker("beat", f"active beat {case.now - beat:.0f} s ago", beat + holds_seconds)
 
 
+def messages(case: Case) -> Blocker | None:
+    """A member is to take the messages that wait in its queue."""
+    count = case.seen.messages
+    return Blocker("messages", f"{count} messages in the queues") if count else None
+
+
+def messages_lately(case: Case) -> Blocker:
+    """The idle alarm of a queue may not show yet what a tick has seen."""
+    at = case.memory.message_at
+    text = f"messages in a queue {case.now - at:.0f} s ago"
+    return Blocker("messages", text, at + case.config.idle_minutes * 60)
+
+
 def protected(case: Case) -> Blocker | None:
     """An app sets scale-in protection on its task while it is busy."""
     text = "a task protects itself from scale-in"
@@ -943,6 +1244,7 @@ class Guard:
 GUARDS = (  # ordered: the first that blocks is the reason in the log and the notice
     Guard(pinned),
     Guard(rule_missing),
+    Guard(service_missing),
     Guard(wrongly_wired),
     Guard(traffic_unseen),
     Guard(targets_strange),
@@ -951,6 +1253,8 @@ GUARDS = (  # ordered: the first that blocks is the reason in the log and the no
     Guard(just_awake, waived_by_sleep=True),
     Guard(woken_often, waived_by_sleep=True),
     Guard(beats, waived_by_sleep=True),
+    Guard(messages),
+    Guard(messages_lately, waived_by_sleep=True),
     Guard(protected),
     Guard(used, waived_by_sleep=True),
 )
@@ -986,48 +1290,161 @@ class Case:
     def min_awake_seconds(self) -> int:
         return self.config.min_awake_minutes * 60
 
+    def remembered(self, service: Service) -> int | None:
+        """The count that is remembered for a service; None if none is."""
+        known = self.memory.counts
+        return known.get(service.member, known.get(service.name))  # 0.4.0 stored it by this name
+
+    def count_to_remember(self, service: Service) -> int | None:
+        """The current count, or else the remembered one. Never below the minimum of auto scaling.
+
+        When auto scaling is resumed, AWS raises a lower count to the minimum.
+        """
+        count = service.desired or self.remembered(service)
+        return max(count, self.minimum(service)) if count else None
+
+    def minimum(self, service: Service) -> int:
+        """The minimum of the service's auto scaling; 0 if it has none, or if it was not read."""
+        target = (self.seen.scaling or {}).get(service.member)
+        return target.minimum if target else 0
+
     def enter(self, phase: Phase, because: str, **changes: Any) -> Memory:
         """The memory after a transition to `phase`. Counts above 0 are remembered."""
-        running = {s.name: s.desired for s in self.seen.services if s.desired}
+        seen = {service.member for service in self.seen.services}
+        missing = [m.name for m in self.config.members if m.name not in seen]
+        counts = {name: self.memory.counts.get(name) for name in missing}
+        counts |= {s.member: self.count_to_remember(s) for s in self.seen.own}
         entered: dict[str, Any] = {
             "phase": phase,
             "since": self.now,
             "because": because,
-            "counts": {**self.memory.counts, **running},
+            "counts": {member: count for member, count in counts.items() if count},
             "asked_to_sleep": False,
             "wake": None,
             "open_problems": (),
-            "scale_down_failed": False,
+            "taking": (),
+            "to_start": (),
+            "databases": {},
             **changes,
         }
         return replace(self.memory, **entered)
 
-    def counts(self) -> tuple[tuple[str, int], ...]:
-        """The count to wake each service to: the remembered or the current one, the higher of both.
+    def counts(self, members: Iterable[str]) -> tuple[tuple[str, int], ...]:
+        """The services of `members`, each with the count to wake it to: the highest of these.
 
-        If no count is remembered, awake_count takes its place.
+        - the current count
+        - the remembered count; if none is remembered, awake_count
+        - the minimum of auto scaling, if it was read
         """
-        remembered = self.memory.counts
         default = self.config.awake_count
+        members = set(members)
         return tuple(
-            (service.name, max(service.desired, remembered.get(service.name, default)))
-            for service in self.seen.services
+            (s.name, max(s.desired, self.remembered(s) or default, self.minimum(s)))
+            for s in self.seen.services
+            if s.member in members and not (s.shared and s.desired)
         )
 
-    def services_up(self) -> tuple[str, ...]:
-        """The services with a count above 0."""
-        return tuple(service.name for service in self.seen.services if service.desired)
+    def members_at(self, *, zero: bool) -> tuple[str, ...]:
+        """The members with a count of 0, or those with a count above 0."""
+        return tuple(s.member for s in self.seen.services if (s.desired == 0) is zero)
+
+    def to_take(self) -> tuple[Service, ...]:
+        """The services with a count above 0 that are not shared."""
+        return tuple(service for service in self.seen.own if service.desired)
+
+    # the order in which members start
+    def in_turn(self, members: Iterable[str]) -> tuple[str, ...]:
+        """Those of `members` that need not wait for others.
+
+        A member waits until the members of its start_after are ready. A member that runs already
+        does not wait. During a destroy no member waits, because Terraform waits for all of them.
+        """
+        unready = self.seen.unready
+        running = self.members_at(zero=False)
+        after = {member.name: set(member.start_after) for member in self.config.members}
+        waits = {
+            name
+            for name, others in after.items()
+            if others and (unready is None or not others.isdisjoint(unready))
+        }
+        at_once = self.signal.kind is Kind.RESTORE
+        return tuple(m for m in members if at_once or m in running or m not in waits)
+
+    def begin(self, members: Iterable[str]) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """The members whose turn it is to start, and the change of the memory: the others wait."""
+        members = tuple(members)
+        now = self.in_turn(members)
+        return now, {"to_start": tuple(member for member in members if member not in now)}
+
+    # databases
+    def stopped_databases(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those of `names` that are stopped. One that is stopping cannot be started yet."""
+        return tuple(name for name in names if self.seen.databases.get(name) == "stopped")
+
+    def databases_to_stop(self) -> tuple[str, ...]:
+        """The databases that have run for long enough in this sleep, and are not to run on."""
+        slept = self.now - self.memory.since
+        return tuple(
+            database.name
+            for database in self.config.databases
+            if not database.shared
+            and self.seen.databases.get(database.name) == "available"
+            and slept >= database.stop_after_minutes * 60
+            and self.memory.databases.get(database.name) != STOPPED
+        )
+
+    def started_by_others(self) -> tuple[str, ...]:
+        """The databases that were stopped in this sleep, and that somebody has started."""
+        return tuple(
+            name
+            for name, state in self.memory.databases.items()
+            if state == STOPPED and self.seen.databases.get(name) == "available"
+        )
+
+    # auto scaling
+    def still_scaling(self) -> tuple[str, ...]:
+        """The services whose auto scaling is not wholly suspended; () if it may go on."""
+        if not self.config.suspend_autoscaling:
+            return ()
+        scaling = self.seen.scaling or {}
+        running = [member for member, target in scaling.items() if not target.is_suspended]
+        return tuple(s.name for s in self.seen.own if s.member in running)
+
+    def suspending(self) -> dict[str, Any]:
+        """The changes of the memory before a call that suspends auto scaling.
+
+        Flags are remembered only for members of which none are. Otherwise this program's own
+        suspension would be taken for the caller's.
+        """
+        scaling = self.seen.scaling or {}
+        flags = {member: list(target.flags) for member, target in scaling.items()}
+        return {"suspended": {**flags, **self.memory.suspended}, "last_take_at": self.now}
+
+    def resumed(self) -> Decision:
+        """Give every member's auto scaling the remembered flags, until they are seen."""
+        scaling = self.seen.scaling or {}
+        names = {service.member: service.name for service in self.seen.services}
+        lacking = tuple(
+            (names[member], tuple(flags))
+            for member, flags in self.memory.suspended.items()
+            if member in scaling and member in names and set(scaling[member].flags) != set(flags)
+        )
+        if not lacking:
+            return Decision("auto scaling is as before", replace(self.memory, suspended={}))
+        resuming = replace(self.memory, resumed_at=self.now)
+        return Decision("awake, auto scaling is resumed", resuming, resume=lacking)
 
     def rule_up_if_safe(self) -> Rule | None:
-        """UP; None if the wake rule would take requests from targets that serve clients."""
+        """UP; None if a wake rule would take requests from targets that serve clients."""
         return None if self.seen.serves else Rule.UP
 
     def settled(self) -> bool:
-        """Whether the phase and the last take are at least FENCE_SECONDS old.
+        """Whether AWS was observed FENCE_SECONDS after the phase began and the last take, or later.
 
         If so, AWS's reads are up to date. If they contradict the memory, the memory is wrong.
         """
-        return self.now - max(self.memory.since, self.memory.last_take_at) >= FENCE_SECONDS
+        last_change = max(self.memory.since, self.memory.last_take_at)
+        return self.seen.began - last_change >= FENCE_SECONDS
 
     def wakes_last_hour(self) -> list[dict[str, Any]]:
         return [wake for wake in self.memory.wakes if self.now - wake["times"]["live"] < 3600]
@@ -1047,8 +1464,12 @@ class Case:
 
     # transitions
     def to_awake(self, reason: str, **changes: Any) -> Decision:
-        """Enter awake: the wake rule goes down, and requests no longer reach the Lambda."""
-        begin = {"last_take_at": self.now, "min_awake_from": self.now}
+        """Enter awake: the wake rules go down, and requests no longer reach the Lambda."""
+        begin = {
+            "last_take_at": self.now,
+            "min_awake_from": self.now,
+            "to_start": self.memory.to_start,
+        }
         awake = self.enter(Phase.AWAKE, reason, **{**begin, **changes})
         return Decision(reason, awake, rule=Rule.DOWN, metrics=self.sleep_metric())
 
@@ -1058,30 +1479,46 @@ class Case:
             return {}
         return {"MinutesAsleep": round((self.now - self.memory.since) / 60, 1)}
 
-    def to_waking(self, cause: str, scale_up: tuple[tuple[str, int], ...] = ()) -> Decision:
-        """Enter waking, the phase in which clients wait. An empty `scale_up` leaves the counts."""
+    def to_waking(self, cause: str, members: Iterable[str], *, by_us: bool = True) -> Decision:
+        """Enter waking, the phase in which clients wait, and start `members` in their order.
+
+        `by_us`: if the wake fails, this program sets the counts to 0.
+        """
         slept = self.sleep_metric()
+        first, waiting = self.begin(members)
+        databases = self.stopped_databases(self.seen.databases)
+        given = dict.fromkeys([*first, *databases], self.now)
         wake = Wake(
             began=self.signal.arrived or self.now,
             cause=cause,
-            scaled_up_at=self.now,
-            started_by_us=bool(scale_up),
+            given=given,
+            started=given,
+            started_by_us=by_us,
+            stage="database" if self.waits_for_database() else "asked",
             asleep_minutes=slept.get("MinutesAsleep", 0.0),
         )
         reason = f"woken: {cause}"
         return Decision(
             reason,
-            self.enter(Phase.WAKING, reason, wake=wake),
-            scale_up=scale_up,
+            self.enter(Phase.WAKING, reason, wake=wake, **waiting),
+            scale_up=self.counts(first),
+            start=databases,
             rule=self.rule_up_if_safe(),
             metrics={"Wakes": 1, **slept},
         )
 
+    def to_waking_of_others(self, cause: str) -> Decision:
+        """Enter waking, and leave the counts above 0 to those who have set them."""
+        return self.to_waking(cause, self.members_at(zero=True), by_us=False)
+
     def to_asleep(self, reason: str, **changes: Any) -> Decision:
-        """Enter asleep: the count goes to 0. The current count is remembered for a wake."""
-        asleep = self.enter(Phase.ASLEEP, reason, last_take_at=self.now, **changes)
+        """Enter asleep: the counts go to 0. The current counts are remembered for a wake."""
+        services = self.to_take()
+        members = tuple(service.member for service in services)
+        take = {"last_take_at": self.now, "taking": members}
+        asleep = self.enter(Phase.ASLEEP, reason, **{**take, **changes})
         notice = Notice(ASLEEP, f"{ASLEEP.text}: {reason}")
-        return Decision(reason, asleep, scale_to_zero=self.services_up(), notice=notice)
+        return Decision(reason, asleep, scale_to_zero=names_of(services), notice=notice)
 
     def follow(self, phase: Phase, why: str, notice: Notice | None = None) -> Decision:
         """Set the phase by what AWS shows, and then decide again for the same signal."""
@@ -1093,6 +1530,11 @@ class Case:
             requeue=True,
         )
 
+    def no_live_target(self) -> str:
+        """Says that there is no live target; if other routes have one, on which routes."""
+        closed = self.seen.closed if self.seen.serves else ()
+        return f"no live target on {', '.join(closed)}" if closed else "no live target"
+
     # awake
     def awake(self) -> Decision:
         seen = self.seen
@@ -1100,11 +1542,23 @@ class Case:
         if not seen.serves and not self.settled():
             return Decision("too early")
         if not seen.serves:
-            return self.to_waking("no live target")
-        rule_up = seen.rule is Rule.UP and seen.desired > 0
-        if rule_up and self.now - memory.last_take_at >= FENCE_SECONDS:
+            return self.to_waking_of_others(self.no_live_target())
+        past_fence = self.now - memory.last_take_at >= FENCE_SECONDS
+        rule_up = seen.rule in RULES_UP and seen.desired > 0
+        if rule_up and past_fence:
+            # Clients wait until the rules may go down. At the deadline of a wake they may.
+            if not seen.open and NOT_READY.code not in memory.open_problems:
+                return self.to_waking_of_others(self.no_live_target())
             announced = replace(memory, last_take_at=self.now)
             return Decision("awake, rule up", announced, rule=Rule.DOWN)
+        # A call that suspends may have its effect until the fence ends. The command sleep would
+        # suspend again what is resumed here.
+        resumes = memory.suspended and seen.scaling is not None and past_fence
+        if resumes and self.signal.kind is not Kind.SLEEP:
+            return self.resumed()
+        databases = self.stopped_databases(self.awaited_databases())
+        if databases or self.in_turn(memory.to_start):  # a wake has left them
+            return self.start_in_turn(databases)
         if seen.rule is Rule.MISSING:
             return notify_once(memory, RULE_MISSING)
         if seen.wiring_fault:
@@ -1115,8 +1569,15 @@ class Case:
         if against := self.first_blocker(asked=asked):
             return self.stays_awake(against)
         reason = "asked to sleep" if asked else "idle"
-        drowsy = self.enter(Phase.DROWSY, reason, asked_to_sleep=asked)
-        return Decision(reason, drowsy, rule=Rule.UP)
+        scaling = self.still_scaling()
+        changes = self.suspending() if scaling else {}
+        drowsy = self.enter(Phase.DROWSY, reason, asked_to_sleep=asked, **changes)
+        return Decision(reason, drowsy, rule=Rule.UP, suspend=scaling)
+
+    def awaited_databases(self) -> tuple[str, ...]:
+        """The databases for which members still wait."""
+        waiting = [m for m in self.config.members if m.name in self.memory.to_start]
+        return tuple(name for m in waiting for name in m.start_after if name in self.seen.databases)
 
     def stays_awake(self, against: str) -> Decision:
         """Stay awake. If the service is idle for IDLE_BUT_AWAKE_SECONDS, publish IDLE_BUT_AWAKE."""
@@ -1132,21 +1593,38 @@ class Case:
         kind = self.signal.kind
         if kind in WAKING_KINDS or (kind is Kind.BEAT and self.signal.active):
             return self.leave_drowsy(kind, used=True)
+        if self.seen.messages:
+            return self.leave_drowsy("messages in a queue", used=True)
         if kind not in SLEEPING_KINDS:
             return Decision("drowsy")
         if against := self.first_blocker(asked=memory.asked_to_sleep):
             return self.leave_drowsy(against, used=False)
-        if self.seen.rule is Rule.DOWN:
+        if self.seen.rule in RULES_DOWN:
             return Decision("the rule goes up", replace(memory, since=self.now), rule=Rule.UP)
+        if scaling := self.still_scaling():
+            return self.suspend_again(scaling)
         linger = self.config.linger_seconds
+        if self.now - memory.resumed_at < FENCE_SECONDS:
+            return Decision("a call that resumes auto scaling may still be on its way")
         if self.now - memory.since < linger - TICK_JITTER_SECONDS:
             return Decision(f"drowsy for {self.now - memory.since:.0f} s of {linger} s")
         return self.to_asleep(f"{memory.because or 'idle'}, and nobody came in {linger} s")
 
+    def suspend_again(self, scaling: tuple[str, ...]) -> Decision:
+        """Auto scaling goes on, and would raise a count of 0: suspend it, and do not sleep yet."""
+        announced = replace(self.memory, **self.suspending())
+        told = Decision("auto scaling goes on", announced)
+        if self.memory.suspended and self.settled():  # it was suspended before, without effect
+            told = notify_once(announced, AUTOSCALING_RUNS, ", ".join(scaling))
+        return replace(told, memory=told.memory or announced, suspend=scaling)
+
     def leave_drowsy(self, cause: str, *, used: bool) -> Decision:
         """Stay up. If `used`, the cause is a use of the service, else a guard that blocks."""
-        if not self.seen.serves or not self.seen.desired:
-            return self.to_waking(f"no live target, {cause}", self.counts() if used else ())
+        if not self.seen.serves or self.seen.lacks_part or not self.seen.desired:
+            woken_by = f"{self.no_live_target()}, {cause}"
+            if used:
+                return self.to_waking(woken_by, self.all())
+            return self.to_waking_of_others(woken_by)
         reason = f"stays awake: {cause}"
         if used:
             return self.to_awake(reason)
@@ -1162,53 +1640,73 @@ class Case:
         # asleep a tick does not count, because the alarm may show data from before this sleep.
         if self.seen.wake_alarm_firing and self.now - memory.since >= ALARM_LATE_SECONDS:
             kind = Kind.WAKE_ALARM
+        by_message = self.seen.messages > 0
+        obeys_pauses = by_message or kind in (Kind.REQUEST, Kind.WAKE_ALARM)  # commands do not
         backoff = memory.backoff_seconds(self.seen.services, self.now)
         up = self.seen.desired > 0 and self.settled()
-        if up and self.seen.live and kind in WAKING_KINDS:
-            return self.to_awake(kind)
-        if kind in (Kind.REQUEST, Kind.WAKE_ALARM) and backoff > 0:  # commands bypass the back-off
+        if up and self.seen.open and kind in WAKING_KINDS:
+            return self.open_after_all(kind)
+        if obeys_pauses and backoff > 0:
             return Decision(f"{memory.failures} wakes failed, next try in {backoff:.0f} s")
         if kind is Kind.REQUEST and self.config.wake_confirmation == "browser":
             return Decision("asleep, and a request alone does not wake it")
-        if kind in WAKING_KINDS:
+        if kind in WAKING_KINDS or by_message:
+            cause = "messages in a queue" if by_message else kind
             # if others set the count, a failed wake must not set the count to 0
-            set_by_others = up and not self.count_is_ours()
-            return self.to_waking(kind, () if set_by_others else self.counts())
+            if up and not self.count_is_ours():
+                return self.to_waking_of_others(cause)
+            return self.to_waking(cause, self.all())
         if up:
             return self.asleep_but_up()
         return self.asleep_at_zero(backoff)
 
     def asleep_at_zero(self, backoff: float) -> Decision:
-        """If the wake rule is down, put it up. If requests cannot reach the Lambda, wake."""
+        """If a wake rule is down, put it up. If requests cannot reach the Lambda, wake."""
         seen = self.seen
         memory = self.memory
         broken = self.wake_path_broken()
         if broken and self.settled() and backoff <= 0:
-            woken = self.to_waking(broken.text, self.counts())
+            woken = self.to_waking(broken.text, self.all())
             return replace(woken, rule=None, notice=problem_notice(broken, "woken for good"))
-        if seen.rule is not Rule.DOWN:
-            return Decision("asleep")
+        if seen.rule not in RULES_DOWN:
+            return self.asleep_beside_databases()
         if seen.wiring_fault and seen.wiring_fault not in memory.open_problems:
             # until the fault is corrected, the rule stays down, and no request wakes the service
             return notify_once(memory, NOTICES[seen.wiring_fault])
         return Decision("asleep", rule=self.rule_up_if_safe())
 
+    def asleep_beside_databases(self) -> Decision:
+        """Stop the databases whose time has come. Somebody else's start is left and told."""
+        if self.signal.kind not in SLEEPING_KINDS:
+            return Decision("asleep")
+        names = self.started_by_others()
+        if names and DATABASE_STARTED.code not in self.memory.open_problems:
+            return notify_once(self.memory, DATABASE_STARTED, ", ".join(names))
+        names = self.databases_to_stop()
+        refused = DATABASE_NOT_STOPPED.code in self.memory.open_problems
+        if not names or refused or not self.settled():
+            return Decision("asleep")
+        states = {**self.memory.databases, **dict.fromkeys(names, STOPPING)}
+        announced = replace(self.memory, databases=states, last_take_at=self.now)
+        return Decision(f"asleep, stops {', '.join(names)}", announced, stop=names)
+
     def wake_path_broken(self) -> Problem | None:
         """The problem that keeps requests from the Lambda; None if there is none."""
         if self.seen.rule is Rule.MISSING:
             return RULE_MISSING
-        misplaced = self.seen.rule is Rule.DOWN or self.seen.shadows_other_rules
+        misplaced = self.seen.rule in RULES_DOWN or self.seen.shadows_other_rules
         stuck = NO_RULE_NUMBER.code in self.memory.open_problems
         return NO_RULE_NUMBER if misplaced and stuck else None
 
     def count_is_ours(self) -> bool:
-        """Whether the count is above 0 because this program failed to set it to 0."""
-        remembered = self.memory.counts
-        same = all(remembered.get(s.name) == s.desired for s in self.seen.services)
-        return self.memory.scale_down_failed and same
+        """Whether each count above 0 is one that this program has not yet brought to 0."""
+        return all(
+            service.member in self.memory.taking and self.remembered(service) == service.desired
+            for service in self.to_take()
+        )
 
     def asleep_but_up(self) -> Decision:
-        """The count is above 0: setting it to 0 failed, or it was raised from outside."""
+        """A count is above 0: setting it to 0 failed, or it was raised from outside."""
         if not self.count_is_ours():
             return self.up_after_all("the count was raised from outside")
         if self.signal.kind not in SLEEPING_KINDS:
@@ -1217,13 +1715,20 @@ class Case:
         # command sleep does not override.
         if against := self.first_blocker(asked=not self.seen.live):
             return self.up_after_all(f"stays awake: {against}")
-        announced = replace(self.memory, last_take_at=self.now, scale_down_failed=False)
+        if scaling := self.still_scaling():
+            return self.suspend_again(scaling)
+        announced = replace(self.memory, last_take_at=self.now)
         reason = "setting the count to 0 failed: once more"
-        return Decision(reason, announced, scale_to_zero=self.services_up())
+        return Decision(reason, announced, scale_to_zero=names_of(self.to_take()))
 
     def up_after_all(self, cause: str) -> Decision:
-        """If there is a live target, enter awake, else waking. The count is not changed."""
-        return self.to_awake(cause) if self.seen.live else self.to_waking(cause)
+        """If the service is open, enter awake, else waking. A count above 0 is not changed."""
+        return self.open_after_all(cause) if self.seen.open else self.to_waking_of_others(cause)
+
+    def open_after_all(self, cause: str) -> Decision:
+        """Enter awake from asleep, and start the members that are at 0 and not required."""
+        first, waiting = self.begin(self.members_at(zero=True))
+        return replace(self.to_awake(cause, **waiting), scale_up=self.counts(first))
 
     # waking
     def waking(self) -> Decision:
@@ -1231,65 +1736,162 @@ class Case:
         memory = self.memory
         now = self.now
         fence_ends = memory.last_take_at + FENCE_SECONDS
-        wake = memory.wake or Wake(began=memory.since, cause="unknown", scaled_up_at=0.0)
-        # The last announced take can no longer stop the live target in two cases: AWS was observed
+        wake = memory.wake or Wake(began=memory.since, cause="unknown")
+        # The last announced take can no longer stop a live target in two cases: AWS was observed
         # after the fence, or the count was last set after the fence.
-        if seen.live and max(seen.began, wake.scaled_up_at) >= fence_ends:
-            return self.woken(wake, seen.live[0])
-        if now >= fence_ends and wake.scaled_up_at < fence_ends:
-            return self.scaled_up_again("past the fence: scaled up again", wake)
-        if seen.live:
+        early = self.given_before(wake, fence_ends)
+        if seen.open and (seen.began >= fence_ends or not early):
+            return self.woken(wake)
+        again = tuple(member for member in early if member not in memory.to_start)
+        if now >= fence_ends and again:
+            return self.given_again("past the fence: scaled up again", wake, again)
+        if seen.open:
             return Decision("a live target, but a call that takes may still be on its way")
-        late = now - wake.began > self.config.wake_deadline_seconds
-        if late and wake.started_by_us and memory.pinned_until <= now:
-            return self.give_up(self.why_not_live())
-        if seen.desired == 0 and now - wake.scaled_up_at >= SCALE_UP_AGAIN_SECONDS:
-            return self.scaled_up_again("still 0: scaled up again", wake)
-        if late and seen.rule is not Rule.DOWN:
+        databases = self.lost_databases(wake)
+        if databases or self.in_turn(memory.to_start):
+            return self.start_in_turn(databases, wake)
+        late = late_members(seen, memory, wake, self.config, now)
+        if late and seen.live and now >= fence_ends:
+            return self.let_through(late)
+        if late and wake.started_by_us and memory.pinned_until <= now and not seen.live:
+            scaling = self.still_scaling()
+            return self.suspend_again(scaling) if scaling else self.give_up(self.why_not_live())
+        if lost := self.lost(wake):
+            return self.given_again("still 0: scaled up again", wake, lost)
+        if late and seen.rule not in RULES_DOWN:
             return self.not_live()
         stage = self.stage()
         moved = replace(memory, wake=replace(wake, stage=stage)) if stage != wake.stage else None
-        rule = self.rule_up_if_safe() if seen.rule is Rule.DOWN else None
+        rule = self.rule_up_if_safe() if seen.rule in RULES_DOWN else None
         return Decision(f"waking: {stage}", moved, rule=rule)
 
+    def all(self) -> tuple[str, ...]:
+        """Every member whose service is there."""
+        return tuple(service.member for service in self.seen.services)
+
+    def given_before(self, wake: Wake, end: float) -> tuple[str, ...]:
+        """The members whose count was last set before `end`, or before this wake."""
+        return tuple(m for m in self.all() if wake.given.get(m, self.memory.since) < end)
+
+    def lost(self, wake: Wake) -> tuple[str, ...]:
+        """The members whose count still reads 0, although it was set some time ago."""
+        at_zero = self.members_at(zero=True)
+        until = self.now - SCALE_UP_AGAIN_SECONDS
+        return tuple(
+            member
+            for member in at_zero
+            if member not in self.memory.to_start and wake.given.get(member, wake.began) <= until
+        )
+
+    def lost_databases(self, wake: Wake) -> tuple[str, ...]:
+        """The databases that are stopped, and that were not started a short time ago."""
+        until = self.now - SCALE_UP_AGAIN_SECONDS
+        stopped = self.stopped_databases(self.seen.databases)
+        return tuple(name for name in stopped if wake.given.get(name, 0.0) <= until)
+
+    def start_in_turn(self, databases: tuple[str, ...], wake: Wake | None = None) -> Decision:
+        """Start `databases`, and the members for which all that they wait for is ready.
+
+        If a `wake` is under way, it remembers when.
+        """
+        first, waiting = self.begin(self.memory.to_start)
+        started = [*databases, *first]
+        if wake:
+            given = dict.fromkeys(started, self.now)
+            wake = replace(
+                wake,
+                given={**wake.given, **given},
+                started={**given, **wake.started},
+                stage=self.stage(),
+            )
+        return Decision(
+            f"starts {', '.join(started)}",
+            replace(self.memory, wake=wake, **waiting),
+            scale_up=self.counts(first),
+            start=databases,
+        )
+
+    def waits_for_database(self) -> bool:
+        """Whether a database that is needed is not ready."""
+        return any(is_down(self.seen.databases.get(name, "")) for name in self.config.needed)
+
     def stage(self) -> str:
-        """The furthest stage that a task has reached."""
-        known = {name for task in self.seen.tasks for name in task.times}
+        """The furthest stage that a task has reached, of the slowest member that is needed.
+
+        While a database that is needed is not ready, the stage is "database".
+        """
+        if self.waits_for_database():
+            return "database"
+        needed = self.seen.lacking or self.all()
+        reached = [self.stage_of(member) for member in needed]
+        return min(reached, key=list(ENDS).index, default="asked")
+
+    def stage_of(self, member: str) -> str:
+        """The furthest stage that a task of a member has reached."""
+        known = {name for t in self.seen.tasks if t.member == member for name in t.times}
         return next((stage for name, stage in STAGES.items() if name in known), "asked")
 
     def why_not_live(self) -> str:
         """ECS's reason. If ECS gives none, a reason by the stage that was reached."""
-        return self.seen.stopped_reason or halted(self.seen.services) or NOT_STARTED[self.stage()]
+        stage = self.stage()
+        if stage == "database":
+            return self.seen.stopped_reason or "a database did not start in time"
+        return self.seen.stopped_reason or halted(self.seen.services) or NOT_STARTED[stage]
 
-    def scaled_up_again(self, reason: str, wake: Wake) -> Decision:
-        """Set the count once more, since a late take may have set it to 0."""
-        memory = replace(self.memory, wake=replace(wake, scaled_up_at=self.now))
-        return Decision(reason, memory, scale_up=self.counts(), rule=self.rule_up_if_safe())
+    def given_again(self, reason: str, wake: Wake, members: Iterable[str]) -> Decision:
+        """Set the counts once more, since a late take may have set them to 0."""
+        given = {**wake.given, **dict.fromkeys(members, self.now)}
+        memory = replace(self.memory, wake=replace(wake, given=given))
+        return Decision(reason, memory, scale_up=self.counts(members), rule=self.rule_up_if_safe())
 
-    def woken(self, wake: Wake, live: Task) -> Decision:
+    def to_awake_by_wake(self, reason: str, **changes: Any) -> Decision:
+        """Enter awake at the end of a wake: no failure is remembered any more."""
+        forgotten = {"failures": 0, "failure": "", "failed_deployment": "", "retry_at": 0.0}
+        return self.to_awake(reason, **forgotten, **changes)
+
+    def let_through(self, late: Iterable[str]) -> Decision:
+        """Enter awake at the deadline, although some members are not ready: the others serve."""
+        what = ", ".join([*late, *(f"route {route}" for route in self.seen.closed)])
+        detail = f"{what}: {self.why_not_live()}"
+        reason = described(NOT_READY, detail)
+        awake = self.to_awake_by_wake(reason, open_problems=(NOT_READY.code,))
+        return replace(awake, notice=problem_notice(NOT_READY, detail))
+
+    def slowest(self) -> Task:
+        """Of the first live task of each member, the one that started last."""
+        first: dict[str, Task] = {}
+        for task in self.seen.live or ():
+            first.setdefault(task.member, task)
+        return max(first.values(), key=lambda task: task.times.get("startedAt", 0.0))
+
+    def woken(self, wake: Wake) -> Decision:
         """End the wake: enter awake, and record the wake."""
         seconds = round(self.now - wake.began, 3)
         record = {
             "cause": wake.cause,
             "seconds": seconds,
             "asleep_minutes": wake.asleep_minutes,
+            **({"database_seconds": wake.database_seconds} if wake.database_seconds else {}),
+            **self.started_after(wake),
             "times": {
                 "began": wake.began,
-                "scaled_up_at": wake.scaled_up_at,
-                **live.times,
+                "scaled_up_at": max(wake.given.values(), default=self.memory.since),
+                **self.slowest().times,
                 "live": self.now,
             },
         }
-        awake = self.to_awake(
-            "live",
-            wakes=(*self.memory.wakes, record)[-KEPT_WAKES:],
-            failures=0,
-            failure="",
-            failed_deployment="",
-            retry_at=0.0,
-        )
+        wakes = (*self.memory.wakes, record)[-KEPT_WAKES:]
+        awake = self.to_awake_by_wake("live", wakes=wakes)
         notice = self.awake_notice(wake, seconds)
         return replace(awake, notice=notice, metrics={"ColdStartSeconds": seconds}, wake=record)
+
+    def started_after(self, wake: Wake) -> dict[str, dict[str, float]]:
+        """Seconds after which the wake started each member; {} if there is one member."""
+        if len(self.config.members) == 1:
+            return {}
+        members = (member.name for member in self.config.members)
+        started = {name: wake.started[name] for name in members if name in wake.started}
+        return {"members": {name: round(at - wake.began, 1) for name, at in started.items()}}
 
     def awake_notice(self, wake: Wake, seconds: float) -> Notice | None:
         """The notice of a wake: AWAKE, or WOKEN_OFTEN if this wake uses up the hourly budget.
@@ -1368,27 +1970,43 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
 
     A decision that takes sets `last_take_at` to `now`.
     """
-    if seen.missing:
-        return service_missing(seen, config)
+    if seen.gone:
+        return nothing_there(seen, config)
     if not seen.memory.adopted:
         return adopt(seen, signal, config, now)
     if seen.desired == 0:
         seen = replace(seen, live=())  # targets that are still healthy are about to stop
     memory = cleared_problems(seen.memory, seen, now)
     memory = absorb(memory, signal, now)
-    case = with_take_confirmed(Case(seen, memory, signal, config, now))
+    if seen.messages and now - memory.message_at >= BEAT_WRITE_SECONDS:
+        memory = replace(memory, message_at=now)
+    memory = with_databases(memory, seen, now)
+    case = with_takes_confirmed(Case(seen, memory, signal, config, now))
     if memory.phase in UP_PHASES and seen.desired == 0 and case.settled():
         why = f"asleep: {COUNT_SET_OUTSIDE.text}"
         return case.follow(Phase.ASLEEP, why, Notice(COUNT_SET_OUTSIDE, why))
     decision = case.in_phase()
     if decision.memory is None and case.memory != seen.memory:
         decision = replace(decision, memory=case.memory)
-    return notify_wiring(decision, seen, now)
+    return notify_missing(notify_wiring(decision, seen, now), seen, config)
 
 
-def service_missing(seen: Observation, config: Config) -> Decision:
-    """A configured service is missing: only publish the problem."""
-    detail = f"{', '.join(seen.missing)} in cluster {config.cluster_name}"
+def missing_where(seen: Observation, config: Config) -> str:
+    return f"{', '.join(seen.missing)} in cluster {config.cluster_name}"
+
+
+def notify_missing(decision: Decision, seen: Observation, config: Config) -> Decision:
+    """The decision, with a notice of missing services if it has no other notice."""
+    memory = decision.memory or seen.memory
+    if not seen.missing or decision.notice:
+        return decision
+    told = notify_once(memory, SERVICE_MISSING, missing_where(seen, config))
+    return replace(decision, memory=told.memory or decision.memory, notice=told.notice)
+
+
+def nothing_there(seen: Observation, config: Config) -> Decision:
+    """No service is there: only publish the problem."""
+    detail = missing_where(seen, config)
     if not seen.memory.adopted:
         return Decision(described(SERVICE_MISSING, detail))
     return notify_once(seen.memory, SERVICE_MISSING, detail)
@@ -1397,11 +2015,28 @@ def service_missing(seen: Observation, config: Config) -> Decision:
 def adopt(seen: Observation, signal: Signal, config: Config, now: float) -> Decision:
     """If there is no memory, or it has another FORM, set the phase by what AWS shows."""
     # a take may have been announced in a memory that is lost or not read: the fence begins now
-    memory = replace(seen.memory, form=FORM, last_take_at=now)
+    memory = replace(seen.memory, form=FORM, last_take_at=now, suspended=forgotten(seen, signal))
+    notice = None
+    if memory.suspended:
+        notice = problem_notice(AUTOSCALING_FORGOTTEN, ", ".join(memory.suspended))
     case = Case(seen, memory, signal, config, now)
     if seen.desired and not seen.serves:
-        return replace(case.to_waking("adopted while it starts"), requeue=True)
-    return case.follow(Phase.AWAKE if seen.desired else Phase.ASLEEP, "adopted")
+        waking = case.to_waking_of_others("adopted while it starts")
+        return replace(waking, notice=notice, requeue=True)
+    return case.follow(Phase.AWAKE if seen.desired else Phase.ASLEEP, "adopted", notice)
+
+
+def forgotten(seen: Observation, signal: Signal) -> dict[str, list[str]]:
+    """The members whose auto scaling is wholly suspended, although nothing is remembered of it.
+
+    A lost memory may have had the caller's flags. Because a service that does not scale is worse
+    than one that does, the auto scaling is taken for one without flags. At the first adoption, by
+    Terraform, the flags are the caller's.
+    """
+    if signal.kind is Kind.ADOPT:
+        return {}
+    scaling = seen.scaling or {}
+    return {member: [] for member, target in scaling.items() if target.is_suspended}
 
 
 def cleared_problems(memory: Memory, seen: Observation, now: float) -> Memory:
@@ -1428,8 +2063,13 @@ def is_over(code: str, memory: Memory, seen: Observation, now: float) -> bool:
         case NO_RULE_NUMBER.code:
             wanted = Rule.DOWN if memory.phase is Phase.AWAKE else Rule.UP
             return seen.rule is wanted and not seen.shadows_other_rules
+        case NOT_READY.code:
+            return seen.open
         case DEPLOYMENT_FAILED.code:
             return not failed_deployments(seen.services)
+        case AUTOSCALING_RUNS.code:
+            scaling = seen.scaling
+            return scaling is not None and all(each.is_suspended for each in scaling.values())
         case IDLE_BUT_AWAKE.code:
             used_lately = idle_seconds(memory, seen, now) < IDLE_BUT_AWAKE_SECONDS
             return seen.idle is False or used_lately
@@ -1443,6 +2083,9 @@ def absorb(memory: Memory, signal: Signal, now: float) -> Memory:
             return replace(memory, beat=signal.used_at(now))
         case Kind.SLEEP if memory.phase is Phase.DROWSY:
             return replace(memory, asked_to_sleep=True)
+        case Kind.RDS_EVENT if signal.overdue in memory.databases:
+            # AWS starts it, and nobody needs it: as if its stop had had no effect
+            return replace(memory, databases={**memory.databases, signal.overdue: STOPPING})
         case Kind.PIN | Kind.UNPIN:
             return replace(memory, pinned_until=signal.pinned_until)
         case Kind.RESTORE if memory.pinned_until < now + RESTORE_PIN_SECONDS / 2:
@@ -1450,11 +2093,57 @@ def absorb(memory: Memory, signal: Signal, now: float) -> Memory:
     return memory
 
 
-def with_take_confirmed(case: Case) -> Case:
-    """If the count is 0 after a failed call to set it to 0, clear `scale_down_failed`."""
-    if case.memory.scale_down_failed and case.seen.desired == 0 and case.settled():
-        return replace(case, memory=replace(case.memory, scale_down_failed=False))
-    return case
+def with_takes_confirmed(case: Case) -> Case:
+    """Once the calls to set counts to 0 are over, forget the members that are seen at 0."""
+    if not case.memory.taking or not case.settled():
+        return case
+    up = case.members_at(zero=False)
+    left = tuple(member for member in case.memory.taking if member in up)
+    return replace(case, memory=replace(case.memory, taking=left))
+
+
+def with_databases(memory: Memory, seen: Observation, now: float) -> Memory:
+    """The memory with what is seen of databases: stops that have begun, and the time of starts."""
+    found = seen.databases
+    states = {
+        name: STOPPED if found.get(name) in ("stopping", "stopped") else state
+        for name, state in memory.databases.items()
+    }
+    begun = memory.wake.started if memory.wake else {}
+    ready = {name: round(now - begun[name], 1) for name in begun.keys() & found.keys()}
+    ready = {name: seconds for name, seconds in ready.items() if not is_down(found[name])}
+    wake = memory.wake
+    if wake and ready:  # it is measured once
+        started = {name: at for name, at in wake.started.items() if name not in ready}
+        slowest = max(wake.database_seconds, *ready.values())
+        wake = replace(wake, started=started, database_seconds=slowest)
+    if states == memory.databases and not ready:
+        return memory
+    return replace(
+        memory,
+        databases=states,
+        database_seconds={**memory.database_seconds, **ready},
+        wake=wake,
+    )
+
+
+def late_members(
+    seen: Observation, memory: Memory, wake: Wake, config: Config, now: float
+) -> tuple[str, ...]:
+    """The members and databases that are needed and not ready at the deadline from their start.
+
+    A member that still waits for others is not late.
+    """
+    if seen.open:
+        return ()
+    deadlines = {each.name: each.deadline_minutes * 60 for each in config.databases}
+    return tuple(
+        name
+        for name in seen.lacking or [each.name for each in config.members]
+        if name not in memory.to_start
+        and now - wake.started.get(name, wake.began)
+        > deadlines.get(name, config.wake_deadline_seconds)
+    )
 
 
 def notify_wiring(decision: Decision, seen: Observation, now: float) -> Decision:
@@ -1466,6 +2155,8 @@ def notify_wiring(decision: Decision, seen: Observation, now: float) -> Decision
         return decision
     before = decision.memory or seen.memory
     over = {problem.code for problem in WIRING} - seen.wiring.keys()
+    if seen.scaling is None:
+        over.discard(SCHEDULED_SCALING.code)
     notified = {code: at for code, at in before.notified_at.items() if code not in over}
     unpublished = [p for p in WIRING if p.code in seen.wiring and p.code not in notified]
     notice = decision.notice
@@ -1481,7 +2172,7 @@ def notify_wiring(decision: Decision, seen: Observation, now: float) -> Decision
 def tick_blockers(seen: Observation, config: Config, now: float) -> list[Blocker]:
     """The blockers that a tick would find; [] if the service is neither awake nor drowsy."""
     memory = seen.memory
-    if seen.missing:
+    if seen.gone:
         names = ", ".join(seen.missing)
         return [Blocker(SERVICE_MISSING.code, described(SERVICE_MISSING, names))]
     if memory.phase not in UP_PHASES or not memory.adopted:
@@ -1506,6 +2197,19 @@ def waits_with_others(signal: Signal, memory: Memory) -> bool:
     """Whether this signal may share one observation with the signals of other waiting clients."""
     joins = signal.kind is Kind.REQUEST and memory.phase is Phase.WAKING
     return joins or signal.kind is Kind.POLL
+
+
+STOPPING = "stopping"  # the states of Memory.databases
+STOPPED = "stopped"
+MISSING = "missing"  # a database that does not exist
+# The statuses in which a database takes no connections.
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html
+DOWN_STATUSES = ("stopped", "stopping", "starting", "creating", "rebooting", "failed")
+
+
+def is_down(status: str) -> bool:
+    """Whether a database takes no connections. Nobody waits for one that is MISSING."""
+    return status in DOWN_STATUSES
 
 
 # --- views of what AWS answers --------------------------------------------------------------------
@@ -1536,9 +2240,14 @@ class Service:
     desired: int
     deployments: tuple[Deployment, ...] = ()
     target_groups: tuple[str, ...] = ()  # their ARNs, and the names of Classic Load Balancers
-    other_traffic: tuple[str, ...] = ()  # descriptions of the ways that use no load balancer
+    service_connect_names: tuple[str, ...] = ()
+    other_traffic: tuple[str, ...] = ()  # descriptions of the further ways without load balancer
     grace_period_seconds: int = 0
     events: tuple[Event, ...] = ()
+    member: str = "this"  # the key of the service in Config.members
+    shared: bool = False  # others need the service too, see Member
+    rolls: bool = True  # by rolling deployments; if not, Aws.shifting() must be asked
+    shifting: bool = False  # a blue/green, linear or canary deployment is in progress
 
     @property
     def primary(self) -> Deployment | None:
@@ -1547,20 +2256,31 @@ class Service:
 
     @property
     def is_deploying(self) -> bool:
-        return len(self.deployments) > 1 or any(each.in_progress for each in self.deployments)
+        in_progress = self.shifting or any(each.in_progress for each in self.deployments)
+        return len(self.deployments) > 1 or in_progress
 
-    def unseen_traffic(self, wired: Iterable[str]) -> list[str]:
-        """Descriptions of the ways to reach the service other than by the `wired` target groups."""
-        others = [group for group in self.target_groups if group not in wired]
-        return [*(f"load balancing by {group}" for group in others), *self.other_traffic]
+    def unseen_traffic(self, config: Config) -> list[str]:
+        """Descriptions of the ways to reach the service whose requests no idle alarm counts."""
+        groups = [each for each in self.target_groups if each not in config.target_group_arns]
+        names = [
+            each for each in self.service_connect_names if each not in config.service_connect_names
+        ]
+        return [
+            *(f"load balancing by {group}" for group in groups),
+            *(f"Service Connect, {name}" for name in names),
+            *self.other_traffic,
+        ]
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task of the service."""
+    """A task of a service."""
 
     arn: str
+    member: str = "this"  # the key of its service in Config.members
     running: bool = False
+    health: str = "UNKNOWN"  # of the containers, in ECS's words
+    definition: str = ""  # ARN of the task definition
     addresses: frozenset[str] = frozenset()  # see task_addresses()
     times: Mapping[str, float] = field(default_factory=dict)  # ECS's name -> epoch seconds
     stopped_reason: str = ""
@@ -1582,14 +2302,39 @@ class ListenerRule:
     conditions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # field -> values
     has_transforms: bool = False
 
+    @property
+    def listener_arn(self) -> str:
+        return listener_of(self.arn)
+
 
 @dataclass(frozen=True)
 class Targets:
     """The result of Aws.targets(), which matches healthy targets with tasks."""
 
     live: tuple[Task, ...]
+    closed: tuple[str, ...]
     strangers: bool
-    group_missing: bool = False
+
+
+# What auto scaling can suspend, by the names of the API.
+# https://docs.aws.amazon.com/autoscaling/application/APIReference/API_SuspendedState.html
+SUSPENDED = (
+    "DynamicScalingInSuspended",
+    "DynamicScalingOutSuspended",
+    "ScheduledScalingSuspended",
+)
+
+
+@dataclass(frozen=True)
+class ScalableTarget:
+    """What Application Auto Scaling knows of a service."""
+
+    minimum: int
+    flags: tuple[str, ...]  # those of SUSPENDED that are set
+
+    @property
+    def is_suspended(self) -> bool:
+        return len(self.flags) == len(SUSPENDED)
 
 
 @dataclass(frozen=True)
@@ -1600,15 +2345,36 @@ class Alarm:
     since: float = 0.0  # epoch seconds; 0: not known
 
 
-def service_view(service: Mapping[str, Any]) -> Service:
+def scalable_target_view(target: Mapping[str, Any]) -> ScalableTarget:
+    """A scalable target of DescribeScalableTargets."""
+    state = target.get("SuspendedState", {})
+    flags = tuple(name for name in SUSPENDED if state.get(name))
+    return ScalableTarget(minimum=target["MinCapacity"], flags=flags)
+
+
+def alarm_view(alarm: Mapping[str, Any]) -> Alarm:
+    """An alarm of DescribeAlarms."""
+    # the API may omit this timestamp, and then the notice IDLE_BUT_AWAKE may come too early
+    since = alarm.get("StateTransitionedTimestamp")
+    return Alarm(alarm["StateValue"], since.timestamp() if since else 0.0)
+
+
+def service_view(service: Mapping[str, Any], member: Member) -> Service:
     """A service of DescribeServices."""
     # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Service.html
     rollouts = service["deployments"] or service.get("taskSets", ())
+    # rolloutState is for rolling deployments; another one that has it all the same may be shifting
+    has_state = all({"rolloutState", "stabilityStatus"} & each.keys() for each in rollouts)
+    strategy = service.get("deploymentConfiguration", {}).get("strategy", "ROLLING")
     return Service(
         name=service["serviceName"],
         desired=service["desiredCount"],
+        member=member.name,
+        shared=member.shared,
         deployments=tuple(deployment_view(each) for each in rollouts),
+        rolls=strategy == "ROLLING" and has_state,
         target_groups=tuple(dict.fromkeys(target_groups(service))),
+        service_connect_names=tuple(dict.fromkeys(service_connect_names(service))),
         other_traffic=tuple(dict.fromkeys(other_traffic(service))),
         grace_period_seconds=service.get("healthCheckGracePeriodSeconds", 0),
         events=tuple(
@@ -1632,20 +2398,26 @@ def target_groups(service: Mapping[str, Any]) -> Iterator[str]:
 
 
 def other_traffic(service: Mapping[str, Any]) -> Iterator[str]:
-    """Descriptions of the ways to reach a service without a load balancer.
-
-    If a Service Connect configuration has no `services`, the service is only a client of others.
-    """
+    """Descriptions of the ways to reach a service by Cloud Map or VPC Lattice."""
     for part in (service, *service.get("taskSets", ())):
         for registry in part.get("serviceRegistries", ()):
             yield f"Cloud Map, {registry['registryArn']}"
     for deployment in service["deployments"]:
+        for lattice in deployment.get("vpcLatticeConfigurations", ()):
+            yield f"VPC Lattice, {lattice['targetGroupArn']}"
+
+
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceConnectService.html
+def service_connect_names(service: Mapping[str, Any]) -> Iterator[str]:
+    """The names by which others discover a service of Service Connect.
+
+    If a configuration has no `services`, the service is only a client of others.
+    """
+    for deployment in service["deployments"]:
         connect = deployment.get("serviceConnectConfiguration", {})
         if connect.get("enabled"):
             for served in connect.get("services", ()):
-                yield f"Service Connect, {served['portName']}"
-        for lattice in deployment.get("vpcLatticeConfigurations", ()):
-            yield f"VPC Lattice, {lattice['targetGroupArn']}"
+                yield served.get("discoveryName") or served["portName"]
 
 
 def deployment_view(rollout: Mapping[str, Any]) -> Deployment:
@@ -1662,12 +2434,15 @@ def deployment_view(rollout: Mapping[str, Any]) -> Deployment:
     )
 
 
-def task_view(task: Mapping[str, Any]) -> Task:
-    """A task of DescribeTasks."""
+def task_view(task: Mapping[str, Any], member: str) -> Task:
+    """A task of DescribeTasks; `member` is the key of its service."""
     # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html
     times = {name: at for name, at in task.items() if name.endswith("At")}
     return Task(
         arn=task["taskArn"],
+        member=member,
+        health=task.get("healthStatus", "UNKNOWN"),
+        definition=task.get("taskDefinitionArn", ""),
         running=task["lastStatus"] == "RUNNING",
         addresses=frozenset(task_addresses(task)),
         times={name: round(at.timestamp(), 3) for name, at in times.items()},
@@ -1731,14 +2506,17 @@ def plain_address(address: str) -> str:
 CONDITION_CONFIGS = {  # field of a condition -> the key of its settings
     "host-header": "HostHeaderConfig",
     "path-pattern": "PathPatternConfig",
+    "http-header": "HttpHeaderConfig",
     "http-request-method": "HttpRequestMethodConfig",
+    "query-string": "QueryStringConfig",
+    "source-ip": "SourceIpConfig",
 }
 MATCH_ALL = (("/*",), ("*",))
 
 
 def rule_view(rule: Mapping[str, Any]) -> ListenerRule:
     """A rule of DescribeRules, but not the default rule. Conditions that match all are left out."""
-    conditions = {each["Field"]: condition_values(each) for each in rule["Conditions"]}
+    conditions = {condition_name(each): condition_values(each) for each in rule["Conditions"]}
     return ListenerRule(
         arn=rule["RuleArn"],
         priority=int(rule["Priority"]),
@@ -1758,17 +2536,33 @@ def forward_groups(rule: Mapping[str, Any]) -> Iterator[str]:
                     yield group["TargetGroupArn"]
 
 
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RuleCondition.html
+def condition_config(condition: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings of a condition beside its `Values`."""
+    config: Mapping[str, Any] = condition.get(CONDITION_CONFIGS.get(condition["Field"], ""), {})
+    return config
+
+
+def condition_name(condition: Mapping[str, Any]) -> str:
+    """The field of a condition; for a header, with the header's name in lower case."""
+    header = condition_config(condition).get("HttpHeaderName", "").lower()
+    return f"{condition['Field']} {header}".rstrip()
+
+
 def condition_values(condition: Mapping[str, Any]) -> tuple[str, ...]:
     """The values of a condition in lower case and the regular expressions, sorted together.
 
     AWS returns values in `Values`, in the config of the field (CONDITION_CONFIGS), or in both. AWS
-    returns regular expressions only in the config.
+    returns regular expressions only in the config. A value of a query string is KEY=VALUE.
     """
-    # https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_RuleCondition.html
-    config = condition.get(CONDITION_CONFIGS.get(condition["Field"], ""), {})
+    config = condition_config(condition)
     values = condition.get("Values") or config.get("Values", ())
+    texts = [
+        value if isinstance(value, str) else f"{value.get('Key', '*')}={value['Value']}"
+        for value in values
+    ]
     expressions = [f"regex {expression}" for expression in config.get("RegexValues", ())]
-    return tuple(sorted([*map(str.lower, values), *expressions]))
+    return tuple(sorted([*map(str.lower, texts), *expressions]))
 
 
 def matches_any(value: str, patterns: Iterable[str]) -> bool:
@@ -1778,17 +2572,27 @@ def matches_any(value: str, patterns: Iterable[str]) -> bool:
 
 
 def covers(rule: ListenerRule, other: ListenerRule) -> bool:
-    """Whether `rule` matches every request that `other` does, by host, path and method.
+    """Whether `rule` matches every request that `other` does.
 
-    If `rule` has any other condition, it may match fewer requests, so the answer is False.
+    If `rule` has a condition that `other` lacks, it may match fewer requests. Then, and if one
+    range of addresses merely contains another, the answer is False.
     """
     for condition, patterns in rule.conditions.items():
         values = other.conditions.get(condition)
-        if condition not in CONDITION_CONFIGS or not values:
-            return False
-        if not all(matches_any(value, patterns) for value in values):
+        if not values or not all(matches_any(value, patterns) for value in values):
             return False
     return True
+
+
+def takes_all(rule: ListenerRule, other: ListenerRule) -> bool:
+    """Whether `rule` gets every request for `other`: it stands before it, and covers it."""
+    before = rule.listener_arn == other.listener_arn and rule.priority < other.priority
+    return before and covers(rule, other)
+
+
+def names_of(services: Iterable[Service]) -> tuple[str, ...]:
+    """The names of services, as calls to ECS have them."""
+    return tuple(service.name for service in services)
 
 
 # Deployments, and why a start failed
@@ -1883,53 +2687,97 @@ def why_not_started(
 LAST_PRIORITY = 50000
 
 
-def free_priority(rules: Iterable[ListenerRule], to: Rule, config: Config) -> int:
-    """A free priority at which the wake rule is up or down, as `to` says.
+def stands(rules: Mapping[str, ListenerRule], route: Route) -> Rule:
+    """Where the wake rule of a route stands."""
+    if not rules.keys() >= {route.wake_rule_arn, route.service_rule_arn}:
+        return Rule.MISSING
+    wake = rules[route.wake_rule_arn]
+    service = rules[route.service_rule_arn]
+    return Rule.UP if wake.priority < service.priority else Rule.DOWN
+
+
+def stand_together(rules: Mapping[str, ListenerRule], routes: Iterable[Route]) -> Rule:
+    """Where the wake rules of all routes stand."""
+    found = {stands(rules, route) for route in routes}
+    if Rule.MISSING in found:
+        return Rule.MISSING
+    if len(found) > 1:
+        return Rule.MIXED
+    return found.pop() if found else Rule.NONE
+
+
+def free_priority(rules: Iterable[ListenerRule], to: Rule, route: Route) -> int:
+    """A free priority at which the route's wake rule is up or down, as `to` says.
 
     Raises RuleStuckError if no such priority is free.
     """
-    taken = {rule.priority: rule.arn for rule in rules if rule.arn != config.wake_rule_arn}
-    service = next(number for number, arn in taken.items() if arn == config.service_rule_arn)
+    taken = {
+        rule.priority: rule.arn
+        for rule in rules
+        if rule.listener_arn == route.listener_arn and rule.arn != route.wake_rule_arn
+    }
+    service = next(number for number, arn in taken.items() if arn == route.service_rule_arn)
     down = to is Rule.DOWN
-    numbers = priorities_down(service, config) if down else priorities_up(taken, service, config)
+    numbers = priorities_down(service, route) if down else priorities_up(taken, service, route)
     for number in numbers:
         if number not in taken:
             return number
     wanted = f"the wake rule cannot go {to}, next to the service rule's number {service}"
-    raise RuleStuckError(NO_RULE_NUMBER, wanted)
+    where = "" if route.name == "this" else f" (route {route.name})"
+    raise RuleStuckError(NO_RULE_NUMBER, wanted + where)
 
 
-def priorities_down(service: int, config: Config) -> Iterable[int]:
+def priorities_down(service: int, route: Route) -> Iterable[int]:
     """All priorities after the service rule's: from parked_rule_priority on, then the rest."""
-    parked = max(config.parked_rule_priority, service + 1)
+    parked = max(route.parked_rule_priority, service + 1)
     return chain(range(parked, LAST_PRIORITY + 1), range(service + 1, parked))
 
 
-def priorities_up(taken: Mapping[int, str], service: int, config: Config) -> Iterable[int]:
+def priorities_up(taken: Mapping[int, str], service: int, route: Route) -> Iterable[int]:
     """The priorities between the service rule and the rule before it, rule_priority first.
 
-    All other rules of the module must stand before the wake rule. If one of them stands after the
+    All other rules of the route must stand before the wake rule. If one of them stands after the
     service rule, no priority is possible, and the result is empty.
     """
-    if any(arn in config.own_rule_arns and n > service for n, arn in taken.items()):
+    if any(arn in route.own_rule_arns and n > service for n, arn in taken.items()):
         return ()
     before = max((number for number in taken if number < service), default=0)
-    configured = [config.rule_priority] if before < config.rule_priority < service else []
+    configured = [route.rule_priority] if before < route.rule_priority < service else []
     return chain(configured, range(service - 1, before, -1))
 
 
-def hides_others(rules: Mapping[str, ListenerRule], config: Config) -> bool:
-    """Whether the wake rule stands before a rule that it must follow.
+def hides_others(rules: Mapping[str, ListenerRule], route: Route) -> bool:
+    """Whether a wake rule that is up stands before a rule that it must follow.
 
-    The wake rule must follow the module's other rules. While up, it must also follow every rule
-    that stands before the service rule.
+    The wake rule must follow the other rules of its route. It must also follow every rule that
+    stands before the service rule.
     """
-    wake = rules[config.wake_rule_arn].priority
-    service = rules[config.service_rule_arn].priority
-    own = [rules[arn].priority for arn in config.own_rule_arns if arn in rules]
-    between = [rule.priority for rule in rules.values() if wake < rule.priority < service]
-    return bool(between) or any(priority > wake for priority in own)
+    wake = rules[route.wake_rule_arn].priority
+    service = rules[route.service_rule_arn].priority
+    own = [rules[arn].priority for arn in route.own_rule_arns if arn in rules]
+    between = [
+        rule
+        for rule in rules.values()
+        if rule.listener_arn == route.listener_arn and wake < rule.priority < service
+    ]
+    return wake < service and (bool(between) or any(priority > wake for priority in own))
 
+
+SCALABLE_DIMENSION = "ecs:service:DesiredCount"
+# RDS's errors for a start of a database that is not stopped.
+WRONG_STATUS = ("InvalidDBInstanceState", "InvalidDBClusterStateFault")
+MESSAGES = (  # attributes of a queue
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
+DEPLOYMENT_IN_PROGRESS = [
+    "PENDING",
+    "IN_PROGRESS",
+    "STOP_REQUESTED",
+    "ROLLBACK_REQUESTED",
+    "ROLLBACK_IN_PROGRESS",
+]
 
 T = TypeVar("T")
 
@@ -1961,6 +2809,15 @@ class Cached(Generic[T]):
         return self.value
 
 
+def failed(call: Callable[[], None]) -> Exception | None:
+    """Make a call. Returns its error if that is one of ERRORS, else None."""
+    try:
+        call()
+    except ERRORS as error:
+        return error
+    return None
+
+
 class Aws:
     """Every AWS call, the clock and sleep. The one seam for tests."""
 
@@ -1968,6 +2825,8 @@ class Aws:
         self.config = config
         self._clients: dict[tuple[str, bool], Any] = {}
         self._token = Cached("", TOKEN_SECONDS, TOKEN_AGAIN_SECONDS)
+        self._checks: dict[str, bool] = {}  # by task definition
+        self._queue_urls: dict[str, str] = {}  # by ARN
         empty: dict[str, Any] = {}
         self._settings = Cached(empty, SETTINGS_SECONDS, SETTINGS_AGAIN_SECONDS)
 
@@ -1976,6 +2835,16 @@ class Aws:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(max(0.0, seconds))
+
+    def side_by_side(self, calls: Mapping[str, Callable[[], None]]) -> dict[str, Exception]:
+        """Make calls that take at the same time, so that each starts within TAKE_START_SECONDS.
+
+        Returns the errors of ERRORS by the names of the calls that failed.
+        """
+        self.client("ecs", taking=True)  # boto3 builds clients in one thread only
+        with ThreadPoolExecutor() as pool:
+            made = {name: pool.submit(call) for name, call in calls.items()}
+        return {name: error for name, each in made.items() if (error := failed(each.result))}
 
     # clients
     def client(self, service: str, *, taking: bool = False) -> Any:
@@ -2114,16 +2983,31 @@ class Aws:
         answer = self.client("ssm").get_parameter(Name=name, WithDecryption=True)
         return str(answer["Parameter"]["Value"])
 
-    # services and tasks
+    # services
     def services(self) -> tuple[Service, ...]:
         """The configured services that exist and are ACTIVE."""
         ecs = self.client("ecs")
-        names = list(self.config.service_names)
+        members = {member.service_name: member for member in self.config.members}
+        cluster = self.config.cluster_name
         try:
-            answer = ecs.describe_services(cluster=self.config.cluster_name, services=names)
+            answer = ecs.describe_services(cluster=cluster, services=list(members))
         except ecs.exceptions.ClusterNotFoundException:
             return ()
-        return tuple(service_view(s) for s in answer["services"] if s["status"] == "ACTIVE")
+        return tuple(
+            service_view(service, members[service["serviceName"]])
+            for service in answer["services"]
+            if service["status"] == "ACTIVE"
+        )
+
+    # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListServiceDeployments.html
+    def shifting(self, service: Service) -> bool:
+        """Whether a blue/green, linear or canary deployment of a service is in progress."""
+        if service.rolls:
+            return False
+        answer = self.client("ecs").list_service_deployments(
+            cluster=self.config.cluster_name, service=service.name, status=DEPLOYMENT_IN_PROGRESS
+        )
+        return bool(answer["serviceDeployments"])
 
     def set_count(self, service: str, count: int, last_take_at: float | None = None) -> None:
         """Call UpdateService. For `last_take_at` and TimeoutError see caller()."""
@@ -2131,22 +3015,160 @@ class Aws:
         cluster = self.config.cluster_name
         client.update_service(cluster=cluster, service=service, desiredCount=count)
 
+    # databases
+    def databases(self) -> dict[str, str]:
+        """The status of each database by its key, in RDS's words; MISSING if it does not exist."""
+        return {each.name: self.status_of(each) for each in self.config.databases}
+
+    # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DescribeDBInstances.html
+    def status_of(self, database: Database) -> str:
+        rds = self.client("rds")
+        name = database.identifier
+        try:
+            if database.is_cluster:
+                return str(
+                    rds.describe_db_clusters(DBClusterIdentifier=name)["DBClusters"][0]["Status"]
+                )
+            found = rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]
+            return str(found["DBInstanceStatus"])
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("DBInstanceNotFound", "DBClusterNotFoundFault"):
+                return MISSING
+            raise
+
+    def start_database(self, database: Database) -> None:
+        """Start a database, unless it starts already, or is stopping still."""
+        rds = self.client("rds")
+        try:
+            if database.is_cluster:
+                rds.start_db_cluster(DBClusterIdentifier=database.identifier)
+            else:
+                rds.start_db_instance(DBInstanceIdentifier=database.identifier)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in WRONG_STATUS:
+                raise
+
+    def stop_database(self, database: Database, last_take_at: float) -> None:
+        """Stop a database, without a snapshot. For `last_take_at` and TimeoutError see caller()."""
+        rds = self.caller("rds", last_take_at)
+        if database.is_cluster:
+            rds.stop_db_cluster(DBClusterIdentifier=database.identifier)
+        else:
+            rds.stop_db_instance(DBInstanceIdentifier=database.identifier)
+
+    # queues
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html
+    def messages(self) -> int:
+        """The messages in all queues: visible, in flight and delayed."""
+        found = 0
+        for arn in self.config.queue_arns:
+            answer = self.client("sqs").get_queue_attributes(
+                QueueUrl=self.queue_url(arn), AttributeNames=list(MESSAGES)
+            )
+            found += sum(int(answer["Attributes"][name]) for name in MESSAGES)
+        return found
+
+    def queue_url(self, arn: str) -> str:
+        """The URL of a queue. Cached, because it does not change."""
+        if arn not in self._queue_urls:
+            account, name = arn.split(":")[4:6]
+            answer = self.client("sqs").get_queue_url(
+                QueueName=name, QueueOwnerAWSAccountId=account
+            )
+            self._queue_urls[arn] = answer["QueueUrl"]
+        return self._queue_urls[arn]
+
+    # auto scaling
+    def resource_ids(self) -> dict[str, str]:
+        """The names for auto scaling of the services that are not shared, each with the member."""
+        cluster = self.config.cluster_name
+        members = [member for member in self.config.members if not member.shared]
+        return {f"service/{cluster}/{member.service_name}": member.name for member in members}
+
+    def scaling(self) -> dict[str, ScalableTarget]:
+        """The scalable targets of the services, by member; a service may have none."""
+        members = self.resource_ids()
+        answer = self.client("application-autoscaling").describe_scalable_targets(
+            ServiceNamespace="ecs",
+            ResourceIds=list(members),
+            ScalableDimension=SCALABLE_DIMENSION,
+        )
+        found = answer["ScalableTargets"]
+        return {members[each["ResourceId"]]: scalable_target_view(each) for each in found}
+
+    def scheduled_actions(self, members: Iterable[str]) -> list[str]:
+        """The names of the scheduled actions of these members' services."""
+        client = self.client("application-autoscaling")
+        answers = [
+            client.describe_scheduled_actions(
+                ServiceNamespace="ecs", ResourceId=name, ScalableDimension=SCALABLE_DIMENSION
+            )
+            for name, member in self.resource_ids().items()
+            if member in members
+        ]
+        return [
+            each["ScheduledActionName"] for found in answers for each in found["ScheduledActions"]
+        ]
+
+    # https://docs.aws.amazon.com/autoscaling/application/APIReference/API_RegisterScalableTarget.html
+    def set_flags(
+        self, service: str, flags: Iterable[str], last_take_at: float | None = None
+    ) -> None:
+        """Suspend what `flags` name, and resume the rest. The minimum and the maximum remain.
+
+        AWS then raises a count below the minimum to the minimum. For `last_take_at` and
+        TimeoutError see caller().
+        """
+        client = self.caller("application-autoscaling", last_take_at)
+        client.register_scalable_target(
+            ServiceNamespace="ecs",
+            ResourceId=f"service/{self.config.cluster_name}/{service}",
+            ScalableDimension=SCALABLE_DIMENSION,
+            SuspendedState={name: name in flags for name in SUSPENDED},
+        )
+
+    # tasks
     def tasks(self, status: str) -> tuple[Task, ...]:
         """The services' tasks whose desiredStatus is `status`: RUNNING or STOPPED."""
+        return tuple(
+            task_view(task, member.name)
+            for member in self.config.members
+            for task in self.tasks_of(member.service_name, status)
+        )
+
+    def tasks_of(self, service: str, status: str) -> Iterator[dict[str, Any]]:
+        """The tasks of a service, as DescribeTasks returns them."""
         ecs = self.client("ecs")
         cluster = self.config.cluster_name
-        found: list[dict[str, Any]] = []
-        for name in self.config.service_names:
-            ask: dict[str, Any] = {"cluster": cluster, "serviceName": name, "desiredStatus": status}
-            while True:  # a page of ListTasks has 100 tasks at most, the limit of DescribeTasks
-                listed = ecs.list_tasks(**ask)
-                if listed["taskArns"]:
-                    described = ecs.describe_tasks(cluster=cluster, tasks=listed["taskArns"])
-                    found += described["tasks"]
-                if not listed.get("nextToken"):
-                    break
-                ask["nextToken"] = listed["nextToken"]
-        return tuple(task_view(task) for task in found if task["desiredStatus"] == status)
+        ask: dict[str, Any] = {"cluster": cluster, "serviceName": service, "desiredStatus": status}
+        while True:  # a page of ListTasks has 100 tasks at most, the limit of DescribeTasks
+            listed = ecs.list_tasks(**ask)
+            if listed["taskArns"]:
+                described = ecs.describe_tasks(cluster=cluster, tasks=listed["taskArns"])
+                yield from (t for t in described["tasks"] if t["desiredStatus"] == status)
+            if not listed.get("nextToken"):
+                break
+            ask["nextToken"] = listed["nextToken"]
+
+    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/healthcheck.html
+    def passes_checks(self, task: Task) -> bool:
+        """Whether a task runs and its containers, if they have health checks, are healthy.
+
+        The health of a task is UNKNOWN before its first check and also if it has none.
+        """
+        if not task.running or task.health != "UNKNOWN":
+            return task.running and task.health == "HEALTHY"
+        return not self.has_checks(task.definition)
+
+    def has_checks(self, definition: str) -> bool:
+        """Whether an essential container of a task definition has a health check. Cached."""
+        if definition not in self._checks:
+            answer = self.client("ecs").describe_task_definition(taskDefinition=definition)
+            self._checks[definition] = any(
+                container.get("healthCheck") and container.get("essential", True)
+                for container in answer["taskDefinition"]["containerDefinitions"]
+            )
+        return self._checks[definition]
 
     def protected(self, tasks: tuple[Task, ...]) -> bool:
         """Whether a task has scale-in protection."""
@@ -2160,113 +3182,137 @@ class Aws:
         return any(t["protectionEnabled"] for each in answers for t in each["protectedTasks"])
 
     # targets
-    def healthy(self) -> set[str] | None:
-        """The addresses of the healthy targets of target_group_arns; None if a group is gone."""
+    def healthy(self) -> dict[str, set[str]]:
+        """The addresses of the healthy targets of each of target_group_arns that exists."""
         elbv2 = self.client("elbv2")
-        try:
-            described = [
-                elbv2.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
-                for arn in self.config.target_group_arns
-            ]
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "TargetGroupNotFound":
-                return None
-            raise
-        return {
-            target_address(target["Target"])
-            for targets in described
-            for target in targets
-            if target["TargetHealth"]["State"] == "healthy"
-        }
+        found: dict[str, set[str]] = {}
+        for arn in self.config.target_group_arns:
+            try:
+                answer = elbv2.describe_target_health(TargetGroupArn=arn)
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "TargetGroupNotFound":
+                    raise
+            else:
+                found[arn] = {
+                    target_address(target["Target"])
+                    for target in answer["TargetHealthDescriptions"]
+                    if target["TargetHealth"]["State"] == "healthy"
+                }
+        return found
 
-    def targets(self, tasks: tuple[Task, ...]) -> Targets:
+    def targets(
+        self,
+        tasks: tuple[Task, ...],
+        healthy: Mapping[str, set[str]],
+        forwards: Mapping[str, Iterable[str]],
+        up: Iterable[str],
+    ) -> Targets:
         """Match the healthy targets with `tasks`, whose desiredStatus is RUNNING.
+
+        `healthy` is the result of healthy(). `forwards` has the target groups of each route. `up`
+        has the members with a count above 0; the tasks of the others are about to stop.
 
         A healthy target is *unknown* if it belongs neither to `tasks` nor to a task that is
         stopping.
 
-        - live: the tasks with a healthy target. If there are none, but an unknown target exists,
-          all running tasks are live.
+        - live: the tasks of `up` with a healthy target. If there are none, but an unknown target
+          exists, all running tasks of `up` are live.
+        - closed: the routes in whose target groups no target of a task of `up` is healthy, nor an
+          unknown one.
         - strangers: True if an unknown target exists and every running task has an address. If a
           running task has no address, the unknown target may belong to this task.
         """
-        healthy = self.healthy()
-        if healthy is None:
-            return Targets((), strangers=False, group_missing=True)
-        live = tuple(task for task in tasks if task.addresses & healthy)
-        unknown = healthy.difference(*(task.addresses for task in tasks))
-        running = tuple(task for task in tasks if task.running)
+        addresses = set().union(*healthy.values())
+        ours = set().union(*(task.addresses for task in tasks))
+        unknown = addresses - ours
         if unknown:  # most belong to tasks that are stopping, which are read only in this case
             stopping = [task for task in self.tasks("STOPPED") if self.may_be_target(task)]
             unknown = unknown.difference(*(task.addresses for task in stopping))
+        up = set(up)
+        staying = [task for task in tasks if task.member in up]
+        live = tuple(task for task in staying if task.addresses & addresses)
+        running = tuple(task for task in tasks if task.running)
         if unknown and not live:
-            live = running
+            live = tuple(task for task in running if task.member in up)
+        usable = unknown.union(*(task.addresses for task in staying))
+        serving = {group: found & usable for group, found in healthy.items()}
+        closed = [route for route, groups in forwards.items() if not any(map(serving.get, groups))]
         strangers = bool(unknown) and all(task.addresses for task in running)
-        return Targets(live, strangers)
+        return Targets(live, tuple(closed), strangers)
 
     def may_be_target(self, task: Task) -> bool:
         """Whether a task whose desiredStatus is STOPPED may still be registered as a target."""
         return task.stopped_at is None or self.now() - task.stopped_at < OUT_SECONDS
 
-    # the listener's rules
+    # the listeners' rules
     def rules(self) -> tuple[Rule, dict[str, ListenerRule]]:
-        """Where the wake rule stands, and the listener's rules by ARN (on the alarm path {})."""
-        config = self.config
-        if not config.wake_rule_arn:
-            return Rule.NONE, {}
-        # arn:...:listener-rule/app/NAME/ID/LISTENER/RULE -> arn:...:listener/app/NAME/ID/LISTENER
-        listener = config.service_rule_arn.replace("-rule/", "/", 1).rpartition("/")[0]
-        pages = self.client("elbv2").get_paginator("describe_rules").paginate(ListenerArn=listener)
+        """Where the wake rules stand, and all rules of their listeners by ARN.
+
+        On the alarm path, there are none.
+        """
+        routes = self.config.routes
+        listeners = dict.fromkeys(route.listener_arn for route in routes)
+        paginator = self.client("elbv2").get_paginator("describe_rules")
         views = [
             rule_view(rule)
-            for page in pages
+            for listener in listeners
+            for page in paginator.paginate(ListenerArn=listener)
             for rule in page["Rules"]
             if rule["Priority"] != "default"
         ]
         rules = {rule.arn: rule for rule in views}
-        if not rules.keys() >= {config.wake_rule_arn, config.service_rule_arn}:
-            return Rule.MISSING, rules
-        wake = rules[config.wake_rule_arn]
-        service = rules[config.service_rule_arn]
-        return Rule.UP if wake.priority < service.priority else Rule.DOWN, rules
+        return stand_together(rules, routes), rules
 
-    def move_rule(self, to: Rule, last_take_at: float) -> bool:
-        """Put the wake rule up (a call that gives) or down (a call that takes).
+    def move_rules(self, to: Rule, last_take_at: float) -> bool:
+        """Put every wake rule up (a call that gives) or down (a call that takes).
 
-        Returns False if the wake rule stands there already or there is none.
+        Returns False if all stand there already or there is none.
         """
-        stands, rules = self.rules()
-        if stands is Rule.MISSING:
+        together, rules = self.rules()
+        if together is Rule.MISSING:
             raise RuleStuckError(RULE_MISSING)
-        if stands in (to, Rule.NONE):
-            return False
-        return self.put_rule(rules, to, last_take_at if to is Rule.DOWN else None)
+        routes = [route for route in self.config.routes if stands(rules, route) is not to]
+        return self.put_rules(rules, routes, to, last_take_at if to is Rule.DOWN else None)
 
-    def put_rule(
+    def put_rules(
         self,
         rules: Mapping[str, ListenerRule],
+        routes: Iterable[Route],
         to: Rule,
         last_take_at: float | None = None,
     ) -> bool:
-        """Set a free priority for the wake rule. False if the rule has this priority already."""
-        wake = self.config.wake_rule_arn
-        number = free_priority(rules.values(), to, self.config)
-        if number == rules[wake].priority:
-            return False
-        moved = [{"RuleArn": wake, "Priority": number}]
-        self.caller("elbv2", last_take_at).set_rule_priorities(RulePriorities=moved)
-        return True
+        """Set free priorities for the wake rules of `routes`, by one call for each listener.
+
+        Returns False if the rules have these priorities already. If no priority is free for one
+        rule, the others are moved first, and then RuleStuckError is raised.
+        """
+        standing = dict(rules)
+        moved: dict[str, list[dict[str, Any]]] = {}  # by listener
+        stuck: RuleStuckError | None = None
+        for route in routes:
+            wake = standing[route.wake_rule_arn]
+            try:
+                number = free_priority(standing.values(), to, route)
+            except RuleStuckError as error:
+                stuck = stuck or error
+                continue
+            if number != wake.priority:
+                standing[wake.arn] = replace(wake, priority=number)
+                pair = {"RuleArn": wake.arn, "Priority": number}
+                moved.setdefault(route.listener_arn, []).append(pair)
+        for pairs in moved.values():
+            self.caller("elbv2", last_take_at).set_rule_priorities(RulePriorities=pairs)
+        if stuck:
+            raise stuck
+        return bool(moved)
 
     # alarms
-    def alarm(self, arn: str) -> Alarm:
-        """The state of an alarm, and the time at which the alarm entered this state."""
-        names = [arn.rpartition(":")[2]]
-        alarms = self.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
-        if not alarms:
-            return Alarm("MISSING")
-        # the API may omit this timestamp, and then the notice IDLE_BUT_AWAKE may come too early
-        since = alarms[0].get("StateTransitionedTimestamp")
-        return Alarm(alarms[0]["StateValue"], since.timestamp() if since else 0.0)
+    def alarms(self, arns: Iterable[str]) -> list[Alarm]:
+        """The states of alarms, in the order of `arns`."""
+        names = [arn.rpartition(":")[2] for arn in arns]
+        answer = self.client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
+        found = {alarm["AlarmName"]: alarm_view(alarm) for alarm in answer}
+        return [found.get(name, Alarm("MISSING")) for name in names]
 
 
 # --- HTTP: requests, kinds of clients, the wake policy, CORS --------------------------------------
@@ -2724,10 +3770,16 @@ def activity(beat: Beat, now: float, idle_minutes: int) -> float | None:
     return now - beat.idle_seconds if beat.idle_seconds <= idle_minutes * 60 else None
 
 
+# AWS starts a database that was stopped for seven days: an instance, a cluster.
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html
+OVERDUE_EVENTS = ("RDS-EVENT-0154", "RDS-EVENT-0153")
+
+
 def parse_signal(event: Any, config: Config, now: float) -> Signal:
     """The signal of any event other than HTTP. Raises RefusedError for an unknown event."""
-    alarms = {config.idle_alarm_arn: Kind.IDLE_ALARM, config.wake_alarm_arn: Kind.WAKE_ALARM}
-    alarms.pop("", None)  # there is no wake alarm on the listener path
+    alarms = dict.fromkeys(config.idle_alarm_arns, Kind.IDLE_ALARM)
+    if config.wake_alarm_arn:
+        alarms[config.wake_alarm_arn] = Kind.WAKE_ALARM
     match event:
         case {"command": _}:
             return parse_command(event, now)
@@ -2742,7 +3794,12 @@ def parse_signal(event: Any, config: Config, now: float) -> Signal:
         case {"source": "aws.ecs", "detail": dict(detail), "resources": list(resources)}:
             if is_of_our_service(detail, resources, config):
                 return Signal(Kind.ECS_EVENT, active=detail.get("lastStatus") == "RUNNING")
-    raise RefusedError("not a command, nor a tick, an alarm or an ECS event of ours")
+        case {"source": "aws.rds", "detail": {"SourceIdentifier": str(name), "EventID": str(code)}}:
+            for database in config.databases:
+                if database.identifier == name:
+                    overdue = database.name if code in OVERDUE_EVENTS else ""
+                    return Signal(Kind.RDS_EVENT, overdue=overdue)
+    raise RefusedError("not a command, nor a tick, an alarm, an ECS or an RDS event of ours")
 
 
 def is_of_our_service(
@@ -2878,8 +3935,9 @@ class Applied:
 
     actions: list[str]  # for the log
     rule_down: bool = False
-    take_failed: bool = False  # a call that takes failed; if it timed out, it may still have effect
+    taken: tuple[str, ...] = ()  # services whose count was set to 0
     stuck: RuleStuckError | None = None
+    not_stopped: str = ""  # RDS's reason why a database cannot be stopped
 
 
 class Reconciler:
@@ -2897,61 +3955,153 @@ class Reconciler:
         began = aws.now()
         services = aws.services()
         missing = set(self.config.service_names) - {service.name for service in services}
-        seen = Observation(memory, services, tuple(sorted(missing)), began=began)
+        databases = aws.databases()
+        seen = Observation(
+            memory, services, tuple(sorted(missing)), databases=databases, began=began
+        )
         # A request or a wake alarm that arrives while asleep shows that requests can wake the
         # service. Then neither the rules nor the targets need to be read.
         requested = signal.kind in (Kind.REQUEST, Kind.WAKE_ALARM)
-        if missing or (requested and memory.phase is Phase.ASLEEP and not seen.desired):
+        if seen.gone or (requested and memory.phase is Phase.ASLEEP and not seen.desired):
             return seen
         seen = self.observe_closely(seen)
-        scale_down_again = memory.scale_down_failed and seen.desired > 0
-        if signal.kind in SLEEPING_KINDS and (memory.phase in UP_PHASES or scale_down_again):
+        wake = memory.wake
+        late = late_members(seen, memory, wake, self.config, aws.now()) if wake else ()
+        # while clients wait, nothing is read that no decision needs
+        if memory.phase is not Phase.WAKING or late:
+            seen = self.observe_scaling(seen)
+        take_again = bool(memory.taking) and seen.desired > 0
+        if signal.kind in SLEEPING_KINDS and (memory.phase in UP_PHASES or take_again):
             return self.observe_use(seen)
+        if signal.kind is Kind.TICK and memory.phase is Phase.ASLEEP:
+            seen = replace(seen, messages=aws.messages())
         wake_alarm = self.config.wake_alarm_arn
         if wake_alarm and memory.phase is Phase.ASLEEP and signal.kind is Kind.TICK:
-            return replace(seen, wake_alarm_firing=aws.alarm(wake_alarm).state == "ALARM")
-        late = aws.now() - self.config.wake_deadline_seconds
-        if memory.wake and not seen.live and memory.wake.began < late:
-            stopped = [task for task in aws.tasks("STOPPED") if task.stopped_at is not None]
-            reason = why_not_started(memory, services, seen.tasks, stopped)
-            return replace(seen, stopped_reason=reason)
-        return seen
+            (alarm,) = aws.alarms([wake_alarm])
+            return replace(seen, wake_alarm_firing=alarm.state == "ALARM")
+        return replace(seen, stopped_reason=self.why_late(seen, late)) if late else seen
+
+    def why_late(self, seen: Observation, late: Iterable[str]) -> str:
+        """ECS's reasons why these members are not ready; "" if ECS gives none.
+
+        If there are several services, each reason begins with the member's name.
+        """
+        stopped = [task for task in self.aws.tasks("STOPPED") if task.stopped_at is not None]
+        reasons = {
+            member: why_not_started(
+                seen.memory,
+                [service for service in seen.services if service.member == member],
+                [task for task in seen.tasks if task.member == member],
+                [task for task in stopped if task.member == member],
+            )
+            for member in late
+        }
+        for name in reasons.keys() & seen.databases.keys():
+            reasons[name] = f"the database is {seen.databases[name]}"
+        alone = len(self.config.members) == 1
+        return "; ".join(why if alone else f"{m}: {why}" for m, why in reasons.items() if why)
 
     def observe_closely(self, seen: Observation) -> Observation:
         """Add the rules, tasks and targets to an observation.
 
-        If the target group is detached, the health of tasks is unknown. In this case every running
-        task counts as live, so that the wake rule takes no requests from running tasks.
+        If a target group is detached, the health of tasks is unknown. In this case every running
+        task counts as live and every route as open, so that no wake rule takes requests from
+        running tasks.
         """
+        config = self.config
         tasks = self.aws.tasks("RUNNING")
-        stands, rules = self.aws.rules()
-        targets = self.aws.targets(tasks)
-        detached = targets.group_missing
-        if stands in (Rule.UP, Rule.DOWN):
-            service_rule = rules[self.config.service_rule_arn]
-            wired = set(self.config.target_group_arns)
-            detached = detached or service_rule.forwards_to.isdisjoint(wired)
+        together, rules = self.aws.rules()
+        healthy = self.aws.healthy()
+        wired = set(config.target_group_arns)
+        forwards = {
+            route.name: rules[route.service_rule_arn].forwards_to & wired
+            if route.service_rule_arn in rules
+            else wired
+            for route in config.routes
+        }
+        up = [service.member for service in seen.services if service.desired]
+        targets = self.aws.targets(tasks, healthy, forwards, up)
+        detached = healthy.keys() < wired or not all(forwards.values())
+        running = tuple(task for task in tasks if task.running and task.member in up)
+        live = running if detached else targets.live
+        closed = () if detached else targets.closed
+        databases = [name for name, status in seen.databases.items() if is_down(status)]
+        members = [service.member for service in seen.services]
+        unready = (*databases, *self.unready(members, running, bool(live), closed))
+        if not wired:  # without target groups, a ready member is as good as a live target
+            live = tuple(task for task in running if task.member not in unready)
+        needed = config.needed
         return replace(
             seen,
-            rule=stands,
+            rule=together,
             tasks=tasks,
-            live=tuple(task for task in tasks if task.running) if detached else targets.live,
+            live=live,
+            closed=closed,
+            unready=unready,
+            lacking=tuple(name for name in unready if name in needed),
             strangers=targets.strangers,
-            wiring=self.wiring(seen.services, rules, strangers=targets.strangers),
+            wiring={
+                **self.wiring(seen.own, rules, strangers=targets.strangers),
+                **self.missing_databases(seen),
+            },
             wiring_fault=TARGET_GROUP_DETACHED.code if detached else "",
-            shadows_other_rules=stands is Rule.UP and hides_others(rules, self.config),
+            shadows_other_rules=together is not Rule.MISSING
+            and any(hides_others(rules, route) for route in config.routes),
         )
 
+    def unready(
+        self, members: Iterable[str], tasks: Iterable[Task], live: bool, closed: Iterable[str]
+    ) -> Iterator[str]:
+        """Those of `members`, whose services are there, that are not ready.
+
+        - A member with routes is ready if none of them is `closed`.
+        - On the alarm path there is no route: the member is ready if a target is `live`.
+        - Any other member is ready if one of its `tasks` runs and passes its checks.
+        """
+        routes = self.config.routes
+        closed = set(closed)
+        for member in members:
+            own = [route.name for route in routes if route.member == member]
+            if own:
+                ready = closed.isdisjoint(own)
+            elif not routes and self.config.target_group_arns:
+                ready = live
+            else:
+                ready = any(self.aws.passes_checks(t) for t in tasks if t.member == member)
+            if not ready:
+                yield member
+
+    def observe_scaling(self, seen: Observation) -> Observation:
+        """Add auto scaling to an observation, unless it is none of this program's business."""
+        if not (self.config.suspend_autoscaling or seen.memory.suspended):
+            return replace(seen, scaling={})
+        scaling = self.aws.scaling()
+        actions = self.aws.scheduled_actions(scaling)
+        found = {SCHEDULED_SCALING.code: ", ".join(actions)} if actions else {}
+        return replace(seen, scaling=scaling, wiring={**seen.wiring, **found})
+
     def observe_use(self, seen: Observation) -> Observation:
-        """Add the idle alarm and the scale-in protection of tasks to an observation."""
-        alarm = self.aws.alarm(self.config.idle_alarm_arn)
-        missing = IDLE_ALARM_MISSING.code if alarm.state == "MISSING" else ""
+        """Add what keeps a service awake to an observation.
+
+        These are the idle alarms, the scale-in protection of tasks, and deployments that are not
+        rolling.
+        """
+        services = [
+            replace(each, shifting=not each.shared and self.aws.shifting(each))
+            for each in seen.services
+        ]
+        own = {service.member for service in seen.own}
+        alarms = self.aws.alarms(self.config.idle_alarm_arns)
+        states = {alarm.state for alarm in alarms}
+        missing = IDLE_ALARM_MISSING.code if "MISSING" in states else ""
         return replace(
             seen,
-            idle=alarm.state == "ALARM",
-            idle_since=alarm.since,
+            services=tuple(services),
+            messages=self.aws.messages(),
+            idle=states == {"ALARM"},
+            idle_since=max(alarm.since for alarm in alarms),
             wiring_fault=seen.wiring_fault or missing,
-            protected=self.aws.protected(seen.tasks),
+            protected=self.aws.protected(tuple(t for t in seen.tasks if t.member in own)),
         )
 
     def wiring(
@@ -2960,26 +4110,44 @@ class Reconciler:
         """The codes of the WIRING problems that exist now, each with a detail."""
         config = self.config
         wired = config.target_group_arns
-        own = {config.wake_rule_arn, config.service_rule_arn, *config.own_rule_arns}
-        foreign = [rule for arn, rule in rules.items() if arn not in own]
-        found = {CONTROL_PATH_COVERED.code: ", ".join(self.covering(foreign, rules))}
+        foreign = [rule for arn, rule in rules.items() if arn not in config.wired_rule_arns]
+        found = {
+            CONTROL_PATH_COVERED.code: ", ".join(self.covering(foreign, rules)),
+            RULES_COVERED.code: ", ".join(self.covered(foreign, rules)),
+        }
         if config.unseen_traffic == "stay_awake":
-            unseen = [each for service in services for each in service.unseen_traffic(wired)]
+            unseen = [each for service in services for each in service.unseen_traffic(config)]
             others = [rule.arn for rule in foreign if not rule.forwards_to.isdisjoint(wired)]
             found[UNSEEN_TRAFFIC.code] = ", ".join(unseen)
             found[STRANGE_TARGETS.code] = f"in {', '.join(wired)}" if strangers else ""
             found[OTHER_RULES.code] = ", ".join(others)
         return {code: particulars for code, particulars in found.items() if particulars}
 
+    def missing_databases(self, seen: Observation) -> dict[str, str]:
+        """The problem of databases that do not exist; {} if all do."""
+        names = [name for name, status in seen.databases.items() if status == MISSING]
+        return {DATABASE_MISSING.code: ", ".join(names)} if names else {}
+
     def covering(
         self, foreign: Iterable[ListenerRule], rules: Mapping[str, ListenerRule]
     ) -> Iterator[str]:
         """Descriptions of `foreign` rules that get all requests for a control or heartbeat rule."""
-        own = [rules[arn] for arn in self.config.own_rule_arns if arn in rules]
         group = self.config.control_target_group_arn
-        controls = [rule for rule in own if rule.forwards_to == {group}]
+        controls = [rule for rule in rules.values() if rule.forwards_to == {group}]
         for rule in foreign:
-            if any(rule.priority < each.priority and covers(rule, each) for each in controls):
+            if any(takes_all(rule, each) for each in controls):
+                yield f"{rule.arn} (number {rule.priority})"
+
+    def covered(
+        self, foreign: Iterable[ListenerRule], rules: Mapping[str, ListenerRule]
+    ) -> Iterator[str]:
+        """Descriptions of `foreign` rules whose requests a created service rule gets."""
+        routes = [route for route in self.config.routes if route.creates_service_rule]
+        created = [
+            rules[each.service_rule_arn] for each in routes if each.service_rule_arn in rules
+        ]
+        for rule in foreign:
+            if any(takes_all(each, rule) for each in created):
                 yield f"{rule.arn} (number {rule.priority})"
 
     # apply
@@ -2990,7 +4158,13 @@ class Reconciler:
             for service, count in decision.scale_up:
                 self.aws.set_count(service, count)
                 actions.append(f"{service}: count {count}")
-            if decision.rule is Rule.UP and self.aws.move_rule(Rule.UP, last_take_at):
+            for name in decision.start:
+                self.aws.start_database(self.config.database(name))
+                actions.append(f"{name}: started")
+            for service, flags in decision.resume:
+                self.aws.set_flags(service, flags)
+                actions.append(f"{service}: auto scaling resumed")
+            if decision.rule is Rule.UP and self.aws.move_rules(Rule.UP, last_take_at):
                 actions.append("rule up")
             return self.take(decision, last_take_at, actions)
         except RuleStuckError as error:
@@ -3000,17 +4174,31 @@ class Reconciler:
         """Make the calls that take. If one fails, a later decision announces and repeats it."""
         rule_down = False
         try:
-            for service in decision.scale_to_zero:
-                self.aws.set_count(service, 0, last_take_at)
-                actions.append(f"{service}: count 0")
+            for service in decision.suspend:
+                self.aws.set_flags(service, SUSPENDED, last_take_at)
+                actions.append(f"{service}: auto scaling suspended")
+            taken = self.take_counts(decision.scale_to_zero, last_take_at)
+            actions.extend(f"{service}: count 0" for service in taken)
+            for name in decision.stop:
+                self.aws.stop_database(self.config.database(name), last_take_at)
+                actions.append(f"{name}: stopped")
             if decision.rule is Rule.DOWN:
-                rule_down = self.aws.move_rule(Rule.DOWN, last_take_at)
+                rule_down = self.aws.move_rules(Rule.DOWN, last_take_at)
         except ERRORS as error:
             log(level="ERROR", message="not taken", error=str(error))
-            return Applied(actions, take_failed=True)
+            refused = isinstance(error, ClientError) and bool(decision.stop)
+            return Applied(actions, not_stopped=str(error) if refused else "")
         if rule_down:
             actions.append("rule down")
-        return Applied(actions, rule_down)
+        return Applied(actions, rule_down, taken)
+
+    def take_counts(self, services: Iterable[str], last_take_at: float) -> tuple[str, ...]:
+        """Set the counts of services to 0. Returns those of which the call succeeded."""
+        calls = {name: partial(self.aws.set_count, name, 0, last_take_at) for name in services}
+        errors = self.aws.side_by_side(calls) if calls else {}
+        for service, error in errors.items():
+            log(level="ERROR", message="not taken", service=service, error=str(error))
+        return tuple(service for service in calls if service not in errors)
 
     # reconcile
     def reconcile(self, signal: Signal) -> Observation:
@@ -3060,8 +4248,8 @@ class Reconciler:
         if applied.rule_down:
             now = self.aws.now()
             seen = replace(seen, rule=Rule.DOWN, shadows_other_rules=False, down=now)
-        if applied.take_failed and decision.scale_to_zero:
-            memory = self.aws.write_memory(replace(memory, scale_down_failed=True)) or memory
+        if applied.taken:
+            memory = self.forget_taken(memory, seen, applied.taken)
         if applied.actions or decision.memory or signal.kind is not Kind.POLL:
             log(
                 level="INFO",
@@ -3074,7 +4262,9 @@ class Reconciler:
             )
         memory = self.report(decision, memory, signal, seen)
         if applied.stuck:
-            memory = self.notify_problem(memory, applied.stuck)
+            memory = self.notify_problem(memory, applied.stuck.problem, applied.stuck.detail)
+        if applied.not_stopped:
+            memory = self.notify_problem(memory, DATABASE_NOT_STOPPED, applied.not_stopped)
         return replace(seen, memory=memory, reason=decision.reason)
 
     def claim(self, memory: Memory) -> Memory | None:
@@ -3104,6 +4294,12 @@ class Reconciler:
         sent = self.notifier.publish(decision.notice, memory.phase, in_haste=waits)
         return memory if sent else self.forget_notice(memory, code)
 
+    def forget_taken(self, memory: Memory, seen: Observation, taken: Iterable[str]) -> Memory:
+        """Remove the members whose count is 0 now. If they are raised, somebody else does it."""
+        members = [service.member for service in seen.services if service.name in taken]
+        left = tuple(member for member in memory.taking if member not in members)
+        return self.aws.write_memory(replace(memory, taking=left)) or memory
+
     def forget_notice(self, memory: Memory, code: str) -> Memory:
         """Remove a problem that could not be published, so that the next decision tries again."""
         still_open = tuple(other for other in memory.open_problems if other != code)
@@ -3111,12 +4307,12 @@ class Reconciler:
         forgotten = replace(memory, open_problems=still_open, notified_at=notified)
         return memory if forgotten == memory else self.aws.write_memory(forgotten) or memory
 
-    def notify_problem(self, memory: Memory, stuck: RuleStuckError) -> Memory:
+    def notify_problem(self, memory: Memory, problem: Problem, detail: str) -> Memory:
         """Write a problem to the memory, then publish it. Returns the memory, which may change.
 
         If the memory has the problem already, do nothing.
         """
-        decision = notify_once(memory, stuck.problem, stuck.detail)
+        decision = notify_once(memory, problem, detail)
         written = self.aws.write_memory(decision.memory) if decision.memory else None
         if written is None or decision.notice is None:
             return memory
@@ -3125,12 +4321,12 @@ class Reconciler:
         # problem, the next tick wakes the service and publishes the cause.
         if sent or memory.phase is Phase.ASLEEP:
             return written
-        return self.forget_notice(written, stuck.problem.code)
+        return self.forget_notice(written, problem.code)
 
     def reconcile_without_table(self, signal: Signal, error: TableGoneError) -> Observation:
-        """Without the table, let requests through: scale up, and put the rule down once live."""
+        """Without the table, let requests through: scale up, and put the rules down once open."""
         now = self.aws.now()
-        waking = Memory(0, Phase.WAKING, now, wake=Wake(now, signal.kind, now))
+        waking = Memory(0, Phase.WAKING, now, wake=Wake(now, signal.kind))
         seen = self.observe(waking, signal)
         log(level="ERROR", message="cannot remember", error=str(error), signal=signal.kind)
         if signal.kind in WAKING_KINDS and not seen.desired:
@@ -3138,10 +4334,10 @@ class Reconciler:
                 self.aws.set_count(service.name, self.config.awake_count)
         self.notifier.metrics(HandledErrors=1)
         self.notifier.notify_error(str(error))
-        if not (seen.desired and seen.live):
+        if not (seen.desired and seen.open):
             return replace(seen, reason=str(error))
-        if seen.rule is Rule.UP:
-            self.aws.move_rule(Rule.DOWN, now)
+        if seen.rule in RULES_UP:
+            self.aws.move_rules(Rule.DOWN, now)
         awake = replace(waking, phase=Phase.AWAKE, wake=None, last_take_at=now)
         return replace(seen, memory=awake)
 
@@ -3149,21 +4345,23 @@ class Reconciler:
     def wait(self, until: float, kind: Kind = Kind.POLL) -> Observation:
         """Reconcile every POLL_SECONDS until the wake is over or the epoch second `until` is past.
 
-        If `kind` is RESTORE, also wait until there is a live target and the wake rule is not up.
+        If `kind` is RESTORE, also wait until the service is open, no wake rule is up, and auto
+        scaling is resumed.
         """
         while True:
             seen = self.reconcile(Signal(kind))
-            served = bool(seen.live) and seen.rule is not Rule.UP
+            served = seen.open and seen.rule not in RULES_UP
             waking = seen.memory.phase is Phase.WAKING
-            is_over = not waking and (served or kind is not Kind.RESTORE)
-            if is_over or seen.missing or self.aws.now() >= until:
+            restored = served and not seen.memory.suspended
+            is_over = not waking and (restored or kind is not Kind.RESTORE)
+            if is_over or seen.gone or self.aws.now() >= until:
                 return seen
             self.aws.sleep(POLL_SECONDS if seen.memory.adopted else BLIND_POLL_SECONDS)
 
     def remember(self, seen: Observation, sent: float = 0.0) -> None:
         """Add two times, which no decision needs, to the record of the wake that has just ended.
 
-        `down`: when the wake rule was put down. `sent`: when the first waiting client was sent to
+        `down`: when the wake rules were put down. `sent`: when the first waiting client was sent to
         the service.
         """
         more = {"down": seen.down, "sent": sent}
@@ -3178,17 +4376,18 @@ class Reconciler:
             log(level="WARNING", message="the wake's record is incomplete", error=str(error))
 
     def make_room(self, memory: Memory) -> None:
-        """If the wake rule is up, move it behind the rules that it must follow.
+        """Move each wake rule that is up behind the rules that it must follow.
 
         If no priority is free there, publish the problem. If the service is asleep, the next tick
         wakes it.
         """
-        stands, rules = self.aws.rules()
+        _, rules = self.aws.rules()
+        up = [route for route in self.config.routes if stands(rules, route) is Rule.UP]
         try:
-            if stands is Rule.UP and self.aws.put_rule(rules, Rule.UP):
-                log(level="INFO", message="the wake rule made room for others")
+            if self.aws.put_rules(rules, up, Rule.UP):
+                log(level="INFO", message="a wake rule made room for others")
         except RuleStuckError as error:
-            self.notify_problem(memory, error)
+            self.notify_problem(memory, error.problem, error.detail)
 
     def count_refusal(self, error: RefusedError) -> None:
         """Log and count a refusal. A wrong token is also published, at most once a day."""
@@ -3294,7 +4493,8 @@ class WaitingRoom:
         client = request.client_kind
         if client is ClientKind.PREFLIGHT:
             return request.preflight()
-        holdable = client is ClientKind.API_CALL and waking
+        # a database needs minutes to start, so the client is told when to come back
+        holdable = client is ClientKind.API_CALL and waking and not seen.memory.starts_database
         full = holdable and not self.aws.may_hold()
         if holdable and not full:
             seen = self.reconciler.wait(arrived + self.config.hold_seconds)
@@ -3306,14 +4506,15 @@ class WaitingRoom:
 
     def is_served(self, request: Request, seen: Observation, arrived: float) -> bool:
         """Whether a repetition of this request would reach the service."""
-        stuck = seen.rule is Rule.UP and arrived - seen.memory.since > STUCK_SECONDS
-        awake = seen.memory.phase is Phase.AWAKE and not seen.missing
+        # while some rules are down, this request has come by one that is up
+        stuck = seen.rule in RULES_UP and arrived - seen.memory.since > STUCK_SECONDS
+        awake = seen.memory.phase is Phase.AWAKE and not seen.gone
         return awake and not stuck and request.client_kind is not ClientKind.GRPC
 
     def may_wait_on(self, seen: Observation) -> bool:
         """Whether a held call may be redirected once more, to be held again."""
         wake = seen.memory.wake
-        if seen.missing or wake is None:
+        if seen.gone or wake is None or seen.memory.starts_database:
             return False
         return self.aws.now() - wake.began < MOST_HOLDS * self.config.hold_seconds
 
@@ -3362,7 +4563,9 @@ class WaitingRoom:
         memory = seen.memory
         now = self.aws.now()
         if memory.wake:
-            expected = memory.estimate() or self.config.cold_start_target_seconds
+            usual = self.config.cold_start_target_seconds
+            unknown = DATABASE_START_SECONDS if memory.starts_database else usual
+            expected = memory.estimate() or unknown
             seconds = max(1, memory.wake.began + expected - now)
         else:
             backoff = memory.backoff_seconds(seen.services, now)
@@ -3535,9 +4738,9 @@ class Operator:
         reason = seen.reason
         if seen.shadows_other_rules and kind in (Kind.TICK, Kind.RECONCILE):
             self.reconciler.make_room(seen.memory)
-        if kind is Kind.RESTORE and not seen.missing:  # Terraform deletes the function next
+        if kind is Kind.RESTORE and not seen.gone:  # Terraform deletes the function next
             self.aws.sleep(seen.memory.last_take_at + SLOW_SETTLE_SECONDS - self.aws.now())
-        if seen.missing and kind in (Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN):
+        if seen.gone and kind in (Kind.WAKE, Kind.SLEEP, Kind.PIN, Kind.UNPIN):
             raise RefusedError(f"{kind}: {reason}")
         if kind is Kind.ECS_EVENT and signal.active and seen.memory.phase is Phase.WAKING:
             # the task that runs now will soon be a healthy target
@@ -3550,9 +4753,28 @@ class Operator:
         return {
             **self.reconciler.status(seen),
             "counts": seen.memory.counts,
+            **self.members(seen),
             "reason": reason,
             "pinned_until": seen.memory.pinned_until,
             "wiring": {NOTICES[code].text: detail for code, detail in seen.wiring.items()},
+        }
+
+    def members(self, seen: Observation) -> dict[str, Any]:
+        """Each member's count, whether it is ready, and for what it waits; {} if there is one."""
+        if len(self.config.members) == 1:
+            return {}
+        counts = {service.member: service.desired for service in seen.services}
+        unready = counts if seen.unready is None else seen.unready
+        waits = seen.memory.to_start
+        return {
+            "members": {
+                member.name: {
+                    "count": counts.get(member.name, 0),
+                    "ready": member.name not in unready,
+                    "waits_for": list(member.start_after) if member.name in waits else [],
+                }
+                for member in self.config.members
+            }
         }
 
     def reconciled(self, signal: Signal, deadline: float) -> Observation:
@@ -3619,31 +4841,36 @@ class Operator:
         """Problems of the service, the idle alarm and the heartbeat's token."""
         if seen.missing:
             yield finding(SERVICE_MISSING, ", ".join(seen.missing))
-        without_grace_period = [s.name for s in seen.services if not s.grace_period_seconds]
+        without_grace_period = [
+            each.name for each in seen.own if each.target_groups and not each.grace_period_seconds
+        ]
         if without_grace_period:
             yield finding(NO_GRACE_PERIOD, ", ".join(without_grace_period))
-        if self.aws.alarm(self.config.idle_alarm_arn).state == "MISSING":
-            yield finding(IDLE_ALARM_MISSING, self.config.idle_alarm_arn)
+        idle_alarms = self.config.idle_alarm_arns
+        for arn, alarm in zip(idle_alarms, self.aws.alarms(idle_alarms), strict=True):
+            if alarm.state == "MISSING":
+                yield finding(IDLE_ALARM_MISSING, arn)
         if token := self.token_problem():
             yield finding(TOKEN_UNREADABLE, token)
 
     def rule_findings(self, seen: Observation) -> Iterator[dict[str, str]]:
-        """Problems of the listener's rules."""
-        config = self.config
-        stands, rules = self.aws.rules()
-        if stands is Rule.MISSING:
+        """Problems of the listeners' rules."""
+        together, rules = self.aws.rules()
+        if together is Rule.MISSING:
             yield finding(RULE_MISSING)
         if seen.detached:
             yield finding(TARGET_GROUP_DETACHED)
-        service_rule = rules.get(config.service_rule_arn, ListenerRule())
-        if stands in (Rule.UP, Rule.DOWN):
-            wake_rule = rules[config.wake_rule_arn]
+        for route in self.config.routes:
+            detail = "" if route.name == "this" else f"route {route.name}"
+            none = ListenerRule()
+            service_rule = rules.get(route.service_rule_arn, none)
+            wake_rule = rules.get(route.wake_rule_arn, service_rule)
             if wake_rule.conditions != service_rule.conditions:
-                yield finding(RULES_DIFFER)
-        own = [rules.get(arn, ListenerRule()) for arn in config.own_rule_arns]
-        by_upgrade = any(not r.forwards_to.isdisjoint(config.target_group_arns) for r in own)
-        if service_rule.has_transforms and by_upgrade:
-            yield finding(WEBSOCKETS_TRANSFORMED)
+                yield finding(RULES_DIFFER, detail)
+            own = [rules.get(arn, none).forwards_to for arn in route.own_rule_arns]
+            by_upgrade = any(not to.isdisjoint(self.config.target_group_arns) for to in own)
+            if service_rule.has_transforms and by_upgrade:
+                yield finding(WEBSOCKETS_TRANSFORMED, detail)
 
     def wake_findings(self, seen: Observation) -> Iterator[dict[str, str]]:
         """Problems of the memory, of deployments and of wakes."""
@@ -3657,8 +4884,7 @@ class Operator:
         if memory.failure:
             redeployed = "Fix the task and deploy it." if remedy else ""
             yield finding(WAKE_FAILED, memory.failure, redeployed)
-        late = wake and self.aws.now() - wake.began > self.config.wake_deadline_seconds
-        if late and not seen.live:
+        if wake and late_members(seen, memory, wake, self.config, self.aws.now()):
             yield finding(WAKING_FOR_LONG, seen.stopped_reason or "no task stopped", remedy)
 
     def open_findings(self, seen: Observation) -> Iterator[dict[str, str]]:
@@ -3691,6 +4917,7 @@ class Operator:
         return {
             **self.reconciler.status(seen),
             "now": now,
+            **self.members(seen),
             "since": seen.memory.since,
             "because": seen.memory.because,
             "failure": seen.memory.failure,
@@ -3767,6 +4994,8 @@ def prepare() -> None:
         aws = container().aws
         for service, taking in WAKE_CLIENTS:
             aws.client(service, taking=taking)
+        if aws.config.databases:
+            aws.client("rds")
         aws.client("elbv2").get_paginator("describe_rules")  # reads botocore's files
         policy = aws.settings().get("wake_policy", ())
         matching_ignore_rule(Request(), policy)  # compiles the policy's patterns

@@ -18,29 +18,42 @@ LAYOUT = struct.Struct("<Qddd")  # clock.py writes it
 SLICE_SECONDS = 0.05  # how soon a sleeper sees that the speed has changed
 
 
+class PublishedClock:
+    """Reads the clock published at `path`, by this process's own `time` as it was before."""
+
+    def __init__(self, path: str) -> None:
+        with Path(path).open("rb") as file:
+            self._published = mmap.mmap(file.fileno(), LAYOUT.size, access=mmap.ACCESS_READ)
+        self._monotonic, self._sleep = time.monotonic, time.sleep
+
+    def now(self) -> float:
+        """Virtual time, epoch seconds."""
+        monotonic, virtual, rate = self._state()
+        return virtual + (self._monotonic() - monotonic) * rate
+
+    def rate(self) -> float:
+        """Virtual seconds per real second."""
+        return self._state()[2]
+
+    def _state(self) -> tuple[float, float, float]:
+        while True:
+            sequence, monotonic, virtual, rate = LAYOUT.unpack(self._published[:])
+            if sequence % 2 == 0 and self._published[:8] == sequence.to_bytes(8, "little"):
+                return monotonic, virtual, rate
+            self._sleep(0)
+
+
 def follow(path: str) -> None:
     """Make this process's `time` follow the clock published at `path`."""
-    with Path(path).open("rb") as file:
-        published = mmap.mmap(file.fileno(), LAYOUT.size, access=mmap.ACCESS_READ)
-    real_monotonic, real_sleep = time.monotonic, time.sleep
-
-    def state() -> tuple[float, float, float]:
-        while True:
-            sequence, monotonic, virtual, rate = LAYOUT.unpack(published[:])
-            if sequence % 2 == 0 and published[:8] == sequence.to_bytes(8, "little"):
-                return monotonic, virtual, rate
-            real_sleep(0)
-
-    def now() -> float:
-        monotonic, virtual, rate = state()
-        return virtual + (real_monotonic() - monotonic) * rate
+    clock = PublishedClock(path)
+    now, real_monotonic, real_sleep = clock.now, time.monotonic, time.sleep
 
     def sleep(seconds: float) -> None:
         if seconds < 0:
             raise ValueError("sleep length must be non-negative")
         until = now() + seconds
         while (left := until - now()) > 0:
-            real_sleep(min(SLICE_SECONDS, left / state()[2]))
+            real_sleep(min(SLICE_SECONDS, left / clock.rate()))
 
     offset = now() - real_monotonic()
     _replace(now, lambda: now() - offset, sleep)

@@ -35,6 +35,7 @@ class Clock:
         self._order = count()
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._limit: asyncio.Task[None] | None = None
         self._sequence = 0
         path.write_bytes(bytes(LAYOUT.size))
         with path.open("r+b") as file:
@@ -60,10 +61,24 @@ class Clock:
             return max(self._virtual, min(moment, self._sleepers[0][0]))
         return moment
 
-    def set_speed(self, speed: float) -> None:
-        """Change the speed from now on; sleepers are re-planned. ValueError unless above 0."""
+    def set_speed(self, speed: float, seconds: float | None = None) -> None:
+        """Change the speed from now on, or for so many virtual seconds, after which it is 1 again.
+
+        Sleepers are re-planned. ValueError unless both are above 0.
+        """
+        until = None if seconds is None else self.now() + _positive(seconds, "seconds")
         self._speed = _positive(speed)
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
         self._anchor(self.now())
+        if until is not None:
+            self._limit = asyncio.get_running_loop().create_task(self._slow_down(until))
+
+    async def _slow_down(self, moment: float) -> None:
+        await self.sleep_until(moment)
+        self._limit = None
+        self.set_speed(1)
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -130,7 +145,7 @@ class Clock:
             self._plan()
 
 
-def _positive(speed: float) -> float:
-    if not speed > 0:
-        raise ValueError(f"speed must be above 0, got {speed}")
-    return speed
+def _positive(value: float, name: str = "speed") -> float:
+    if not value > 0:
+        raise ValueError(f"{name} must be above 0, got {value}")
+    return value

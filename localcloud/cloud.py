@@ -14,7 +14,10 @@ from typing import Any
 
 from localcloud.balancer import Balancer
 from localcloud.clock import Clock
+from localcloud.codedeploy import CodeDeploy
 from localcloud.control import Control
+from localcloud.databases import Databases
+from localcloud.deployments import Deployments
 from localcloud.events import Events
 from localcloud.functions import Functions
 from localcloud.gaps import Gaps
@@ -23,6 +26,8 @@ from localcloud.instances import Instances
 from localcloud.launch import LAUNCH
 from localcloud.metrics import Metrics
 from localcloud.policies import Policies, check_delays
+from localcloud.queues import Queues
+from localcloud.scaling import Scaling
 from localcloud.tasks import Tasks
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -37,7 +42,18 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "start_seconds": 1,
         "stop_stale_seconds": 3,
         "read_stale_seconds": 0,
+        "scale_up_timeout_seconds": 86400,  # of a blue/green deployment, then it is rolled back
         "failure": None,  # or "image", "exit", "capacity", "unhealthy"
+    },
+    "scaling": {"policy_seconds": 60},  # virtual, until a policy sees a count below the minimum
+    "rds": {  # virtual
+        "starting_seconds": 300,
+        "stopping_seconds": 180,
+        "longest_stop_seconds": 7 * 86400,  # then AWS starts it
+    },
+    "sqs": {  # virtual
+        "active_seconds": 6 * 3600,  # since the last use; then there are no metrics
+        "activation_seconds": 900,  # metrics of a queue that becomes active come no sooner
     },
     "cloudwatch": {"lateness_seconds": 70},
     "events": {"delivery_seconds": 0.5},
@@ -74,9 +90,21 @@ class Cloud:
         self.events = Events(self)
         self.metrics = Metrics(self)
         self.instances = Instances(self)
+        self.scaling = Scaling(self)
+        self.deployments = Deployments(self)
+        self.code_deploy = CodeDeploy(self)
         self.tasks = Tasks(self)
         self.balancer = Balancer(self)
-        self._parts = (self.functions, self.events, self.metrics, self.tasks, self.balancer)
+        self.databases = Databases(self)
+        self.queues = Queues(self)
+        self._parts = (
+            self.functions,
+            self.events,
+            self.metrics,
+            self.tasks,
+            self.balancer,
+            self.databases,
+        )
 
     @property
     def endpoint(self) -> str:
@@ -140,7 +168,7 @@ class Cloud:
         port = self.control.moto_url.rsplit(":", 1)[1]
         log = (self.state / "moto.log").open("wb")
         self._moto = await asyncio.create_subprocess_exec(
-            *LAUNCH, sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port,
+            *LAUNCH, sys.executable, "-m", "localcloud.moto_server", port, str(self.clock.path),
             stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
             env={**os.environ, "MOTO_IAM_LOAD_MANAGED_POLICIES": "true", "NO_PROXY": "*"},
         )  # fmt: skip

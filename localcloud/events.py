@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 from localcloud import patterns
 from localcloud.control import ACCOUNT, REGION
 from localcloud.gateway import ApiError, Call, Reply
+from localcloud.logs import iso
 
 if TYPE_CHECKING:
     from localcloud.cloud import Cloud
@@ -285,8 +286,7 @@ class Events:
             "TopicArn": topic,
             **({} if subject is None else {"Subject": subject}),
             "Message": messages["default"],
-            "Timestamp": datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-            + "Z",
+            "Timestamp": iso(now),
             "MessageAttributes": attributes or {},
         }
         receivers = []
@@ -341,7 +341,11 @@ class Events:
                 "sqs", "get_queue_url", QueueName=queue_arn.split(":")[-1]
             )
             await self.cloud.control.call(
-                "sqs", "send_message", QueueUrl=queue["QueueUrl"], MessageBody=text
+                "sqs",
+                "send_message",
+                through_gateway=True,
+                QueueUrl=queue["QueueUrl"],
+                MessageBody=text,
             )
         except ClientError as error:
             print(f"{queue_arn} takes nothing: {error}", file=sys.stderr, flush=True)

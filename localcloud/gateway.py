@@ -30,6 +30,8 @@ from moto.core.serialize import SerializationContext, get_serializer_class
 from moto.core.utils import get_service_model
 from werkzeug.exceptions import NotFound
 
+from localcloud.control import CALLER
+
 if TYPE_CHECKING:
     from localcloud.cloud import Cloud
 
@@ -48,6 +50,7 @@ RESOURCE_KEYS = (
     "LoadBalancerArn", "FunctionName", "TableName", "TopicArn", "QueueUrl", "AlarmName",
     "AlarmNames", "Name", "Names", "ResourceId", "ResourceArn", "resourceArn", "logGroupName",
     "taskDefinition", "family", "tasks", "task", "cluster", "clusterName", "RoleName", "PolicyArn",
+    "DBInstanceIdentifier", "DBClusterIdentifier",
 )  # fmt: skip
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding"}
 CALLS_KEPT = 200_000
@@ -147,7 +150,7 @@ class Gateway:
         self._session = aiohttp.ClientSession(
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=120),
-            connector=aiohttp.TCPConnector(limit=0, force_close=True),
+            connector=aiohttp.TCPConnector(limit=0),
         )
         app = web.Application(client_max_size=300 * 1024 * 1024)
         admin = Admin(self.cloud)
@@ -256,6 +259,9 @@ class Gateway:
         return fault
 
     def _take_fault(self, call: Call) -> dict[str, Any] | None:
+        """The fault that hits the call; none hits a call of the local cloud's own parts."""
+        if call.caller == CALLER:
+            return None
         for fault in self.faults:
             if fault["count"] is not None and fault["hits"] >= fault["count"]:
                 continue
@@ -335,9 +341,12 @@ class Admin:
 
     async def _set_clock(self, request: web.Request) -> web.Response:
         try:
-            self.cloud.clock.set_speed(float((await request.json())["speed"]))
+            wanted = await request.json()
+            seconds = float(wanted["seconds"]) if "seconds" in wanted else None
+            self.cloud.clock.set_speed(float(wanted["speed"]), seconds)
         except (KeyError, TypeError, ValueError) as error:
-            raise web.HTTPBadRequest(text=f'want {{"speed": NUMBER above 0}}: {error}') from error
+            wish = '{"speed": NUMBER above 0, "seconds": how long, if not from now on}'
+            raise web.HTTPBadRequest(text=f"want {wish}: {error}") from error
         return await self._clock(request)
 
     async def _calls(self, request: web.Request) -> web.Response:

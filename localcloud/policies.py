@@ -23,11 +23,14 @@ REFUSALS = {
     "cloudwatch": ("AccessDenied", 403),
     "elbv2": ("AccessDenied", 403),
     "lambda": ("AccessDeniedException", 403),
+    "rds": ("AccessDenied", 403),
     "sns": ("AuthorizationError", 403),
+    "sqs": ("AccessDenied", 403),
 }
 REFUSAL = ("AccessDeniedException", 400)
 # How policies call a service, where that is not its signing name.
 PREFIXES = {"cloudwatch": "cloudwatch", "sns": "SNS"}
+IN_LOWER_CASE = ("sqs",)  # the name of the action there, as users report it
 WITHOUT_RESOURCE = ("elbv2", "cloudwatch")  # their sentence names no resource for what is read
 
 
@@ -86,7 +89,8 @@ def _refusal(call: Call, role: str, function: str) -> ApiError:
     """The error as the service words it."""
     code, status = REFUSALS.get(call.service, REFUSAL)
     prefix = PREFIXES.get(call.service) or get_service_model(call.service).signing_name
-    action = f"{prefix}:{call.action}"
+    name = call.action.lower() if call.service in IN_LOWER_CASE else call.action
+    action = f"{prefix}:{name}"
     user = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{function}"
     named = call.resource if call.resource.startswith("arn:") else "*"
     where = "" if call.service in WITHOUT_RESOURCE else f" on resource: {named}"

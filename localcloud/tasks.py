@@ -13,10 +13,10 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,15 @@ from botocore.exceptions import ClientError
 from moto.core.utils import get_service_model
 
 from localcloud.control import ACCOUNT, REGION
+from localcloud.deployments import (
+    NOT_STARTED,
+    Deployment,
+    Traffic,
+    breaker_threshold,
+    cluster_arn,
+    date,
+    other_of,
+)
 from localcloud.gateway import ApiError, Call
 from localcloud.instances import Instance
 from localcloud.launch import LAUNCH
@@ -37,7 +46,6 @@ STOPPED_KEPT = 3600.0  # virtual seconds for which a stopped task can still be d
 IMPAIRED_AFTER = 3  # failed starts in a row, after which ECS says SERVICE_TASK_START_IMPAIRED
 RETRY_LIMIT = 300.0  # virtual seconds at most between attempts to start a task
 EVENTS_KEPT = 100
-BREAKER_BOUNDS = (3, 200)  # failed tasks after which the circuit breaker trips, at least and most
 # What the scheduler or moto itself knows of a service.
 KNOWN_ELSEWHERE = {
     "desiredCount", "launchType", "loadBalancers", "serviceName", "tags", "taskDefinition",
@@ -46,7 +54,10 @@ PORT_IN_USE = (
     "The closest matching container-instance is already using a port required by your task."
 )
 NO_INSTANCES = "Reason: No Container Instances were found in your cluster."
-NOT_STARTED = "tasks failed to start."
+SUPERSEDED = "Service deployment stopped: another one started."
+TIMED_OUT = "Service deployment rolled back: its tasks did not become healthy in time."
+TRIPPED = "Service deployment rolled back because the circuit breaker threshold was exceeded."
+STOPPED_BY_BREAKER = "Service deployment stopped: the circuit breaker threshold was exceeded."
 FAILURES = (None, "image", "exit", "memory", "capacity", "unhealthy")
 
 
@@ -75,36 +86,6 @@ class Container:
 
 
 @dataclass(eq=False)
-class Deployment:
-    """One of a service's deployments ("Deployment" in the ECS API reference)."""
-
-    definition: Mapping[str, Any]  # the task definition as `DescribeTaskDefinition` has it
-    created: float
-    status: str = "PRIMARY"
-    rollout: str = "IN_PROGRESS"
-    failed: int = 0
-    id: str = field(default_factory=lambda: f"ecs-svc/{secrets.randbelow(10**19):019d}")
-
-    @property
-    def task_definition(self) -> str:
-        """The task definition's ARN."""
-        return str(self.definition["taskDefinitionArn"])
-
-    @property
-    def awsvpc(self) -> bool:
-        """Whether tasks have a network interface of their own; else they use their instance's."""
-        return bool(self.definition.get("networkMode") == "awsvpc")
-
-    @property
-    def reason(self) -> str:
-        """The sentence for `rolloutStateReason`."""
-        if self.rollout == "FAILED":
-            return f"ECS deployment circuit breaker: {NOT_STARTED}"
-        said = {"IN_PROGRESS": "in progress", "COMPLETED": "completed"}
-        return f"ECS deployment {self.id} {said[self.rollout]}."
-
-
-@dataclass(eq=False)
 class Service:
     """What a service should be, and the tasks that it has."""
 
@@ -115,7 +96,8 @@ class Service:
     desired: int
     load_balancers: list[dict[str, Any]]
     given: dict[str, Any]
-    deployments: list[Deployment]
+    deployments: list[Deployment]  # that still have tasks, or could; the newest first
+    history: list[Deployment]  # all of them, the newest first
     status: str = "ACTIVE"
     tasks: list[Task] = field(default_factory=list)
     events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=EVENTS_KEPT))
@@ -127,6 +109,16 @@ class Service:
     def primary(self) -> Deployment:
         """The newest deployment."""
         return self.deployments[0]
+
+    @property
+    def by_code_deploy(self) -> bool:
+        """Whether it has task sets: its deployment controller is CODE_DEPLOY."""
+        return bool(self.given.get("deploymentController", {}).get("type") == "CODE_DEPLOY")
+
+    @property
+    def serving(self) -> Deployment:
+        """The task set that serves production traffic."""
+        return next(each for each in self.deployments if each.status == "PRIMARY")
 
 
 @dataclass(eq=False)
@@ -185,6 +177,7 @@ class Tasks:
         self._services: dict[tuple[str, str], Service] = {}
         self._tasks: dict[str, Task] = {}
         self._addresses = 0
+        self._traffic = Traffic(cloud)
         self._past: deque[tuple[float, dict[str, Any]]] = deque()
         cloud.settings["ecs"].setdefault("protection_withstands_count", False)
 
@@ -199,7 +192,6 @@ class Tasks:
         gateway.override("ecs", "StopTask", self._stop_task)
         gateway.override("ecs", "GetTaskProtection", self._get_protection)
         gateway.override("ecs", "UpdateTaskProtection", self._update_protection)
-        gateway.after("application-autoscaling", "RegisterScalableTarget", self._clamp)
 
     async def stop(self) -> None:
         """Kill every process."""
@@ -223,6 +215,24 @@ class Tasks:
                     return "127.0.0.1", real
         return None
 
+    def service(self, cluster: str, name: str) -> Service | None:
+        """The service of that name, if there was ever one."""
+        return self._services.get((cluster, name))
+
+    def service_of(self, params: Mapping[str, Any]) -> Service | None:
+        """The service that a call names by `cluster` and `service`, each a name or an ARN."""
+        cluster = params.get("cluster", "default").rsplit("/", 1)[-1]
+        return self.service(cluster, params["service"].rsplit("/", 1)[-1])
+
+    def services(self) -> Iterable[Service]:
+        """Every service that was created."""
+        return self._services.values()
+
+    def count_of(self, cluster: str, name: str) -> int | None:
+        """A service's desired count; None where no such service is active."""
+        service = self._services.get((cluster, name))
+        return service.desired if service is not None and service.status == "ACTIVE" else None
+
     def instance_registered(self, cluster: str) -> None:
         """A cluster has a new container instance: place what found no room."""
         for service in self._services.values():
@@ -234,6 +244,25 @@ class Tasks:
         """A target of some service became healthy or unhealthy: look at the services again."""
         for service in list(self._services.values()):
             self._reconcile(service)
+
+    def keep_task_sets(self, service: Service, *kept: Deployment) -> None:
+        """From now on the service has these task sets, the newest first; tasks of others stop."""
+        service.deployments = list(kept)
+        service.primary.stage = "INSTALL" if len(kept) > 1 else None
+        service.not_before, service.failed_starts = 0.0, 0
+        for task in service.tasks:
+            if task.deployment not in kept:
+                self._begin_stop(task, "ServiceSchedulerInitiated", "Task set deleted")
+        self._reconcile(service)
+
+    def is_stable(self, service: Service, task_set: Deployment) -> bool:
+        """Whether its tasks are as many as they should be, and healthy ("stabilityStatus")."""
+        live = [
+            task
+            for task in service.tasks
+            if task.deployment is task_set and task.desired_status == "RUNNING"
+        ]
+        return len(live) == _computed_count(service, task_set) and all(map(self._is_steady, live))
 
     def listing(self) -> list[dict[str, Any]]:
         """Every task as `DescribeTasks` has it, never stale, its process ids, logs and warnings."""
@@ -268,7 +297,8 @@ class Tasks:
         given = {name: call.params[name] for name in _given_back() if name in call.params}
         definition = await self._definition(shape["taskDefinition"])
         service = self._services.get(key)
-        if call.action == "CreateService" or service is None:
+        created = call.action == "CreateService" or service is None
+        if created or service is None:
             first = Deployment(definition, now)
             # moto says EC2 wherever no launch type was given
             on_instances = call.params.get("launchType") == "EC2" or not first.awsvpc
@@ -281,26 +311,95 @@ class Tasks:
                 load_balancers=[],
                 given={},
                 deployments=[first],
+                history=[first],
             )
-        elif _starts_deployment(service, definition, call):
-            self._deploy(service, definition)
         service.given.update(given)
+        if service.by_code_deploy:
+            service.history.clear()
         service.load_balancers = shape.get("loadBalancers", [])
         if service.desired != shape["desiredCount"]:
             service.steady, service.not_before, service.failed_starts = False, 0.0, 0
         service.desired = shape["desiredCount"]
+        connect = call.params.get("serviceConnectConfiguration", service.primary.service_connect)
+        if created:
+            service.primary.service_connect = connect
+            service.primary.configuration = service.given.get("deploymentConfiguration", {})
+            service.primary.groups = await self._serving(service)
+        elif _starts_deployment(service, definition, call):
+            await self._deploy(service, definition, connect)
         if call.action == "DeleteService":
             service.desired, service.status = 0, "INACTIVE"
+            service.primary.stage = None
         self._reconcile(service)
+        self._cloud.scaling.count_changed(service.cluster, service.name)
         _amend(shape, self._overlay(service))
         return reply
 
-    def _deploy(self, service: Service, definition: Mapping[str, Any]) -> None:
+    async def _serving(self, service: Service) -> dict[str, str]:
+        """Where production traffic goes; nothing if a listener rule is gone."""
+        try:
+            return await self._traffic.serving(service.load_balancers)
+        except ClientError:
+            return {}
+
+    async def _deploy(
+        self,
+        service: Service,
+        definition: Mapping[str, Any],
+        connect: dict[str, Any] | None,
+    ) -> None:
+        """Start a deployment.
+
+        A blue/green one begins with both target groups in the production rule, or the new tasks
+        would not be checked. At a count of 0 there is nothing to wait for.
+        """
+        serving = await self._serving(service)
+        self._supersede(service)
+        deployment = Deployment(
+            definition,
+            self._cloud.clock.now(),
+            service_connect=connect,
+            configuration=service.given.get("deploymentConfiguration", {}),
+            source=service.primary,
+            groups=serving,
+        )
         for old in service.deployments:
             old.status = "ACTIVE"
-        service.deployments.insert(0, Deployment(definition, self._cloud.clock.now()))
+        service.deployments.insert(0, deployment)
+        service.history.insert(0, deployment)
         service.steady, service.not_before, service.failed_starts = False, 0.0, 0
         self._emit_deployment(service, "SERVICE_DEPLOYMENT_IN_PROGRESS")
+        if deployment.strategy == "ROLLING" or not serving:
+            return
+        deployment.groups = {
+            each["targetGroupArn"]: other_of(each, serving[each["targetGroupArn"]])
+            for each in service.load_balancers
+            if each["targetGroupArn"] in serving
+        }
+        deployment.stage = "SCALE_UP"
+        await self._traffic.send(
+            service.load_balancers, deployment.groups, 0 if service.desired else 100
+        )
+        if not service.desired:
+            self._complete(service)
+        else:
+            self._cloud.spawn(self._time_out(service, deployment))
+
+    def _supersede(self, service: Service) -> None:
+        """End a deployment that is under way, because another one starts.
+
+        Is not documented. A blue/green one that has shifted all traffic is complete then; the tasks
+        of one that has not are stopped.
+        """
+        current = service.primary
+        if current.state != "IN_PROGRESS":
+            return
+        if current.stage == "BAKE_TIME":
+            self._complete(service)
+            return
+        if current.stage is not None:
+            service.deployments.remove(current)
+        current.end("STOPPED", self._cloud.clock.now(), SUPERSEDED)
 
     async def _definition(self, name: str) -> dict[str, Any]:
         reply = await self._cloud.control.call(
@@ -379,7 +478,7 @@ class Tasks:
             shape: dict[str, Any] = {"taskArn": task.arn, "protectionEnabled": False}
             if task.protected_until > now:
                 shape["protectionEnabled"] = True
-                shape["expirationDate"] = _date(task.protected_until)
+                shape["expirationDate"] = date(task.protected_until)
             protected.append(shape)
         return {"protectedTasks": protected, "failures": failures}
 
@@ -387,28 +486,6 @@ class Tasks:
         """The task of that ARN or id."""
         wanted = name.rsplit("/", 1)[-1]
         return next((task for task in self._tasks.values() if task.id == wanted), None)
-
-    async def _clamp(self, call: Call, _: dict[str, Any]) -> None:
-        """`RegisterScalableTarget`: the count is pulled into the new bounds at once."""
-        if call.params.get("ScalableDimension") != "ecs:service:DesiredCount":
-            return
-        reply = await self._cloud.control.call(
-            "application-autoscaling",
-            "describe_scalable_targets",
-            ServiceNamespace="ecs",
-            ResourceIds=[call.params["ResourceId"]],
-        )
-        bounds = reply["ScalableTargets"][0]
-        _, cluster, name = call.params["ResourceId"].split("/")
-        service = self._services.get((cluster, name))
-        if service is None:
-            return
-        count = min(max(service.desired, bounds["MinCapacity"]), bounds["MaxCapacity"])
-        if count != service.desired:
-            client = self._cloud.control.client("ecs", through_gateway=True)
-            await asyncio.to_thread(
-                client.update_service, cluster=cluster, service=name, desiredCount=count
-            )
 
     # The scheduler.
 
@@ -421,6 +498,11 @@ class Tasks:
         the circuit breaker has failed starts no tasks any more.
         """
         self._replace_unhealthy(service)
+        if service.primary.stage is not None:
+            self._keep_both(service)
+            self._settle(service)
+            self._remember()
+            return
         now, desired = self._cloud.clock.now(), service.desired
         live = [task for task in service.tasks if task.desired_status == "RUNNING"]
         current = [task for task in live if task.deployment is service.primary]
@@ -432,7 +514,7 @@ class Tasks:
         missing = min(desired - len(current), most - len(live))
         if missing > 0 and now >= service.not_before and service.primary.rollout != "FAILED":
             for _ in range(missing):
-                self._place(service)
+                self._place(service, service.primary)
         surplus = sorted(current, key=self._is_steady)[: max(0, len(current) - desired)]
         spare = len([task for task in live if self._is_steady(task)]) - least
         for task in sorted(old, key=self._is_steady):
@@ -448,6 +530,26 @@ class Tasks:
         self._settle(service)
         self._remember()
 
+    def _keep_both(self, service: Service) -> None:
+        """Keep the new tasks and the old ones of a blue/green deployment at the service's count.
+
+        Imitates "Amazon ECS blue/green service deployments workflow".
+        """
+        now = self._cloud.clock.now()
+        kept = service.deployments[:2]
+        tasks: dict[Deployment, list[Task]] = {deployment: [] for deployment in kept}
+        for task in service.tasks:
+            if task.desired_status == "RUNNING":
+                tasks.setdefault(task.deployment, []).append(task)
+        for deployment, live in tasks.items():
+            wanted = service.desired if deployment in kept else 0
+            if now >= service.not_before and deployment.rollout != "FAILED":
+                for _ in range(wanted - len(live)):
+                    self._place(service, deployment)
+            for task in sorted(live, key=self._is_steady)[: max(0, len(live) - wanted)]:
+                reason = f"Scaling activity initiated by (deployment {deployment.id})"
+                self._begin_stop(task, "ServiceSchedulerInitiated", reason)
+
     def _replace_unhealthy(self, service: Service) -> None:
         """Stop what fails its load balancer's checks once the grace period is over."""
         grace = float(service.given.get("healthCheckGracePeriodSeconds", 0))
@@ -460,7 +562,7 @@ class Tasks:
             if left > 0:
                 self._later(service, left)
                 continue
-            groups = ", ".join(each["targetGroupArn"] for each in service.load_balancers)
+            groups = ", ".join(each["TargetGroupArn"] for each in task.targets)
             reason = f"Task failed ELB health checks in (target-group {groups})"
             self._say(service, f"(task {task.id}) failed ELB health checks")
             self._begin_stop(task, "ServiceSchedulerInitiated", reason)
@@ -473,6 +575,10 @@ class Tasks:
 
     def _settle(self, service: Service) -> None:
         """Note a finished deployment and a steady state."""
+        if service.primary.stage is not None:
+            service.steady = False
+            self._begin_shift(service)
+            return
         live = [task for task in service.tasks if task.desired_status == "RUNNING"]
         if len(live) != service.desired or any(
             task.deployment is not service.primary or not self._is_steady(task) for task in live
@@ -480,13 +586,99 @@ class Tasks:
             service.steady = False
             return
         if service.primary.rollout == "IN_PROGRESS":
-            service.primary.rollout = "COMPLETED"
-            del service.deployments[1:]
-            self._emit_deployment(service, "SERVICE_DEPLOYMENT_COMPLETED")
+            self._complete(service)
         if not service.steady:
             service.steady = True
             self._say(service, "has reached a steady state.")
             self._emit_action(service, "INFO", "SERVICE_STEADY_STATE")
+
+    def _complete(self, service: Service) -> None:
+        """The newest deployment is complete, and so is a rollback that led to it."""
+        now = self._cloud.clock.now()
+        service.primary.rollout = "COMPLETED"
+        if service.primary.state == "IN_PROGRESS":
+            service.primary.end("SUCCESSFUL", now)
+        for each in service.history:
+            if each.state == "ROLLBACK_IN_PROGRESS":
+                each.end("ROLLBACK_SUCCESSFUL", now, each.said)
+        del service.deployments[1:]
+        self._emit_deployment(service, "SERVICE_DEPLOYMENT_COMPLETED")
+
+    def _begin_shift(self, service: Service) -> None:
+        """Shift traffic as soon as every new task of a blue/green deployment is healthy."""
+        deployment = service.primary
+        tasks = [
+            task
+            for task in service.tasks
+            if task.deployment is deployment and task.desired_status == "RUNNING"
+        ]
+        healthy = [
+            task
+            for task in tasks
+            if task.last_status == "RUNNING" and set(self._target_states(task)) <= {"healthy"}
+        ]
+        if deployment.stage == "SCALE_UP" and len(healthy) == len(tasks) == service.desired:
+            deployment.stage = "PRODUCTION_TRAFFIC_SHIFT"
+            self._cloud.spawn(self._shift(service, deployment))
+
+    async def _shift(self, service: Service, deployment: Deployment) -> None:
+        """Send traffic to the new tasks, step by step; stop the old ones after the bake time."""
+        for percent, minutes in deployment.steps():
+            if deployment.stage is None or deployment.rollout == "FAILED":
+                return
+            try:
+                await self._traffic.send(service.load_balancers, deployment.groups, percent)
+            except ClientError as error:
+                await self._roll_back(service, deployment, str(error))
+                return
+            if percent == 100 and deployment.stage is not None:
+                deployment.stage = "BAKE_TIME"
+            await self._cloud.clock.sleep(minutes * 60)
+        if deployment.stage is not None and deployment.rollout != "FAILED":
+            self._complete(service)
+            self._reconcile(service)
+
+    async def _time_out(self, service: Service, deployment: Deployment) -> None:
+        """Roll back a blue/green deployment whose tasks do not become healthy in time."""
+        await self._cloud.clock.sleep(self._cloud.settings["ecs"]["scale_up_timeout_seconds"])
+        if deployment.stage == "SCALE_UP" and deployment.rollout == "IN_PROGRESS":
+            deployment.rollout = "FAILED"
+            await self._roll_back(service, deployment, TIMED_OUT)
+
+    async def _roll_back(self, service: Service, failed: Deployment, reason: str) -> None:
+        """Return to the deployment before `failed`, traffic first.
+
+        Imitates "Amazon ECS deployment circuit breaker": the deployment that was there before is
+        PRIMARY again. Without one there is nothing to return to.
+        """
+        failed.rollout = "FAILED"
+        source = next((each for each in service.deployments if each.rollout == "COMPLETED"), None)
+        if source is None:
+            self._stop_failed(service, failed)
+            return
+        failed.state, failed.said = "ROLLBACK_IN_PROGRESS", reason
+        failed.rolled_back_at = self._cloud.clock.now()
+        if failed.stage is not None:
+            with suppress(ClientError):  # the rule is gone
+                await self._traffic.send(service.load_balancers, source.groups, 100)
+        if failed is not service.primary:  # another deployment has started meanwhile
+            return
+        failed.stage = None
+        failed.status = "ACTIVE"
+        source.status = "PRIMARY"
+        source.rollout = "IN_PROGRESS"
+        service.deployments = [source, failed]
+        service.not_before, service.failed_starts = 0.0, 0
+        self._reconcile(service)
+
+    def _stop_failed(self, service: Service, failed: Deployment) -> None:
+        """End a failed deployment where nothing is rolled back."""
+        now = self._cloud.clock.now()
+        if failed.state == "IN_PROGRESS":
+            failed.end("STOPPED", now, STOPPED_BY_BREAKER)
+        for each in service.history:
+            if each.state == "ROLLBACK_IN_PROGRESS":
+                each.end("ROLLBACK_FAILED", now, each.said)
 
     def _is_steady(self, task: Task) -> bool:
         return task.last_status == "RUNNING" and set(self._target_states(task)) <= {
@@ -498,7 +690,7 @@ class Tasks:
         state = self._cloud.balancer.target_state
         return [state(each["TargetGroupArn"], each["Id"], each["Port"]) for each in task.targets]
 
-    def _place(self, service: Service) -> None:
+    def _place(self, service: Service, deployment: Deployment) -> None:
         """Create one task, or say why it cannot be placed ("Service event messages")."""
         if self._cloud.settings["ecs"]["failure"] == "capacity":
             self._not_placed(
@@ -508,7 +700,7 @@ class Tasks:
                 "RESOURCE:FARGATE",
             )
             return
-        instance = self._room_for(service) if service.launch_type == "EC2" else None
+        instance = self._room_for(service, deployment) if service.launch_type == "EC2" else None
         if service.launch_type == "EC2" and instance is None:
             there = self._cloud.instances.of(service.cluster)
             self._not_placed(
@@ -523,7 +715,7 @@ class Tasks:
         task = Task(
             arn=_task_arn(service.cluster, secrets.token_hex(16)),
             service=service,
-            deployment=service.primary,
+            deployment=deployment,
             ip=f"10.0.{high}.{low + 4}",
             created=self._cloud.clock.now(),
             containers=[],
@@ -539,13 +731,13 @@ class Tasks:
         self._say(service, message)
         self._emit_action(service, "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE", reason)
 
-    def _room_for(self, service: Service) -> Instance | None:
-        """The emptiest container instance whose ports the service's next task can have.
+    def _room_for(self, service: Service, deployment: Deployment) -> Instance | None:
+        """The emptiest container instance whose ports the deployment's next task can have.
 
         Imitates "portMappings" of "Task definition parameters": a host port that is not dynamic is
         used once on an instance.
         """
-        wanted = set(_fixed_host_ports(service.primary.definition))
+        wanted = set(_fixed_host_ports(deployment.definition))
         tasks: dict[Instance, int] = {}
         for instance in self._cloud.instances.of(service.cluster):
             there = [
@@ -576,8 +768,7 @@ class Tasks:
         but 3 at least and 200 at most, while the deployment is in progress.
         """
         deployment.failed += 1
-        low, high = BREAKER_BOUNDS
-        threshold = min(max(math.ceil(service.desired / 2), low), high)
+        threshold = breaker_threshold(service.desired)
         breaker = service.given.get("deploymentConfiguration", {}).get("deploymentCircuitBreaker")
         if not breaker or not breaker["enable"] or deployment.failed < threshold:
             return
@@ -585,6 +776,10 @@ class Tasks:
             deployment.rollout = "FAILED"
             self._say(service, f"(deployment {deployment.id}) deployment failed: {NOT_STARTED}")
             self._emit_deployment(service, "SERVICE_DEPLOYMENT_FAILED", "ERROR")
+            if breaker["rollback"]:
+                self._cloud.spawn(self._roll_back(service, deployment, TRIPPED))
+            else:
+                self._stop_failed(service, deployment)
 
     def _later(self, service: Service, seconds: float) -> None:
         async def wait() -> None:
@@ -756,7 +951,7 @@ class Tasks:
         for box in task.containers:
             host_ports.update(box.host_ports)
         for each in task.service.load_balancers:
-            arn = each["targetGroupArn"]
+            arn = task.deployment.groups.get(each["targetGroupArn"], each["targetGroupArn"])
             identity = task.ipv6 if await self._cloud.balancer.is_ipv6(arn) else task.ip
             if not task.deployment.awsvpc and task.instance is not None:
                 identity = task.instance.id
@@ -823,7 +1018,7 @@ class Tasks:
         task.moments.update(dict.fromkeys(moments, now))
         task.version += 1
         self._remember()
-        detail = {**self._shape(task), "updatedAt": _date(now)}
+        detail = {**self._shape(task), "updatedAt": date(now)}
         self._emit("ECS Task State Change", detail, task.arn)
 
     # Events.
@@ -837,7 +1032,7 @@ class Tasks:
             "eventType": kind,
             "eventName": name,
             "deploymentId": service.primary.id,
-            "updatedAt": _date(self._cloud.clock.now()),
+            "updatedAt": date(self._cloud.clock.now()),
             "reason": service.primary.reason,
         }
         self._emit("ECS Deployment State Change", detail, service.arn)
@@ -847,8 +1042,8 @@ class Tasks:
         detail = {
             "eventType": kind,
             "eventName": name,
-            "clusterArn": _cluster_arn(service.cluster),
-            "createdAt": _date(self._cloud.clock.now()),
+            "clusterArn": cluster_arn(service.cluster),
+            "createdAt": date(self._cloud.clock.now()),
             **({"reason": reason} if reason else {}),
         }
         self._emit("ECS Service Action", detail, service.arn)
@@ -858,7 +1053,7 @@ class Tasks:
         service.events.appendleft(
             {
                 "id": secrets.token_hex(16),
-                "createdAt": _date(self._cloud.clock.now()),
+                "createdAt": date(self._cloud.clock.now()),
                 "message": f"(service {service.name}) {message}",
             }
         )
@@ -906,7 +1101,49 @@ class Tasks:
             "deployments": [self._deployment_shape(service, each) for each in service.deployments],
             "events": list(service.events),
             **counts,
+            **(self._task_sets(service) if service.by_code_deploy else {}),
         }
+
+    def _task_sets(self, service: Service) -> dict[str, Any]:
+        """What a service has instead of deployments, and of its PRIMARY task set."""
+        draining = [
+            task.deployment
+            for task in service.tasks
+            if task.deployment not in service.deployments and task.last_status != "STOPPED"
+        ]
+        task_sets = [*service.deployments, *dict.fromkeys(draining)]
+        return {
+            "deployments": [],
+            "taskSets": [self._task_set_shape(service, each) for each in task_sets],
+            "taskDefinition": service.serving.task_definition,
+            "loadBalancers": _load_balancers_of(service, service.serving),
+        }
+
+    def _task_set_shape(self, service: Service, task_set: Deployment) -> dict[str, Any]:
+        """`TaskSet` of the ECS API reference."""
+        name = f"{service.cluster}/{service.name}/{task_set.id}"
+        status = task_set.status if task_set in service.deployments else "DRAINING"
+        stable = self.is_stable(service, task_set)
+        shape: dict[str, Any] = {
+            "id": task_set.id,
+            "taskSetArn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-set/{name}",
+            "serviceArn": service.arn,
+            "clusterArn": cluster_arn(service.cluster),
+            "status": status,
+            "taskDefinition": task_set.task_definition,
+            "computedDesiredCount": _computed_count(service, task_set),
+            "createdAt": date(task_set.created),
+            "updatedAt": date(task_set.created),
+            "launchType": service.launch_type,
+            "loadBalancers": _load_balancers_of(service, task_set),
+            "scale": {"value": 100.0, "unit": "PERCENT"},
+            "stabilityStatus": "STEADY_STATE" if stable else "STABILIZING",
+            "stabilityStatusAt": date(self._cloud.clock.now()),
+            **self._counts([task for task in service.tasks if task.deployment is task_set]),
+        }
+        if task_set.external_id:
+            shape |= {"startedBy": "CODE_DEPLOY", "externalId": task_set.external_id}
+        return shape
 
     def _deployment_shape(self, service: Service, deployment: Deployment) -> dict[str, Any]:
         tasks = [task for task in service.tasks if task.deployment is deployment]
@@ -916,11 +1153,10 @@ class Tasks:
             "taskDefinition": deployment.task_definition,
             "desiredCount": service.desired if deployment is service.primary else 0,
             "failedTasks": deployment.failed,
-            "createdAt": _date(deployment.created),
-            "updatedAt": _date(deployment.created),
+            "createdAt": date(deployment.created),
+            "updatedAt": date(deployment.created),
             "launchType": service.launch_type,
-            "rolloutState": deployment.rollout,
-            "rolloutStateReason": deployment.reason,
+            **_rollout(deployment),
             **self._counts(tasks),
         }
 
@@ -935,7 +1171,7 @@ class Tasks:
         definition = task.definition
         shape: dict[str, Any] = {
             "taskArn": task.arn,
-            "clusterArn": _cluster_arn(task.service.cluster),
+            "clusterArn": cluster_arn(task.service.cluster),
             "taskDefinitionArn": task.deployment.task_definition,
             "group": f"service:{task.service.name}",
             "startedBy": task.deployment.id,
@@ -948,10 +1184,10 @@ class Tasks:
             "healthStatus": "UNKNOWN",
             "connectivity": "CONNECTED" if "connectivityAt" in task.moments else "DISCONNECTED",
             "version": task.version,
-            "createdAt": _date(task.created),
+            "createdAt": date(task.created),
             "attachments": [self._interface(task)] if task.deployment.awsvpc else [],
             "containers": [self._container_shape(task, box) for box in task.containers],
-            **{name: _date(moment) for name, moment in task.moments.items()},
+            **{name: date(moment) for name, moment in task.moments.items()},
         }
         if task.instance is None:
             shape["platformVersion"] = "1.4.0"
@@ -1036,10 +1272,39 @@ def _amend(shape: dict[str, Any], overlay: Mapping[str, Any]) -> None:
         shape.pop("networkConfiguration", None)
 
 
+def _rollout(deployment: Deployment) -> dict[str, Any]:
+    """What only some deployments have ("Deployment" in the ECS API reference)."""
+    shape: dict[str, Any] = {}
+    if deployment.strategy == "ROLLING":
+        shape["rolloutState"] = deployment.rollout
+        shape["rolloutStateReason"] = deployment.reason
+    if deployment.service_connect is not None:
+        shape["serviceConnectConfiguration"] = deployment.service_connect
+    return shape
+
+
+def _computed_count(service: Service, task_set: Deployment) -> int:
+    """`computedDesiredCount`: the scale of a task set is 100 % until it is deleted."""
+    return service.desired if task_set in service.deployments else 0
+
+
+def _load_balancers_of(service: Service, task_set: Deployment) -> list[dict[str, Any]]:
+    """The `loadBalancers` of a task set: the service's, with the target group that it uses."""
+    return [
+        {
+            **each,
+            "targetGroupArn": task_set.groups.get(each["targetGroupArn"], each["targetGroupArn"]),
+        }
+        for each in service.load_balancers
+    ]
+
+
 def _starts_deployment(service: Service, definition: Mapping[str, Any], call: Call) -> bool:
     """Whether an `UpdateService` does: a count alone does not."""
     another = definition["taskDefinitionArn"] != service.primary.task_definition
-    return another or bool(call.params.get("forceNewDeployment"))
+    connect = call.params.get("serviceConnectConfiguration", service.primary.service_connect)
+    reconnected = connect != service.primary.service_connect
+    return another or reconnected or bool(call.params.get("forceNewDeployment"))
 
 
 def _container(definition: Mapping[str, Any], network_mode: str | None) -> Container:
@@ -1125,10 +1390,6 @@ def _free_port() -> int:
         return port
 
 
-def _date(moment: float) -> datetime:
-    return datetime.fromtimestamp(moment, UTC)
-
-
 def _as_json(value: Any) -> Any:
     """`value` with its moments as ISO 8601 texts, as events have them."""
     if isinstance(value, Mapping):
@@ -1136,10 +1397,6 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, list):
         return [_as_json(each) for each in value]
     return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
-
-
-def _cluster_arn(cluster: str) -> str:
-    return f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{cluster}"
 
 
 def _task_arn(cluster: str, name: str) -> str:

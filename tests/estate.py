@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,11 +21,15 @@ from python_terraform import IsFlagged, IsNotFlagged, Terraform
 
 from localcloud.client import LocalCloud
 from tests.surroundings import Surroundings
+from tests.terraform import kept_provider
 from tools.terraform_env import terraform_environment
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-STAGING = REPOSITORY / "examples" / "staging"
+EXAMPLES = REPOSITORY / "examples"
+STAGING = EXAMPLES / "staging"
+ENVIRONMENT = EXAMPLES / "environment"
 MODULE_ALONE = REPOSITORY / "tests" / "integration" / "module_alone"
+SLOW = 0.1  # the clock's speed while Terraform works on a phase that lasts a minute or less
 
 
 class TerraformError(RuntimeError):
@@ -35,7 +40,8 @@ class TerraformError(RuntimeError):
 class Workspace:
     """A Terraform configuration with its state and data outside the working tree.
 
-    `loud` shows Terraform's own progress on the terminal.
+    `loud` shows Terraform's own progress on the terminal. With `keeps_provider` all runs attach to
+    one AWS provider (tests/terraform/kept_provider.py).
     """
 
     folder: Path
@@ -43,6 +49,7 @@ class Workspace:
     environment: dict[str, str]
     variables: dict[str, Any]
     loud: bool = False
+    keeps_provider: bool = False
 
     def __post_init__(self) -> None:
         self.scratch.mkdir(parents=True, exist_ok=True)
@@ -53,6 +60,8 @@ class Workspace:
     ) -> int:
         settings = {**terraform_environment(), **self.environment}
         settings["TF_DATA_DIR"] = str(self.scratch / "data")
+        if self.keeps_provider and command != "init":  # which installs it for a run by itself
+            settings |= kept_provider.attached(self.environment, self.folder)
         before = dict(os.environ)
         os.environ.update(settings)  # python-terraform hands on the environment of its process
         try:
@@ -110,6 +119,13 @@ class Workspace:
 
 def client(environment: Mapping[str, str], service: str) -> Any:
     """A boto3 client for the cloud of this environment, by way of localstack-client."""
+    return _client(tuple(sorted(environment.items())), service)
+
+
+@functools.cache
+def _client(variables: tuple[tuple[str, str], ...], service: str) -> Any:
+    """Making one takes longer than a call; the clients of boto3 may be used by several threads."""
+    environment = dict(variables)
     session = Session(
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
@@ -220,9 +236,7 @@ class Estate:
         """Asleep for ten seconds, past the fence, through a linger that goes by fast."""
         self.fall_drowsy()
         cloud.advance_until(lambda: self.phase() == "asleep", minutes=5)
-        cloud.advance_until(
-            lambda: cloud.now() > self.memory()["last_take_at"] + 10, minutes=1, speed=20
-        )
+        cloud.advance(self.memory()["last_take_at"] + 10 - cloud.now(), speed=20)
 
     def fall_drowsy(self) -> None:
         """Drowsy now, by command. AssertionError with the reason if it stays awake."""
@@ -250,6 +264,16 @@ class Estate:
             time.sleep(0.2)
 
 
+def copy_of_module(root: Path, caller: Path) -> Path:
+    """Copy the module and a configuration that calls it, to be changed; gives the latter's copy."""
+    folder = root / caller.relative_to(REPOSITORY)
+    shutil.copytree(REPOSITORY / "lambda", root / "lambda")
+    shutil.copytree(caller, folder)
+    for file in (*REPOSITORY.glob("*.tf"), REPOSITORY / "wake-policy.yaml"):
+        shutil.copy(file, root)
+    return folder
+
+
 @contextmanager
 def staging(
     cloud: LocalCloud, scratch: Path, *, loud: bool = False, **variables: Any
@@ -262,6 +286,11 @@ def staging(
         yield Estate(workspace)
     finally:
         workspace.destroy()
+
+
+def surroundings(cloud: LocalCloud, name: str = "staging", **options: Any) -> Surroundings:
+    """What a module finds on this cloud; the options are those of Surroundings."""
+    return Surroundings(functools.partial(client, cloud.environment()), name, **options)
 
 
 @contextmanager
@@ -277,14 +306,13 @@ def surrounded(
 
     What boto3 made stays: it is for a cloud that ends with the test run.
     """
-    environment = cloud.environment()
-    surroundings = Surroundings(functools.partial(client, environment), on_ec2=on_ec2)
-    given = {**surroundings.variables(), **variables}
-    workspace = Workspace(MODULE_ALONE, scratch, environment, given)
+    around = surroundings(cloud, on_ec2=on_ec2)
+    given = {**around.variables(), **variables}
+    workspace = Workspace(MODULE_ALONE, scratch, cloud.environment(), given, keeps_provider=True)
     workspace.init()
     workspace.apply()
     try:
-        yield Estate(workspace, surroundings)
+        yield Estate(workspace, around)
     finally:
         if destroy:
             workspace.destroy()

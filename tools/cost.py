@@ -23,6 +23,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from tools.terraform_env import NoProviderError, terraform_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGING = ROOT / "examples" / "staging"
+ENVIRONMENT = ROOT / "examples" / "environment"
 MODULE = "module.scale_to_zero."
 MINUTES_AN_HOUR = 60
 GB = 1e9
@@ -211,7 +213,7 @@ def dashboard(_: Resource, estate: Estate) -> list[Part]:
 
 
 def function(one: Resource, estate: Estate) -> list[Part]:
-    """Ticks, the clients of wakes, what these write as metrics, and the idle alarm's reading."""
+    """Ticks, the clients of wakes, what these write as metrics, and what the ticks ask."""
     book, ticks = estate.book, estate.ticks(one)
     prices, bounds = book.prices, book.bounds
     gb = float(one.values.get("memory_size") or 128) / 1024
@@ -219,8 +221,16 @@ def function(one: Resource, estate: Estate) -> list[Part]:
     second = prices[f"lambda_gb_second_{architecture}"]
     asleep, awake = (bounds[f"tick_{phase}_milliseconds"] / 1000 for phase in ("asleep", "awake"))
     waiting = WAKES_A_MONTH * WAITERS_A_WAKE * WAKE_SECONDS
+    alarms = estate.of("aws_cloudwatch_metric_alarm", ours=one.ours)
+    queues = sum(1 for each in alarms if each.values.get("namespace") == "AWS/SQS")
+    asking = same(
+        "Asking the queues",
+        f"{queues} x {ticks:,.0f} GetQueueAttributes x {prices['sqs_request'] * 1e6:.2f} a million",
+        queues * ticks * prices["sqs_request"],
+    )
     hours = WAKES_A_MONTH * bounds["wake_metrics"]
     return [
+        *([asking] if queues else []),
         Part(
             "Lambda: time of the ticks",
             f"{ticks:,.0f} ticks x {asleep:g} s ({awake:g} s awake) x {gb:g} GB x {second:.10f}",
@@ -332,11 +342,48 @@ def load_balancer(one: Resource, estate: Estate) -> list[Part]:
     ]
 
 
+def definition_of(service: Resource, estate: Estate) -> Resource:
+    """The task definition of a service: the only one, or the one of the same name or key.
+
+    Which one a service names is not known before it is made. Raises CostError if none fits.
+    """
+    found = estate.of("aws_ecs_task_definition", ours=service.ours)
+    name = service.address.rpartition("aws_ecs_service")[2]
+    fitting = [each for each in found if each.address.endswith(f"aws_ecs_task_definition{name}")]
+    if len(found) != 1 and len(fitting) != 1:
+        raise CostError(
+            f"{service.address}: it is not known which of {len(found)} task definitions it runs. "
+            "Give the aws_ecs_task_definition the name and the key of its aws_ecs_service."
+        )
+    return found[0] if len(found) == 1 else fitting[0]
+
+
+def database(one: Resource, estate: Estate) -> list[Part]:
+    """An RDS instance: stopped for the whole time asleep; its storage is paid always."""
+    book = estate.book
+    kind = one.values["instance_class"]
+    name = f"rds_{kind.removeprefix('db.').replace('.', '_')}_hour"
+    storage = f"rds_{one.values.get('storage_type') or 'gp2'}_gb"
+    for needed in (name, storage):
+        if needed not in book.prices:
+            raise CostError(f"{one.address}: there is no {needed} in tools/prices.json. Add it.")
+    hour, price = book.prices[name], book.prices[storage]
+    gb = float(one.values["allocated_storage"])
+    parts = [
+        Part("Database", f"{hour} x {book.hours:g} h", 0.0, hour * book.hours),
+        same("Database's storage", f"{gb:g} GB x {price}", gb * price),
+    ]
+    if one.values.get("manage_master_user_password"):
+        secret = book.prices["secret"]
+        parts.append(same("Database's secret", f"1 x {secret:.2f}", secret))
+    return parts
+
+
 def service(one: Resource, estate: Estate) -> list[Part]:
     """The tasks: what sleeping saves."""
     book = estate.book
     tasks = float(one.values.get("desired_count") or 1)
-    (task,) = estate.of("aws_ecs_task_definition", ours=one.ours)
+    task = definition_of(one, estate)
     cpu, memory = float(task.values["cpu"]), float(task.values["memory"])
     platform = (task.values.get("runtime_platform") or [{}])[0]
     hour = book.task_hour(cpu, memory, arm=platform.get("cpu_architecture") == "ARM64")
@@ -356,6 +403,7 @@ PRICED: dict[str, Callable[[Resource, Estate], list[Part]]] = {
     "aws_cloudwatch_event_rule": event_rule,
     "aws_cloudwatch_log_group": log_group,
     "aws_cloudwatch_metric_alarm": alarm,
+    "aws_db_instance": database,
     "aws_dynamodb_table": table,
     "aws_ecs_service": service,
     "aws_kms_key": key,
@@ -370,6 +418,7 @@ _NETWORK = "part of the network, without a price of its own"
 FREE = {
     "aws_cloudwatch_event_target": "part of its rule",
     "aws_cloudwatch_query_definition": "a saved query; a run costs by the log that it reads",
+    "aws_db_subnet_group": "part of the database, without a price of its own",
     "aws_dynamodb_table_item": "written once by Terraform",
     "aws_ecs_cluster": "without container insights",
     "aws_ecs_task_definition": "priced where a service runs it",
@@ -389,6 +438,7 @@ FREE = {
     "aws_security_group": _NETWORK,
     "aws_sns_topic": "priced by its subscriptions; the publishing is below a cent",
     "aws_sns_topic_policy": _POLICY,
+    "aws_sqs_queue": "priced by its requests: the application's, and those of the ticks",
     "aws_ssm_parameter": "a standard parameter",
     "aws_subnet": _NETWORK,
     "aws_vpc": _NETWORK,
@@ -462,7 +512,8 @@ def _together(hows: Sequence[str]) -> str:
     for how in hows:
         found = re.fullmatch(r"(\d+) x ([\d.]+)", how)
         if not found:
-            return "; ".join(dict.fromkeys(hows))
+            times = Counter(hows)
+            return "; ".join(how if n == 1 else f"{n} times {how}" for how, n in times.items())
         counts[found[2]] = counts.get(found[2], 0) + int(found[1])
     return " + ".join(f"{count} x {price}" for price, count in counts.items())
 
@@ -551,7 +602,22 @@ The module costs **{bill.asleep:.2f} USD a month asleep and {bill.awake:.2f} awa
 *Pays from* is the number of hours of sleep a month that pay for the module. The load balancer stays, because it receives the first request: {balancer:.2f} a month with its public addresses."""  # noqa: E501
 
 
-def document(bill: Bill, estimate: str) -> str:
+def environment(bill: Bill) -> str:
+    """The section on an environment of several services."""
+    saved = bill.saved_hour * bill.book.hours
+    return f"""\
+## An environment
+
+Of [examples/environment](../../examples/environment/main.tf): a web server, an API, a worker with its queue, and a database. The module beside all of them:
+
+{parts_table(bill.module(), "The module")}
+
+{parts_table(bill.estate(), "The environment without the module")}
+
+A month asleep saves {saved:.2f} USD and costs {bill.asleep:.2f} for the module. *Asleep* counts the database as stopped all the time; AWS starts it every seven days, and the module stops it again."""  # noqa: E501
+
+
+def document(bill: Bill, of_environment: Bill, estimate: str) -> str:
     """docs/evidence/cost.md."""
     book = bill.book
     measured = json.loads((ROOT / "tools" / "measured.json").read_text())
@@ -598,6 +664,8 @@ Traffic and the application's own log are extra, with the module and without it.
 
 One task that is awake 50 of the 168 hours of a week. *Pays from* is the number of hours of sleep a month that pay for the module. In this estate, with the task's public address, that is {bill.asleep / gone:.0f} hours, about {bill.asleep / gone / (book.hours / 24):.1f} a day. A service that is used around the clock saves nothing and pays {bill.awake:.2f}.
 
+{environment(of_environment)}
+
 {estimate}
 
 ## Where the numbers come from
@@ -624,11 +692,11 @@ Resource types that cost nothing, with the reason. A type that is neither here n
 """  # noqa: E501
 
 
-def write(bill: Bill, estimate: str) -> None:
+def write(bill: Bill, of_environment: Bill, estimate: str) -> None:
     """docs/evidence/cost.md and the README's block. Raises DocsError without the markers."""
     readme = ROOT / "README.md"
     readme.write_text(with_table(readme.read_text(), "cost", readme_block(bill)))
-    (ROOT / "docs" / "evidence" / "cost.md").write_text(document(bill, estimate))
+    (ROOT / "docs" / "evidence" / "cost.md").write_text(document(bill, of_environment, estimate))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -647,7 +715,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.only_print:
             from tools import estimate  # with the product's code, and a plotting library
 
-            write(bill, estimate.example_section())
+            of_environment = Bill.of(plan_of(ENVIRONMENT, ROOT / ".cache" / "cost"), Book.read())
+            write(bill, of_environment, estimate.example_section())
     except (CostError, DocsError, NoProviderError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -109,8 +109,9 @@ def config_of(settings: Settings, idle_minutes: int) -> wk.Config:
         "wake_deadline_seconds": 300,
         "wake_budget_per_hour": 4,
         "hold_seconds": 25,
-        "service_names": ("app",),
-        "wake_path": "listener",
+        "members": (wk.Member("this", "app"),),
+        "routes": (),
+        "databases": (),
     }
     blank: dict[str, Any] = {"int": 0, "bool": False, "tuple[str, ...]": ()}
     for item in dataclasses.fields(wk.Config):
@@ -162,6 +163,7 @@ class Simulation:
                 live=tasks if healthy else (),
                 idle=self.idle(),
                 protected=False,
+                began=self.now,
             )
             decision = wk.decide(seen, wk.Signal(kind, arrived=arrived), self.config, self.now)
             self.follow(decision)

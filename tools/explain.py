@@ -19,6 +19,7 @@ import math
 import re
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -102,26 +103,32 @@ def looked_back(told: Mapping[str, Any]) -> int:
 
 # --- reading -----------------------------------------------------------------------------------
 def requests(session: boto3.Session, told: Mapping[str, Any]) -> list[Minute]:
-    """RequestCount by minute, as the idle alarm sees it, for as long as it looks back and more."""
+    """RequestCount by minute, as the idle alarms see it, for as long as they look back and more.
+
+    A minute counts where one of the alarms does not take it for idle.
+    """
     cloudwatch = session.client("cloudwatch")
-    name = told["config"]["idle_alarm_arn"].rpartition(":")[2]
-    alarms = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
-    if not alarms:
-        return []
+    names = [arn.rpartition(":")[2] for arn in told["config"]["idle_alarm_arns"]]
     now = datetime.datetime.fromtimestamp(told["now"], datetime.UTC)
     since = now - datetime.timedelta(minutes=looked_back(told))
-    points = cloudwatch.get_metric_statistics(
-        Namespace=alarms[0]["Namespace"],
-        MetricName=alarms[0]["MetricName"],
-        Dimensions=alarms[0]["Dimensions"],
-        StartTime=since,
-        EndTime=now,
-        Period=60,
-        Statistics=["Sum"],
-    )["Datapoints"]
-    least = alarms[0]["Threshold"]
-    sums = sorted((p["Timestamp"].timestamp(), p["Sum"]) for p in points)
-    return [Minute(at, round(many), many >= least) for at, many in sums]
+    many: Counter[float] = Counter()
+    counted: set[float] = set()
+    for alarm in cloudwatch.describe_alarms(AlarmNames=names)["MetricAlarms"]:
+        points = cloudwatch.get_metric_statistics(
+            Namespace=alarm["Namespace"],
+            MetricName=alarm["MetricName"],
+            Dimensions=alarm["Dimensions"],
+            StartTime=since,
+            EndTime=now,
+            Period=60,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        for point in points:
+            at = point["Timestamp"].timestamp()
+            many[at] += round(point["Sum"])
+            if point["Sum"] >= alarm["Threshold"]:
+                counted.add(at)
+    return [Minute(at, many[at], at in counted) for at in sorted(many)]
 
 
 def parsed(events: Iterable[Mapping[str, Any]]) -> Iterator[Decision]:
@@ -229,6 +236,16 @@ def code_note(told: Mapping[str, Any]) -> list[str]:
     return ["  code   the function runs other code than this clone, whose decisions these are"]
 
 
+def members(told: Mapping[str, Any]) -> list[str]:
+    """A line for each service of an environment; none for one service."""
+
+    def state(of: Mapping[str, Any]) -> str:
+        waits = f"waits for {', '.join(of['waits_for'])}" if of["waits_for"] else "not ready"
+        return f"count {of['count']}, {'ready' if of['ready'] else waits}"
+
+    return [f"  member {name}: {state(of)}" for name, of in told.get("members", {}).items()]
+
+
 def render(
     told: Mapping[str, Any],
     ways: Sequence[Forecast],
@@ -247,6 +264,7 @@ def render(
     lines += [f"  since  {clock(told['since'], now)}, because: {because}"]
     if told["failure"]:
         lines += [f"  failed {told['failure']}"]
+    lines += members(told)
     lines += [f"  held   {held(blocker, now)}" for blocker in told["blockers"]]
     lines += [f"  or     {said(other, told, minutes)}" for other in ways[1:]]
     since = clock((now - looked_back(told) * 60) // 60 * 60, now)

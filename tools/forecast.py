@@ -27,6 +27,7 @@ NEEDS: dict[str, tuple[str, dict[str, Any]]] = {
         "the wake rule and the service rule are on the listener",
         {"rule": Rule.DOWN},
     ),
+    wk.SERVICE_MISSING.code: ("every service is there", {"missing": ()}),
     wk.TARGET_GROUP_DETACHED.code: (
         "the service rule forwards to the target group",
         {"wiring_fault": ""},
@@ -34,6 +35,7 @@ NEEDS: dict[str, tuple[str, dict[str, Any]]] = {
     wk.IDLE_ALARM_MISSING.code: ("the idle alarm is there", {"wiring_fault": ""}),
     wk.UNSEEN_TRAFFIC.code: ("no traffic is unseen", {"wiring": {}}),
     wk.STRANGE_TARGETS.code: ("every healthy target is a task of the service", {"wiring": {}}),
+    "messages": ("the queues are empty", {"messages": 0}),
     "deploying": ("the deployment is over", {}),  # `fulfilled` ends it in the services
     "protected": ("no task protects itself any more", {"protected": False}),
     "used": ("the idle alarm is in ALARM", {"idle": True}),
@@ -111,10 +113,16 @@ def afterwards(seen: Observation, decision: Decision) -> Observation:
     """What the next look shows once this is done, if nothing else happens."""
     counts = dict(decision.scale_up) | dict.fromkeys(decision.scale_to_zero, 0)
     services = tuple(replace(s, desired=counts.get(s.name, s.desired)) for s in seen.services)
+    suspended = {service.member for service in seen.services if service.name in decision.suspend}
+    scaling = {
+        member: replace(target, flags=wk.SUSPENDED) if member in suspended else target
+        for member, target in (seen.scaling or {}).items()
+    }
     memory = decision.memory or seen.memory
     written = replace(memory, version=memory.version + 1)
-    moved = decision.rule if seen.rule in (Rule.UP, Rule.DOWN) else None
-    return replace(seen, memory=written, services=services, rule=moved or seen.rule)
+    moved = decision.rule if seen.rule in (*wk.RULES_UP, Rule.DOWN) else None
+    now = replace(seen, memory=written, services=services, rule=moved or seen.rule)
+    return now if seen.scaling is None else replace(now, scaling=scaling)
 
 
 def steps() -> Iterator[int]:
@@ -125,6 +133,11 @@ def steps() -> Iterator[int]:
         ahead += max(1, ahead // STEPS_PER_DISTANCE)
 
 
+def decide_at(seen: Observation, signal: Signal, config: Config, now: float) -> Decision:
+    """The decision if AWS is observed then, and shows the same."""
+    return wk.decide(replace(seen, began=now), signal, config, now)
+
+
 def next_act(seen: Observation, signal: Signal, config: Config, now: float) -> float:
     """The first epoch second at which decide() does something about it; infinite for never.
 
@@ -132,7 +145,7 @@ def next_act(seen: Observation, signal: Signal, config: Config, now: float) -> f
     """
 
     def acts(ahead: int) -> bool:
-        decision = wk.decide(seen, signal, config, now + ahead)
+        decision = decide_at(seen, signal, config, now + ahead)
         return bool(decision.memory or decision.rule)
 
     idle = -1  # seconds ahead up to which nothing is done
@@ -154,7 +167,7 @@ def forecast(
         now = next_act(seen, signal, config, now)
         if now == math.inf:
             break
-        seen = afterwards(seen, wk.decide(seen, signal, config, now))
+        seen = afterwards(seen, decide_at(seen, signal, config, now))
         if seen.memory.phase is not before.phase or not before.adopted:
             return Forecast(seen.memory.phase, now, needs)
     return None
@@ -163,7 +176,11 @@ def forecast(
 def fulfilled(seen: Observation, changes: Iterable[dict[str, Any]]) -> Observation:
     """The same, had all of this come about, and with no deployment under way."""
     services = tuple(
-        replace(service, deployments=tuple(replace(d, in_progress=False) for d in kept))
+        replace(
+            service,
+            deployments=tuple(replace(d, in_progress=False) for d in kept),
+            shifting=False,
+        )
         for service in seen.services
         for kept in [[d for d in service.deployments if d.primary]]
     )
@@ -178,12 +195,14 @@ def questions(
 ) -> Iterator[tuple[Observation, Kind, tuple[str, ...]]]:
     """What decide() is asked: an observation, a signal, and what has to come about for them."""
     yield seen, Kind.TICK, ()
-    if endless := [NEEDS[b.code] for b in wk.tick_blockers(seen, config, now) if b.code in NEEDS]:
+    blockers = [] if seen.gone else wk.tick_blockers(seen, config, now)
+    if endless := [NEEDS[blocker.code] for blocker in blockers if blocker.code in NEEDS]:
         would = fulfilled(seen, [change for _, change in endless])
         yield would, Kind.TICK, tuple(need for need, _ in endless)
-    if seen.memory.phase is Phase.WAKING and not seen.live:
-        yield replace(seen, live=(wk.Task("live"),)), Kind.TICK, (LIVE,)
-    unheard = Kind.WAKE_ALARM if config.wake_rule_arn else Kind.REQUEST
+    if seen.memory.phase is Phase.WAKING and not seen.open:
+        would = replace(seen, live=(wk.Task("live"),), closed=(), unready=(), lacking=())
+        yield would, Kind.TICK, (LIVE,)
+    unheard = Kind.WAKE_ALARM if config.routes else Kind.REQUEST
     for kind, need in SIGNALS.items():
         if kind is not unheard:
             yield seen, kind, (need,)

@@ -291,6 +291,17 @@ def wakes_table(wakes: Sequence[Mapping[str, Any]]) -> str:
     return tabulate(rows, head, floatfmt=".1f", missingval="?", colalign=sides)
 
 
+def order(wake: Mapping[str, Any]) -> list[str]:
+    """A line on when a wake of an environment started each service; none for one service."""
+    members = wake.get("members")
+    if not isinstance(members, Mapping) or not members:
+        return []
+    started = ", ".join(f"{name} after {seconds} s" for name, seconds in members.items())
+    took = number(wake.get("database_seconds"))
+    database = f"; a database took {took:.0f} s to start" if took else ""
+    return [f"The last wake started {started}{database}."]
+
+
 def wrapped(text: str, indent: str) -> str:
     return textwrap.fill(text, 96, initial_indent=indent, subsequent_indent=indent)
 
@@ -306,6 +317,7 @@ def render(told: Mapping[str, Any], facts: Facts) -> str:
     lines = [f"{told['name']} ({of}): the {which}, in seconds", ""]
     lines += [wakes_table(wakes), ""]
     lines += [f"Over the target of {target} s: {over} of {len(wakes)}."]
+    lines += order(wakes[-1])
     advice = advise(wakes, facts)
     lines += ["", GAINS if advice else "Nothing that is known would make a wake a second shorter."]
     for n, each in enumerate(advice, 1):

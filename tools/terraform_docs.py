@@ -24,9 +24,13 @@ README = ROOT / "README.md"
 REFERENCE = ROOT / "docs" / "guide" / "reference.md"
 # Optional inputs that the README shows beside the required ones.
 MOST_USED = (
+    "service_name",
+    "target_group_arns",
     "service_rule_arn",
     "rule_priority",
     "conditions",
+    "services",
+    "databases",
     "wake_policy",
     "idle_minutes",
     "heartbeat",

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,11 @@ OUTPUTS = {
     "function_name": "preview-warmkeeper",
     "cluster_name": "preview",
     "service_name": "preview-app",
+}
+OF_ENVIRONMENT = {
+    "queue_url": "http://127.0.0.1:40123/123456789012/preview-jobs",
+    "database_identifier": "preview-main",
+    "service_names": {"api": "preview-api", "web": "preview-web"},
 }
 
 WAITS = "from demo import up; up.stop_on_signals(); up.attend(print); print('cleared up')"
@@ -45,8 +51,21 @@ def test_up_prints_what_points_other_tools_at_the_cloud_and_what_to_try() -> Non
         assert line in lines
 
 
-def test_the_lines_that_up_prints_are_a_script_for_a_shell() -> None:
-    commands = up.directions(ENVIRONMENT, OUTPUTS).partition("in this folder:\n")[2]
+def test_up_prints_how_to_wake_an_environment_by_a_message() -> None:
+    lines = up.directions(ENVIRONMENT, {**OUTPUTS, **OF_ENVIRONMENT}).splitlines()
+    for line in (
+        "curl -i http://127.0.0.1:40124/api/greeting",
+        f'aws sqs send-message --queue-url {OF_ENVIRONMENT["queue_url"]} --message-body "a job"',
+        "aws rds describe-db-instances --db-instance-identifier preview-main",
+        "aws ecs describe-services --cluster preview --services preview-api preview-web",
+    ):
+        assert line in lines
+
+
+@pytest.mark.parametrize("more", [{}, OF_ENVIRONMENT], ids=["staging", "environment"])
+def test_the_lines_that_up_prints_are_a_script_for_a_shell(more: dict[str, Any]) -> None:
+    told = up.directions(ENVIRONMENT, {**OUTPUTS, **more})
+    commands = told.partition("in this folder:\n")[2]
     checked = subprocess.run(["bash", "-n"], input=commands, capture_output=True, text=True)
     assert (checked.returncode, checked.stderr) == (0, "")
 

@@ -55,12 +55,12 @@ output "service_rule_arn" {
 
 output "wake_rule_arn" {
   description = "ARN of the wake rule. Null on the alarm path."
-  value       = module.scale_to_zero.wake_rule_arn
+  value       = lookup(module.scale_to_zero.wake_rule_arns, "this", null)
 }
 
 output "idle_alarm_arn" {
   description = "ARN of the idle alarm."
-  value       = module.scale_to_zero.idle_alarm_arn
+  value       = module.scale_to_zero.idle_alarm_arns["this"]
 }
 
 output "topic_arn" {

@@ -23,14 +23,15 @@ LISTENER: dict[str, Any] = {
     "target_group_arns": [plans.GROUP],
     "service_rule_arn": plans.RULE,
     "rule_priority": 10,
+    "parked_rule_priority": 40000,
 }
 ALARM: dict[str, Any] = {
     "target_group_arns": [plans.GROUP],
     "wake_path": "alarm",
     "load_balancer_arn": f"{plans.ARN}loadbalancer/app/edge/1111111111111111",
 }
-# No checks of a rule whose conditions are mocked, which asks for the number.
-UNSEEN = {"checks_enabled": False, "parked_rule_priority": 40000}
+# No checks of a rule whose conditions are mocked.
+UNSEEN = {"checks_enabled": False}
 KEY = {"kms_key_arn": "arn:aws:kms:eu-west-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"}
 TOKEN = {
     "heartbeat": {"token_parameter_arn": "arn:aws:ssm:eu-west-1:123456789012:parameter/web/token"}
@@ -46,10 +47,46 @@ SWITCHES: dict[str, dict[str, Any]] = {
         "websocket_rule": True,
         "dashboard_enabled": True,
         "notification_emails": ["team@example.com"],
+        "service_connect": [{"discovery_name": "web"}],
+    },
+    "routes": {
+        "target_group_arns": [plans.GROUP],
+        "heartbeat": {"route": "www"},
+        "routes": {
+            "www": {
+                "service_rule_arn": plans.RULE,
+                "rule_priority": 10,
+                "parked_rule_priority": 40000,
+            },
+            "default": {
+                "create_service_rule": True,
+                "listener_arn": f"{plans.ARN}listener/app/edge/1111111111111111/2222222222222222",
+                "rule_priority": 20,
+                "target_group_arns": [plans.GROUP],
+            },
+        },
+    },
+    "services": {
+        "service_name": None,
+        "services": {
+            "mailer": {
+                "queue_arns": ["arn:aws:sqs:eu-west-1:123456789012:mail"],
+                "start_after": ["main", "ledger", "auth"],
+            },
+            "auth": {"shared": True},
+        },
+        "databases": {
+            "main": {"db_instance_identifier": "main"},
+            "ledger": {"db_cluster_identifier": "ledger"},
+        },
     },
     "alarm": ALARM,
     "alarm-with-all": {**ALARM, **KEY, **TOKEN},
 }
+
+
+# Those that write policies of their own.
+EXAMPLES = ("staging", "environment")
 
 
 def rendered() -> dict[str, dict[str, Any]]:
@@ -57,8 +94,10 @@ def rendered() -> dict[str, dict[str, Any]]:
     (plans.ROOT / ".cache").mkdir(exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="policies-", dir=plans.ROOT / ".cache"))
     try:
-        plans.copy_example("staging", scratch)
-        calls = [plans.call("staging", {})]
+        calls = []
+        for example in EXAMPLES:
+            plans.copy_example(example, scratch)
+            calls.append(plans.call(example, {}))
         for name, inputs in SWITCHES.items():
             given = {**plans.SERVICE, "name": name, **UNSEEN, **inputs}
             calls.append(plans.call(name, given, source="../.."))

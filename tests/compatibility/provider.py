@@ -33,7 +33,12 @@ READ = re.compile(r"\b(data\.)?(aws_\w+)\.\w+(?:\[[^\]]*\])?\.([a-z]\w*)")
 
 # Where pulumi-aws has types whose folder and file are not the words of their name.
 PULUMI_FOLDERS = {"lambda": "lambda_"}
-PULUMI_FILES = {"resource aws_lb": "lb/load_balancer", "data aws_lb": "lb/get_load_balancer"}
+PULUMI_FILES = {
+    "resource aws_lb": "lb/load_balancer",
+    "data aws_lb": "lb/get_load_balancer",
+    "resource aws_db_instance": "rds/instance",
+    "resource aws_db_subnet_group": "rds/subnet_group",
+}
 
 Path_ = tuple[str, ...]  # the blocks around an argument
 Member = tuple[str, str]  # the blocks around it in pascal case, in one word, and its name

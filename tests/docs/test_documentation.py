@@ -35,9 +35,21 @@ README_LINES = 220
 
 SOURCE = "github.com/OWNER/terraform-aws-ecs-scale-to-zero?ref=v"
 META_ARGUMENTS = {"source", "providers", "count", "for_each", "depends_on"}
+# The inputs that a call needs beside the required ones: one of these sets.
 NEEDED_ON = {
-    "listener": {"service_rule_arn", "rule_priority"},
-    "alarm": {"load_balancer_arn"},
+    "listener": [
+        {"service_name", "target_group_arns", "service_rule_arn", "rule_priority"},
+        {
+            "service_name",
+            "target_group_arns",
+            "create_service_rule",
+            "listener_arn",
+            "rule_priority",
+        },
+        {"service_name", "routes"},
+        {"services"},
+    ],
+    "alarm": [{"service_name", "target_group_arns", "load_balancer_arn"}],
 }
 
 FENCE = re.compile(r"^ *```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
@@ -210,7 +222,7 @@ def test_the_module_is_used_with_every_input_that_it_needs() -> None:
     required = {name for name, block in inputs().items() if "default" not in block}
     for call in module_calls():
         wake_path = call.get("wake_path", inputs()["wake_path"]["default"])
-        assert required | NEEDED_ON[wake_path] <= set(call)
+        assert any(required | needed <= set(call) for needed in NEEDED_ON[wake_path])
 
 
 def test_the_fields_of_objects_given_to_the_module_exist() -> None:

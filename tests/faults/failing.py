@@ -44,9 +44,9 @@ class Failing(Simulation):
     task_seconds: float = 0.0
     answers: list[int] = field(default_factory=list)
 
-    def set_desired(self, count: int) -> None:
+    def set_desired(self, count: int, service: str = "app") -> None:
         if not self.started:
-            super().set_desired(count)
+            super().set_desired(count, service)
             return
         self.desired = count
         for task in self.running()[count:]:

@@ -72,7 +72,8 @@ def lands_late(simulation: Simulation, taking: bool, effect: Effect) -> object:
 
 
 def landed(effect: Effect) -> None:
-    with contextlib.suppress(ConditionalCheckFailedException):  # nobody is there to hear of it
+    # nobody is there to hear of it
+    with contextlib.suppress(ClientError, ConditionalCheckFailedException):
         effect()
 
 

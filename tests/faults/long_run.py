@@ -24,6 +24,8 @@ BEGIN = 1_800_000_000.0  # a Friday, 08:00 UTC
 WORKING_HOURS = range(7, 19)  # UTC
 SESSIONS_AN_HOUR, SESSIONS_AN_HOUR_OFF = 1.2, 0.06  # on working days, and else
 SCANS_A_DAY, DEPLOYMENTS_A_DAY, COUNTS_A_DAY, DEATHS_A_DAY, FAULTS_A_DAY = 4.0, 1.5, 0.7, 3.0, 16.0
+MESSAGES_A_DAY, OTHERS_A_DAY = 2.0, 3.0  # of an environment: its queue, its other services
+TAKES_SECONDS = 20.0  # from a worker's start, or from a message, until it has been taken
 ALL_DIE = 0.3  # of the deaths: every task at once
 SOCKETS = 0.2  # of the sessions end in a socket that stays open
 PROBE_SECONDS, BEAT_SECONDS = 300.0, 30.0
@@ -56,6 +58,10 @@ class LongRun(Simulation):
     died: float = 0.0  # when all tasks were ended last, by no doing of the warmkeeper's
     task_seconds: float = 0.0
 
+    @property
+    def has_members(self) -> bool:
+        return bool(self.beside)
+
     def __post_init__(self) -> None:
         self.time = BEGIN
         super().__post_init__()
@@ -78,6 +84,11 @@ class LongRun(Simulation):
             (FAULTS_A_DAY, self._break),
         ):
             self._often(event, lambda rate=a_day: rate)  # type: ignore[misc]
+        if self.has_members:
+            self.timeline.at(self.time + TAKES_SECONDS, self._take)
+            self._often(self._message, lambda: MESSAGES_A_DAY)
+            self._often(self._deploy_other, lambda: OTHERS_A_DAY)
+            self._often(self._die_other, lambda: OTHERS_A_DAY)
         self._often(self._session, lambda: 24 * self._sessions_an_hour())
         end = BEGIN + self.days * DAY
         self.run(end)
@@ -168,6 +179,8 @@ class LongRun(Simulation):
     def _count(self) -> None:
         """Somebody sets the count by hand."""
         count = self.random.choice((0, 1, 2, COUNT, 4))
+        if self.has_members:  # whose count is 0 is left alone, and would lose all requests
+            count = max(count, 1)
         self.tally["counts set by hand"] += 1
         if count == 0:
             self.died = self.time
@@ -190,6 +203,44 @@ class LongRun(Simulation):
         self.timeline.at(self.time + EVENT_SECONDS, lambda: self.task_event("STOPPED"))
         self.set_desired(self.desired)
 
+    def _message(self) -> None:
+        """A message comes, and stays until the worker takes it."""
+        self.tally["messages"] += 1
+        self.queues["mail"] += 1
+
+    def _take(self) -> None:
+        """A worker that runs takes what there is."""
+        self.timeline.at(self.time + TAKES_SECONDS, self._take)
+        ready = self.time - self.boot
+        tasks = self.beside["worker"].tasks
+        if any(task.stopped is None and task.created <= ready for task in tasks):
+            self.tally["messages taken"] += self.queues["mail"]
+            self.queues["mail"] = 0
+
+    def _deploy_other(self) -> None:
+        """Another service of the environment is deployed."""
+        other = self.beside[self.random.choice([*self.beside])]
+        self.tally["deployments of others"] += 1
+        other.deploying = True
+        self._note()
+        self.timeline.sleep(self.boot + self.random.uniform(1, 90))
+        other.deploying = False
+        self._note()
+
+    def _die_other(self) -> None:
+        """The tasks of another service end; ECS starts others."""
+        name = self.random.choice([*self.beside])
+        other = self.beside[name]
+        dying = [task for task in other.tasks if task.stopped is None]
+        if not dying:
+            return
+        self.tally["task deaths of others"] += len(dying)
+        for task in dying:
+            task.stopped = self.time - self.doomed
+        self._note()
+        self.timeline.at(self.time + EVENT_SECONDS, lambda: self.task_event("STOPPED", name))
+        self.set_desired(other.desired, name)
+
     def _stop(self, number: int, reason: str) -> None:
         for task in self.running():
             if task.number == number:
@@ -208,7 +259,7 @@ class LongRun(Simulation):
 
     # --- faults --------------------------------------------------------------------------------
     def _break(self) -> None:
-        site = self.random.choice(SITES)
+        site = self.random.choice((*SITES, *OTHER_SITES) if self.has_members else SITES)
         fault = self.random.choice([f for f in FAULTS.values() if not f.impossible(site)])
         once = not fault.may_last or self.random.random() < 0.5
         lasts = DAY if once else self.random.uniform(1.0, LASTING_SECONDS)
@@ -246,17 +297,20 @@ class LongRun(Simulation):
         self.tally[call] += 1
         if call == "count 0":
             counts = self.remembered[1]
-            if self.desired and counts != {"app": self.desired}:
+            if self.desired and self.desired not in counts.values():
                 self.wrong.append(f"{counts} is remembered where {self.desired} ran")
             if self.open_sockets and self.live:
                 self.wrong.append(f"{self.time - BEGIN:.0f} s: an open socket was cut")
                 self.tally["sockets cut"] += 1
 
-    def set_desired(self, count: int) -> None:
-        super().set_desired(count)
+    def set_desired(self, count: int, service: str = "app") -> None:
+        super().set_desired(count, service)
         gone = [t for t in self.tasks if t.stopped is not None and t.stopped < self.time - HOUR]
         self.task_seconds += sum(t.stopped - t.created for t in gone if t.stopped is not None)
         self.tasks = [task for task in self.tasks if task not in gone]
+        for each in self.beside.values():
+            since = self.time - HOUR
+            each.tasks = [t for t in each.tasks if t.stopped is None or t.stopped >= since]
 
     def look(self) -> None:
         phase, counts = self.remembered
@@ -300,4 +354,8 @@ SITES = (
     "UpdateService to 0", "ListTasks RUNNING", "DescribeTasks", "GetTaskProtection",
     "DescribeTargetHealth", "DescribeRules", "SetRulePriorities up", "SetRulePriorities down",
     "DescribeAlarms", "Publish", "GetParameter",
+)  # fmt: skip
+OTHER_SITES = (
+    "DescribeDBInstances", "StartDBInstance", "StopDBInstance", "DescribeDBClusters",
+    "StartDBCluster", "StopDBCluster", "GetQueueUrl", "GetQueueAttributes",
 )  # fmt: skip

@@ -88,6 +88,25 @@ SCENES |= {
         ("waking, nearly live", NEARLY_LIVE),
     )
 }
+# Where a service without a route, a queue, an instance and a cluster belong to an environment.
+ENVIRONMENT = scenes.whole_environment()
+SCENES |= {
+    f"{name}, environment": beginning(Simulation, scene, **ENVIRONMENT)
+    for name, scene in (
+        ("drowsy, linger over", scenes.LINGER_OVER),
+        ("asleep", (*scenes.ASLEEP, wait(100))),
+        ("asleep, databases stopped", (*scenes.ASLEEP, scenes.stop_databases, wait(100))),
+        ("waking, nearly live", NEARLY_LIVE),
+    )
+}
+# Where auto scaling is suspended and resumed.
+SCENES |= {
+    f"{name}, auto scaling": beginning(Simulation, scene, **OTHER_ESTATES["auto scaling"])
+    for name, scene in (
+        ("awake, idle", scenes.IDLE),
+        ("awake, called back", (*scenes.CALLED_BACK, wait(6))),
+    )
+}
 
 
 # --- signals -----------------------------------------------------------------------------------
@@ -145,12 +164,16 @@ PLAIN_SIGNALS = ("a call", "a page", "tick", "idle alarm", "a beat", "a poll", "
 
 def signals_of(scene: str) -> tuple[str, ...]:
     """The signals that are played in a scene: in those of other estates, the plain ones."""
-    return PLAIN_SIGNALS if scene.endswith(tuple(OTHER_ESTATES)) else EVERY_SIGNAL
+    return PLAIN_SIGNALS if scene.endswith((*OTHER_ESTATES, "environment")) else EVERY_SIGNAL
 
 
 PLAIN_OF_WORLDS = {  # the scenes of other estates that the short run plays, each by one signal
     **{f"drowsy, linger over, {kind}": "tick" for kind in OTHER_ESTATES},
     **{f"waking, nearly live, {kind}": "a poll" for kind in OTHER_ESTATES},
+    "asleep, environment": "tick",
+    "asleep, databases stopped, environment": "a call",
+    "awake, idle, auto scaling": "tick",
+    "awake, called back, auto scaling": "tick",
 }
 
 
@@ -241,7 +264,7 @@ def play(scene: str, signal: str, cell: Cell | None = None, *, somebody: bool) -
         hurt = strike is not None and strike.began and world.time < strike.ended + HEAL_SECONDS
         if waits or hurt:
             return False
-        return (world.remembered[0] == Phase.ASLEEP and world.desired == 0) or world.pinned
+        return (world.remembered[0] == Phase.ASLEEP and world.all_at_zero) or world.pinned
 
     world.run(began + HORIZON_SECONDS, rests)
     world.timeline.close()

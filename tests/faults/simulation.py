@@ -22,10 +22,12 @@ from tests.faults.timeline import Timeline
 from tests.warmkeeper.world import (
     ACCOUNT,
     CONTROL_GROUP,
+    ENVIRONMENT,
     IDLE_ALARM,
     SERVICE_RULE,
     WAKE_GROUP,
     WAKE_RULE,
+    Beside,
     SimulatedAws,
     World,
 )
@@ -37,6 +39,8 @@ READ_LAG_SECONDS = 2.0  # for so long a read may show what was before the last c
 FUNCTION_SECONDS = 360.0  # the module's time-out: the wake deadline and a minute
 EVENT_SECONDS = 1.0  # until EventBridge tells of a task
 TICK_SECONDS = 60.0
+# What RDS does, as a World tells of it, with what comes of it and after how many seconds.
+DATABASE_MOVES = {" starting": ("available", 60.0), " stopping": ("stopped", 30.0)}
 TICK = {"source": "aws.events", "detail-type": "Scheduled Event"}
 Effect = Callable[[], Any]
 
@@ -64,13 +68,23 @@ class Invocation:
     phases: list[str] = field(default_factory=list)  # in which it called them
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What reads show late: counts by service, the wake rule's number, a deployment, databases."""
+
+    counts: tuple[tuple[str, int], ...]
+    number: int
+    deploying: bool
+    databases: tuple[tuple[str, str], ...]
+
+
 # What happens instead of a call: fault(simulation, taking, effect) answers, raises or kills.
 Fault = Callable[["Simulation", bool, Effect], Any]
 
 
 def site_of(operation: str, arguments: dict[str, Any], service_number: int) -> str:
     """The name of a call site: AWS's name of the operation, and what it is to do."""
-    name = "".join(word.capitalize() for word in operation.split("_"))
+    name = "".join(word.capitalize() for word in operation.split("_")).replace("Db", "DB")
     match operation:
         case "get_item":
             return f"{name} {arguments['Key']['id']['S']}"
@@ -81,6 +95,9 @@ def site_of(operation: str, arguments: dict[str, Any], service_number: int) -> s
         case "set_rule_priorities":
             up = arguments["RulePriorities"][0]["Priority"] < service_number
             return f"{name} {'up' if up else 'down'}"
+        case "register_scalable_target":
+            suspends = all(arguments["SuspendedState"].values())
+            return f"{name} {'suspend' if suspends else 'resume'}"
     return name
 
 
@@ -97,7 +114,7 @@ class Simulation(World):
     broken: dict[str, str] = field(default_factory=dict)  # what must hold at every step
     count: int = COUNT  # that should be remembered
     phases: list[tuple[float, str]] = field(default_factory=list)
-    past: list[tuple[float, int, int, bool]] = field(default_factory=list)
+    past: list[tuple[float, Shown]] = field(default_factory=list)
     served: int = 0
     invocations: Counter[str] = field(default_factory=Counter)
     first: dict[str, Invocation] = field(default_factory=dict)  # by name
@@ -105,7 +122,8 @@ class Simulation(World):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.environment = {**self.environment, "HEARTBEAT_TOKEN_PARAMETER": "/staging/beat"}
+        token = {"HEARTBEAT_TOKEN_PARAMETER": "/staging/beat"}
+        self.environment = {**ENVIRONMENT, **self.environment, **token}
         self.timeline = Timeline(self)
         minutes = int(self.environment["IDLE_MINUTES"])
         self.requests = IdleAlarm(minutes, lambda: self.lateness())
@@ -166,49 +184,85 @@ class Simulation(World):
     # --- ECS -----------------------------------------------------------------------------------
     def changed(self, call: str) -> None:
         super().changed(call)
+        for doing, (done, seconds) in DATABASE_MOVES.items():
+            if call.endswith(doing) and self.started:
+                name = call.partition(" ")[0]
+                self.timeline.at(self.time + seconds, lambda n=name, d=done: self.arrive(n, d))  # type: ignore[misc]
         self._keep()
 
-    def set_desired(self, count: int) -> None:
-        before, running = len(self.tasks), self.running()
-        super().set_desired(count)
-        for task in self.tasks[before:] if self.started else ():
-            self.timeline.at(task.created + self.boot * 0.8, lambda: self.task_event("RUNNING"))
+    def arrive(self, database: str, status: str) -> None:
+        """A database has come to this status, and RDS tells of it."""
+        self.databases[database] = status
+        self._keep()
+        detail = {"SourceIdentifier": database, "EventID": "RDS-EVENT-0088"}
+        self.hear("rds event", {"source": "aws.rds", "detail": detail})
+
+    def set_desired(self, count: int, service: str = "app") -> None:
+        of: World | Beside = self.beside.get(service, self)
+        before, running = len(of.tasks), [task for task in of.tasks if task.stopped is None]
+        super().set_desired(count, service)
+        for task in of.tasks[before:] if self.started else ():
+            at = task.created + self.boot * 0.8
+            self.timeline.at(at, lambda: self.task_event("RUNNING", service))
         for task in running if self.started else ():
             if task.stopped is not None:
-                self.timeline.at(self.time + EVENT_SECONDS, lambda: self.task_event("STOPPED"))
+                at = self.time + EVENT_SECONDS
+                self.timeline.at(at, lambda: self.task_event("STOPPED", service))
         self._keep()
 
-    def task_event(self, status: str) -> None:
+    def task_event(self, status: str, service: str = "app") -> None:
         """EventBridge tells that a task is in this status."""
-        self.hear("ecs event", ecs_event(status))
+        self.hear("ecs event", ecs_event(status, service))
 
     # --- what reads showed a moment ago --------------------------------------------------------
     def _keep(self) -> None:
-        now = (self.desired, self.rules[WAKE_RULE], self.deploying)
-        if not self.past or self.past[-1][1:] != now:
-            self.past.append((self.time, *now))
+        now = self.shown()
+        if not self.past or self.past[-1][1] != now:
+            self.past.append((self.time, now))
 
-    def ago(self, seconds: float) -> tuple[float, int, int, bool]:
-        """When, and with which count, number and deployment, the world was so long ago."""
+    def shown(self) -> Shown:
+        others = [(name, each.desired) for name, each in self.beside.items()]
+        return Shown(
+            (("app", self.desired), *others),
+            self.rules[WAKE_RULE],
+            self.deploying,
+            tuple(self.databases.items()),
+        )
+
+    def show(self, what: Shown) -> None:
+        for service, count in what.counts:
+            of: World | Beside = self.beside.get(service, self)
+            of.desired = count
+        self.rules[WAKE_RULE], self.deploying = what.number, what.deploying
+        self.databases = dict(what.databases)
+
+    def ago(self, seconds: float) -> Shown:
+        """What the world was so long ago."""
         when = self.time - seconds
-        return next((entry for entry in reversed(self.past) if entry[0] <= when), self.past[0])
+        return next((shown for at, shown in reversed(self.past) if at <= when), self.past[0][1])
 
     @contextmanager
     def as_of(self, seconds: float) -> Iterator[None]:
         """Inside, the world shows what was so long ago."""
-        now = (self.time, self.desired, self.rules[WAKE_RULE], self.deploying, self.tasks)
-        _, self.desired, self.rules[WAKE_RULE], self.deploying = self.ago(seconds)
-        then = self.time = self.time - seconds
-        tasks = [task for task in self.tasks if task.created <= then]
-        undone = [task for task in tasks if task.stopped is not None and task.stopped > then]
+        now, shown = self.time, self.shown()
+        members: list[World | Beside] = [self, *self.beside.values()]
+        lists = [each.tasks for each in members]
+        self.show(self.ago(seconds))
+        then = self.time = now - seconds
+        for each in members:
+            each.tasks = [task for task in each.tasks if task.created <= then]
+        every = [task for each in members for task in each.tasks]
+        undone = [task for task in every if task.stopped is not None and task.stopped > then]
         stopped = [task.stopped for task in undone]
         for task in undone:
             task.stopped = None
-        self.tasks = tasks
         try:
             yield
         finally:
-            self.time, self.desired, self.rules[WAKE_RULE], self.deploying, self.tasks = now
+            self.time = now
+            self.show(shown)
+            for each, tasks in zip(members, lists, strict=True):
+                each.tasks = tasks
             for task, when in zip(undone, stopped, strict=True):
                 task.stopped = when
 
@@ -221,7 +275,7 @@ class Simulation(World):
         `more` are headers, and the body.
         """
         control = path.startswith("/.warmkeeper") or path == "/health"
-        up = late or self.ago(NODE_SECONDS)[2] < self.rules[SERVICE_RULE]
+        up = late or self.ago(NODE_SECONDS).number < self.rules[SERVICE_RULE]
         if control or up:
             group = CONTROL_GROUP if control else WAKE_GROUP
             event = {"requestContext": {"elb": {"targetGroupArn": group}}, "path": path}
@@ -244,7 +298,16 @@ class Simulation(World):
     # --- what must hold ------------------------------------------------------------------------
     @property
     def live(self) -> bool:
-        return any(self.healthy(task) for task in self.running())
+        """Whether each service with a route has a healthy target."""
+        routed = [each.tasks for each in self.beside.values() if each.group]
+        return all(
+            any(task.stopped is None and self.healthy(task) for task in tasks)
+            for tasks in [self.tasks, *routed]
+        )
+
+    @property
+    def all_at_zero(self) -> bool:
+        return not self.desired and not any(each.desired for each in self.beside.values())
 
     @property
     def pinned(self) -> bool:
@@ -260,13 +323,14 @@ class Simulation(World):
 
     def fits(self, phase: str) -> bool:
         """Whether AWS is as the phase says."""
-        up, desired, live = self.rule_up, self.desired, self.live
+        up, live = self.rule_up, self.live
+        waits = any(wk.is_down(status) for status in self.databases.values())
         return {
             "": False,
             Phase.AWAKE: live and not up,
             Phase.DROWSY: live and up,
-            Phase.ASLEEP: desired == 0 and up,
-            Phase.WAKING: desired > 0 and up and not live,
+            Phase.ASLEEP: self.all_at_zero and up and self.suspended,
+            Phase.WAKING: (not self.all_at_zero or waits) and up and not live,
         }[phase]
 
     def look(self) -> None:
@@ -274,8 +338,10 @@ class Simulation(World):
         phase, counts = self.remembered
         if not self.phases or self.phases[-1][1] != phase:
             self.phases.append((self.time, phase))
-        if counts != {"app": self.count} and "count" not in self.broken:
-            self.broken["count"] = f"{counts} is remembered, not {self.count}"
+        first, *others = wk.parse_members(self.environment["MEMBERS"])
+        expected = {first.name: self.count, **{member.name: 1 for member in others}}
+        if counts != expected and "count" not in self.broken:
+            self.broken["count"] = f"{counts} is remembered, not {expected}"
         self.note_fit(self.fits(phase))
 
     def note_fit(self, fits: bool) -> None:
@@ -323,7 +389,7 @@ def idle_alarm() -> dict[str, Any]:
     return {"alarmArn": IDLE_ALARM, "alarmData": {"state": {"value": "ALARM"}}}
 
 
-def ecs_event(status: str) -> dict[str, Any]:
+def ecs_event(status: str, service: str = "app") -> dict[str, Any]:
     """A task of the service has reached this status."""
-    detail = {"clusterArn": f"{ACCOUNT}:cluster/estate", "group": "service:app"}
+    detail = {"clusterArn": f"{ACCOUNT}:cluster/estate", "group": f"service:{service}"}
     return {"source": "aws.ecs", "detail": {**detail, "lastStatus": status}, "resources": []}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import statistics
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import warmkeeper as wk
@@ -13,23 +15,35 @@ from warmkeeper import Phase
 
 from tests import figures
 from tests.faults.long_run import LongRun
+from tests.warmkeeper.scenes import whole_environment
 
 THOROUGH = bool(os.environ.get("RELIABILITY"))  # `make reliability`
 DAYS = 30.0 if THOROUGH else 2.0
 SEEDS = range(1, 7 if THOROUGH else 4)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_nothing_is_lost_and_nothing_stuck(seed: int) -> None:
-    run = LongRun(seed=seed, days=DAYS)
+ESTATES: dict[str, dict[str, Any]] = {"": {}, "environment, ": whole_environment()}
+
+
+RUNS = [
+    (estate, seed) for estate in ESTATES for seed in SEEDS if THOROUGH or seed == 1 or not estate
+]
+
+
+@pytest.mark.parametrize(("estate", "seed"), RUNS)
+def test_nothing_is_lost_and_nothing_stuck(seed: int, estate: str) -> None:
+    run = LongRun(seed=seed, days=DAYS, **deepcopy(ESTATES[estate]))
     run.play()
     hours = {str(phase): round(run.hours(phase), 1) for phase in Phase}
     assert run.tally["requests"] > 50 * DAYS, "nobody came"
     assert run.tally["calls struck"] > 2 * DAYS, "nothing went wrong"
     assert hours["asleep"] > 0.3 * 24 * DAYS, "it hardly ever slept"
+    if estate:
+        assert run.tally["messages taken"] == run.tally["messages"] > 0
+        assert run.tally["main stopping"] > 0, "its database was never stopped"
     figures.record(
         "long run",
-        f"seed {seed}",
+        f"{estate}seed {seed}",
         {
             "days": DAYS,
             **run.tally,
@@ -58,7 +72,7 @@ def deaf_to_beats(patch: pytest.MonkeyPatch) -> None:
 
 def running_taken_for_live(patch: pytest.MonkeyPatch) -> None:
     """A task that runs is believed to serve."""
-    patch.setattr(wk.Aws, "targets", lambda _, tasks: wk.Targets(tasks, strangers=False))
+    patch.setattr(wk.Aws, "targets", lambda _, tasks, *__: wk.Targets(tasks, (), strangers=False))
 
 
 def no_ticks(patch: pytest.MonkeyPatch) -> None:

@@ -12,13 +12,24 @@ from typing import Any
 import botocore.session
 import pytest
 import warmkeeper as wk
+from botocore import xform_name
 from warmkeeper import Case, Memory, Phase, WaitingRoom
 
 from tests import figures
 from tests.faults import matrix
 from tests.faults.matrix import CLIENTS, Cell, cells, play
 
-SERVICES = ("dynamodb", "ecs", "elbv2", "cloudwatch", "sns", "ssm")
+SERVICES = (
+    "dynamodb",
+    "ecs",
+    "application-autoscaling",
+    "elbv2",
+    "cloudwatch",
+    "rds",
+    "sns",
+    "sqs",
+    "ssm",
+)
 THOROUGH = bool(os.environ.get("RELIABILITY"))  # `make reliability`
 PLAYS = (
     [(scene, signal) for scene in matrix.SCENES for signal in matrix.signals_of(scene)]
@@ -75,7 +86,9 @@ def operations() -> set[str]:
     """AWS's operations that the warmkeeper's source names as boto3 does."""
     session = botocore.session.get_session()
     known = {
-        name for service in SERVICES for name in session.get_service_model(service).operation_names
+        xform_name(name): name
+        for service in SERVICES
+        for name in session.get_service_model(service).operation_names
     }
     words: set[str] = set()
     for node in ast.walk(ast.parse(Path(wk.__file__).read_text())):
@@ -83,7 +96,7 @@ def operations() -> set[str]:
             words.add(node.func.attr)
         word = getattr(node, "attr", getattr(node, "value", ""))
         words.update({word} if isinstance(word, str) and "_" in word else set())
-    return {"".join(part.capitalize() for part in word.split("_")) for word in words} & known
+    return {known[word] for word in words & known.keys()}
 
 
 def test_every_call_in_the_code_is_in_the_matrix() -> None:
@@ -105,7 +118,7 @@ def count_forgotten(patch: pytest.MonkeyPatch) -> None:
 
     def forgetful(case: Case, phase: Phase, because: str, **changes: Any) -> Memory:
         return enter(
-            case, phase, because, **{**changes, "counts": {"app": case.config.awake_count}}
+            case, phase, because, **{**changes, "counts": {"this": case.config.awake_count}}
         )
 
     patch.setattr(Case, "enter", forgetful)

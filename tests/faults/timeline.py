@@ -1,16 +1,18 @@
 """One virtual time for many invocations at once: it jumps from event to event.
 
-Each event is a plain function in a thread of its own, and one thread runs at a time: another one
-goes on only where the running one sleeps or ends, so that a run is the same every time.
+Each event is a plain function in a greenlet of its own: another one goes on only where the running
+one sleeps or ends, so that a run is the same every time.
 """
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
-import threading
 from collections.abc import Callable
 from typing import Protocol
+
+from greenlet import getcurrent, greenlet
 
 
 class Clock(Protocol):
@@ -24,45 +26,28 @@ class Closed(BaseException):
 
 
 class Worker:
-    """A thread that runs one event after another, when told to."""
+    """Runs an event, until it sleeps or is over."""
 
-    def __init__(self) -> None:
-        self.event: Callable[[], object] = lambda: None
-        self.go, self.rests = threading.Semaphore(0), threading.Semaphore(0)
-        self.idle, self.closed = True, False
-        self.error: Exception | None = None
-        threading.Thread(target=self._run, daemon=True).start()
+    def __init__(self, event: Callable[[], object]) -> None:
+        self.event = event
+        self.closed = False
+        self._greenlet = greenlet(self._run)
 
     def _run(self) -> None:
-        while True:
-            self.go.acquire()
-            self.idle = False
-            try:
-                self.event()
-            except Closed:
-                pass
-            except Exception as error:
-                self.error = error
-            self.idle, self.closed = True, False
-            self.rests.release()
+        with contextlib.suppress(Closed):
+            self.event()
 
     def step(self) -> None:
         """Let it run until it sleeps or its event is over. Raises what the event raised."""
-        self.go.release()
-        self.rests.acquire()
-        if self.error:
-            error, self.error = self.error, None
-            raise error
+        self._greenlet.parent = getcurrent()
+        self._greenlet.switch()
 
     def rest(self) -> None:
         """From inside: give way until the next `step`."""
-        self.rests.release()
-        self.go.acquire()
+        assert self._greenlet.parent
+        self._greenlet.parent.switch()
         if self.closed:
             raise Closed
-
-
-IDLE: list[Worker] = []
 
 
 class Timeline:
@@ -101,15 +86,8 @@ class Timeline:
         self.clock.time = max(self.clock.time, until)
 
     def _step(self, what: Callable[[], object] | Worker) -> None:
-        if isinstance(what, Worker):
-            worker = what
-        else:
-            worker = IDLE.pop() if IDLE else Worker()
-            worker.event = what
-        self.current = worker
-        worker.step()
-        if worker.idle:
-            IDLE.append(worker)
+        self.current = what if isinstance(what, Worker) else Worker(what)
+        self.current.step()
 
     def close(self) -> None:
         """End whatever still sleeps."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -21,7 +20,7 @@ import requests
 
 from localcloud.client import LocalCloud
 from tests import figures
-from tests.estate import MODULE_ALONE, REPOSITORY, Estate, Workspace
+from tests.estate import MODULE_ALONE, SLOW, Estate, Workspace, copy_of_module
 from tests.surroundings import Surroundings
 from tools.package import build
 from tools.terraform_env import terraform_environment
@@ -36,9 +35,6 @@ MAY_BE = {
     "awake, another target group": ("awake", "waking"),
     "drowsy, another target group": ("drowsy", "waking", "awake"),
 }
-SLOW = (
-    0.1  # virtual seconds per second while Terraform works: drowsy is a minute, wherever it is slow
-)
 
 
 @dataclass
@@ -50,12 +46,11 @@ class Copy:
 
     @classmethod
     def of(cls, workspace: Workspace, root: Path) -> Copy:
-        folder = root / MODULE_ALONE.relative_to(REPOSITORY)
-        shutil.copytree(REPOSITORY / "lambda", root / "lambda")
-        shutil.copytree(MODULE_ALONE, folder)
-        for file in (*REPOSITORY.glob("*.tf"), REPOSITORY / "wake-policy.yaml"):
-            shutil.copy(file, root)
-        return cls(root, replace(workspace, folder=folder, variables=dict(workspace.variables)))
+        folder = copy_of_module(root, MODULE_ALONE)
+        variables = dict(workspace.variables)
+        # a provider of its own would stay for each copy
+        own = replace(workspace, folder=folder, variables=variables, keeps_provider=False)
+        return cls(root, own)
 
     def edit(self, name: str, old: str, new: str) -> None:
         file = self.root / name

@@ -68,14 +68,16 @@ def named(text: str, phase: str, cloud: LocalCloud) -> float:
 def test_what_is_explained_comes_when_it_is_said_to(
     estate: Estate, cloud: LocalCloud, told: Told
 ) -> None:
+    estate.fall_asleep(cloud)
     for _ in range(3):
         assert estate.get().status_code == 200
-    came = cloud.now()
-    cloud.advance_until(lambda: cloud.now() > came + 200, minutes=5, speed=120)
+    cloud.advance_until(lambda: estate.phase() == "awake", minutes=5, speed=10)
+    cloud.advance(200)
     text = told("explain")
     keep("explain", text)
     assert re.search(r"is awake: up for \d+ s of 480 s, drowsy at the earliest", text)
-    assert re.search(r"\n  came   \d requests? at \d\d:\d\d, (.*, )?since \d\d:\d\d", text)
+    moment = r"(\S+ )?\d\d:\d\d"  # of another day than today with its date
+    assert re.search(rf"\n  came   \d requests? at {moment}, (.*, )?since {moment}", text)
     for phase in ("drowsy", "asleep"):
         at = named(text, phase, cloud)
         cloud.advance_until(partial(is_in, estate, phase), minutes=20, speed=60)

@@ -85,12 +85,6 @@ def open_websocket(caddy: Caddy) -> Iterator[Socket]:
         thread.join(10)
 
 
-def let_pass(cloud: LocalCloud, seconds: float) -> None:
-    """So much virtual time, fast."""
-    end = cloud.now() + seconds
-    cloud.advance_until(lambda: cloud.now() >= end, minutes=seconds / 60 + 10, speed=SPEED)
-
-
 def test_an_open_websocket_keeps_it_awake_without_a_request_and_caddy_alone_does_not(
     patient: Estate, cloud: LocalCloud, tmp_path: Path
 ) -> None:
@@ -111,7 +105,7 @@ def test_an_open_websocket_keeps_it_awake_without_a_request_and_caddy_alone_does
             assert phases == {"awake"}, script.lines
             assert estate.idle_alarm()["StateValue"] == "ALARM", "there were requests"
             answers = socket.answers
-            let_pass(cloud, 20)
+            cloud.advance(20, SPEED)
             assert socket.answers > answers
         closed = cloud.now()
 
@@ -121,7 +115,7 @@ def test_an_open_websocket_keeps_it_awake_without_a_request_and_caddy_alone_does
 
         cloud.advance_until(asleep, minutes=30, speed=SPEED)
         assert script.last_said("No activity")
-        let_pass(cloud, 4 * BETWEEN_SECONDS)
+        cloud.advance(4 * BETWEEN_SECONDS, SPEED)
         beat = requests.post(heartbeat, json={"in_flight": 1}, timeout=300).json()
         assert (beat["phase"], beat["counted"]) == ("asleep", True), "a beat never wakes"
         assert len(estate.updates(cloud, closed)) == 1

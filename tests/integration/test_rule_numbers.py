@@ -15,7 +15,7 @@ from tests.estate import Estate
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 
-WAKE_RULE = "module.scale_to_zero.aws_lb_listener_rule.wake[0]"
+WAKE_RULE = 'module.scale_to_zero.aws_lb_listener_rule.wake["this"]'
 
 
 def numbers(estate: Estate) -> dict[str, int]:

@@ -12,6 +12,7 @@ import itertools
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -21,10 +22,8 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from warmkeeper import Kind, Phase, Signal
 
 from tests.warmkeeper.world import (
-    ENVIRONMENT,
-    SERVICE_RULE,
     WAKE_GROUP,
-    WAKE_RULE,
+    Beside,
     SimulatedAws,
     SimulatedTask,
     World,
@@ -32,13 +31,19 @@ from tests.warmkeeper.world import (
 
 READ_LAG_SECONDS = 2.0  # for so long a read may show what was before the last change
 LANDING_SECONDS = 2 * wk.TAKE_TIMEOUT_SECONDS  # after its start, a call that takes has landed
-READS = {"describe_services", "list_tasks", "describe_target_health", "paginate"}
+READS = {"describe_services", "list_tasks", "describe_target_health", "paginate",
+         "describe_scalable_targets", "list_service_deployments"}  # fmt: skip
+CHANGES = {"update_service", "set_rule_priorities", "register_scalable_target"}
 STALE = {*READS, "arrive"}  # a node of the load balancer may have the rules of before, too
-SETTINGS = {**ENVIRONMENT, "HOLD_SECONDS": "0"}  # a held client is one that comes again
 TIMED_OUT = ReadTimeoutError(endpoint_url="https://aws.example")
 NOT_ALLOWED = ClientError({"Error": {"Code": "AccessDeniedException"}}, "call")
 TICKS = 3  # of the quiet time at the end
 LONGEST_WAKE = TICKS + 6  # its deadline is five minutes
+
+
+Tasks = tuple[tuple[int, float, float | None], ...]  # number, created, stopped
+# Of an environment: the count and the tasks of each service but the first, in their order.
+Others = tuple[tuple[int, Tasks], ...]
 
 
 class Old(NamedTuple):
@@ -47,8 +52,10 @@ class Old(NamedTuple):
     until: float
     desired: int
     deploying: bool
-    rule: int
-    tasks: tuple[tuple[int, float, float | None], ...]
+    rules: tuple[int, ...]
+    group: str
+    tasks: Tasks
+    others: Others
 
 
 class Snap(NamedTuple):
@@ -57,10 +64,13 @@ class Snap(NamedTuple):
     time: float
     desired: int
     deploying: bool
-    rule: int
-    tasks: tuple[tuple[int, float, float | None], ...]  # number, created, stopped
+    rules: tuple[int, ...]  # the numbers of the wake rules, by route
+    group: str  # to which the service rule forwards
+    tasks: Tasks
+    others: Others
     memory: tuple[int, str, str] | None  # version, phase, body
-    landing: tuple[tuple[float, str, int], ...] = ()  # by when, operation, argument
+    flags: tuple[str, ...] = ()  # what of auto scaling is suspended
+    landing: tuple[tuple[float, str, Any], ...] = ()  # by when, operation, what it sets
     old: Old | None = None
     forced: bool = False  # somebody set the count, or a task died
     gives: int = 0  # UpdateService calls of this wake
@@ -98,15 +108,17 @@ class Call:
     key: str
 
     @property
-    def count(self) -> int:
-        """What it sets: the count, or 1 and 0 for the rule's number up and down."""
+    def sets(self) -> Any:
+        """What it sets: a service's count, the numbers of rules, or what is suspended."""
         if self.operation == "update_service":
-            return int(self.arguments["desiredCount"])
-        return int(self.arguments["RulePriorities"][0]["Priority"])
+            return self.arguments["service"], int(self.arguments["desiredCount"])
+        if self.operation == "register_scalable_target":
+            return tuple(name for name, set_ in self.arguments["SuspendedState"].items() if set_)
+        moves = self.arguments["RulePriorities"]
+        return tuple((move["RuleArn"], int(move["Priority"])) for move in moves)
 
     def __str__(self) -> str:
-        sets = {"update_service", "set_rule_priorities"}
-        what = f" {self.count}" if self.operation in sets else ""
+        what = f" {self.sets}" if self.operation in CHANGES else ""
         return f"{self.operation}{what}{self.key if self.operation == 'outside' else ''}"
 
 
@@ -200,14 +212,17 @@ def adopts(name: str) -> Program:
     event = {"command": "terraform", "tf": {"action": "create"}}
 
     def run(aws: ReplayAws) -> str:
-        aws.step("arrive", False, {})  # no time is known before the first call
+        aws.step("arrive", False, {"route": 0})  # no time is known before the first call
         return str(wk.Warmkeeper(aws).dispatch(event)["phase"])
 
     return Program(name, run)
 
 
 def client(name: str, hops: int = 2) -> Program:
-    """Somebody's request; where it is sent on it comes again, so many times."""
+    """Somebody's request; where it is sent on it comes again, so many times.
+
+    The first client comes by the first route, the second by the last.
+    """
     event = {
         "requestContext": {"elb": {"targetGroupArn": WAKE_GROUP}},
         "httpMethod": "GET",
@@ -217,7 +232,7 @@ def client(name: str, hops: int = 2) -> Program:
 
     def run(aws: ReplayAws) -> str:
         for _ in range(hops):
-            where = aws.step("arrive", False, {})
+            where = aws.step("arrive", False, {"route": 0 if name.endswith("1") else -1})
             if where != "warmkeeper":
                 return "served" if where == "service" else "raised 503: nobody serves"
             status = wk.Warmkeeper(aws).dispatch(event)["statusCode"]
@@ -257,24 +272,45 @@ PROGRAMS = {
         outside("count set to 0"),
         outside("count set to 2"),
         outside("task dies"),
+        outside("deployment rewrites the rule"),
     )
 }
 
 
 # Of a scene's world, what does not change while processes run.
-KEPT = ("boot", "alarm", "doomed", "starts", "target_type", "told_of_tasks", "strangers", "rules")
+KEPT = ("boot", "alarm", "doomed", "starts", "target_type", "told_of_tasks", "strangers", "rules",
+        "minimum", "environment", "rollout", "forwards")  # fmt: skip
+
+
+def tasks_of(of: World | Beside) -> Tasks:
+    return tuple((task.number, task.created, task.stopped) for task in of.tasks)
+
+
+def others_of(world: World) -> Others:
+    return tuple((each.desired, tasks_of(each)) for each in world.beside.values())
 
 
 # --- the world, as values ----------------------------------------------------------------------
 class ModelWorld(World):
     """A World that is loaded from a Snap for every call."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.wake_rules = [route.wake_rule_arn for route in self.routes]
+        self.service_rules = [route.service_rule_arn for route in self.routes]
+        members = [member.name for member in wk.parse_members(self.environment["MEMBERS"])]
+        self.members = [members.index(route.member) for route in self.routes]  # by route
+
     def load(self, snap: Snap, old: Old | None = None) -> None:
         seen = old or snap
         self.time, self.desired, self.deploying = snap.time, seen.desired, seen.deploying
-        self.rules[WAKE_RULE] = seen.rule
+        self.rules |= dict(zip(self.wake_rules, seen.rules, strict=True))
+        self.forwards_to, self.flags = seen.group, set(snap.flags)
         self.tasks = [SimulatedTask(*task) for task in seen.tasks]
-        self._numbers = itertools.count(len(self.tasks) + 1)
+        for each, (desired, tasks) in zip(self.beside.values(), seen.others, strict=True):
+            each.desired, each.tasks = desired, [SimulatedTask(*task) for task in tasks]
+        every = [*self.tasks, *(task for each in self.beside.values() for task in each.tasks)]
+        self._numbers = itertools.count(len(every) + 1)
         self.items.clear()
         if snap.memory:
             version, phase, text = snap.memory
@@ -282,16 +318,27 @@ class ModelWorld(World):
             self.items["memory"] = {**item, "phase": {"S": phase}, "body": {"S": text}}
 
     def save(self, snap: Snap) -> Snap:
-        tasks = tuple((task.number, task.created, task.stopped) for task in self.tasks)
-        rule, memory = self.rules[WAKE_RULE], stored(self)
-        before = (snap.desired, snap.deploying, snap.rule, snap.tasks)
-        now = (self.desired, self.deploying, rule, tasks)
+        rules, memory = tuple(self.rules[arn] for arn in self.wake_rules), stored(self)
+        before = (snap.desired, snap.deploying, snap.rules, snap.group, snap.tasks, snap.others)
+        shown = (self.desired, self.deploying, rules, self.forwards_to)
+        now = (*shown, tasks_of(self), others_of(self))
         old = snap.old if before == now else Old(snap.time + READ_LAG_SECONDS, *before)
         if old and old.until <= self.time:
             old = None
+        flags = tuple(sorted(self.flags))
         return Snap(
-            self.time, *now, memory, snap.landing, old, snap.forced, snap.gives, snap.allowed
+            self.time, *now, memory, flags, snap.landing, old, snap.forced, snap.gives, snap.allowed
         )
+
+    def serving(self, member: int) -> bool:
+        """Whether a target of this member is healthy."""
+        tasks = [self.tasks, *(each.tasks for each in self.beside.values())][member]
+        return any(task.stopped is None and self.healthy(task) for task in tasks)
+
+    @property
+    def open(self) -> bool:
+        """Whether each route has a healthy target."""
+        return all(map(self.serving, self.members))
 
 
 def stored(world: World) -> tuple[int, str, str] | None:
@@ -340,11 +387,17 @@ class Checker:
 
     def __init__(self, world: World) -> None:
         kept = {name: getattr(world, name) for name in KEPT}
-        self.world = ModelWorld(environment=dict(SETTINGS), **kept)
-        tasks = tuple((task.number, task.created, task.stopped) for task in world.tasks)
-        rule, memory = world.rules[WAKE_RULE], stored(world)
-        self.begin = Snap(world.time, world.desired, world.deploying, rule, tasks, memory)
-        self.count = world.desired or remembered(self.begin).get("counts", {}).get("app", 1)
+        self.world = ModelWorld(**kept, beside=deepcopy(world.beside))
+        rules, memory = tuple(world.rules[arn] for arn in self.world.wake_rules), stored(world)
+        flags = tuple(sorted(world.flags))
+        shown = (world.desired, world.deploying, rules, world.forwards_to)
+        self.begin = Snap(world.time, *shown, tasks_of(world), others_of(world), memory, flags)
+        known = remembered(self.begin).get("counts", {})
+        members = wk.parse_members(world.environment["MEMBERS"])
+        self.counts = {
+            member.name: count or known.get(member.name, 1)
+            for member, count in zip(members, self.desired(self.begin), strict=True)
+        }
         self.nodes: list[Node] = []
         self.roots: dict[str, Node] = {}
         self.answers: dict[tuple[str, str, Snap, bool], tuple[Any, str]] = {}
@@ -386,37 +439,52 @@ class Checker:
         return child
 
     # --- calls ---------------------------------------------------------------------------------
-    def serving(self, snap: Snap) -> bool:
-        """Whether a target would serve a request, and goes on doing so."""
+    def desired(self, snap: Snap) -> list[int]:
+        """The count of each member."""
+        return [snap.desired, *(count for count, _ in snap.others)]
+
+    def serving(self, snap: Snap, route: int) -> bool:
+        """Whether a target would serve a request of this route, and goes on doing so."""
         if not self.world.starts:
             return bool(self.world.strangers)
         ready = snap.time - self.world.boot
-        return bool(self.world.strangers) or any(s is None and c <= ready for _, c, s in snap.tasks)
+        tasks = [snap.tasks, *(tasks for _, tasks in snap.others)][self.world.members[route]]
+        return bool(self.world.strangers) or any(s is None and c <= ready for _, c, s in tasks)
 
-    def up(self, snap: Snap) -> bool:
-        return snap.rule < self.world.rules[SERVICE_RULE]
+    def ups(self, snap: Snap | Old) -> list[bool]:
+        """Whether the wake rule is up, by route."""
+        services = (self.world.rules[arn] for arn in self.world.service_rules)
+        return [wake < service for wake, service in zip(snap.rules, services, strict=True)]
 
-    def arrives(self, snap: Snap, seen: Snap | Old) -> str:
+    def arrives(self, snap: Snap, seen: Snap | Old, route: int) -> str:
         """Where a request goes by the rules that its node of the load balancer has seen."""
-        if seen.rule < self.world.rules[SERVICE_RULE]:
+        if self.ups(seen)[route]:
             return "warmkeeper"
-        return "service" if self.serving(snap) or snap.forced else "nobody"
+        return "service" if self.serving(snap, route) or snap.forced else "nobody"
 
-    def change(self, snap: Snap, operation: str, argument: int) -> Snap:
-        """The world after a call that changes ECS or the rule."""
+    def change(self, snap: Snap, operation: str, sets: Any) -> Snap:
+        """The world after a call that changes ECS, the rules or auto scaling."""
         self.world.load(snap)
         if operation == "update_service":
-            self.world.set_desired(argument)
+            service, count = sets
+            self.world.set_desired(count, service)
+        elif operation == "set_rule_priorities":
+            self.world.rules |= dict(sets)
         else:
-            self.world.rules[WAKE_RULE] = argument
+            self.world.flags = set(sets)
+            self.world.set_desired(max(self.world.desired, self.world.minimum or 0))
         after = self.world.save(snap)
-        if operation == "update_service" and argument:
+        if operation == "update_service" and sets[1]:
             return after._replace(gives=after.gives + 1)
         return after
 
     def happens(self, snap: Snap, what: str) -> Snap:
         """The world after an event outside."""
         self.world.load(snap)
+        if what == "deployment rewrites the rule":  # both groups have its targets
+            groups = self.world.environment["TARGET_GROUP_ARNS"].split(",")
+            self.world.forwards_to = groups[-1]
+            return self.world.save(snap)
         if what.startswith("deployment"):
             self.world.deploying = what == "deployment begins"
             return self.world.save(snap)
@@ -431,12 +499,13 @@ class Checker:
     def perform(self, snap: Snap, call: Call, stale: bool = False) -> tuple[Any, str, Snap]:
         """The answer of a call, a key for it, and the world after it."""
         match call.operation:
-            case "update_service" | "set_rule_priorities":
-                return {}, "", self.change(snap, call.operation, call.count)
+            case operation if operation in CHANGES:
+                return {}, "", self.change(snap, operation, call.sets)
             case "outside":
                 return {}, "", self.happens(snap, call.arguments["what"])
             case "arrive":
-                where = self.arrives(snap, (snap.old or snap) if stale else snap)
+                seen = (snap.old or snap) if stale else snap
+                where = self.arrives(snap, seen, call.arguments["route"])
                 return where, where, snap
             case "put_item":
                 return self.write(snap, call)
@@ -461,9 +530,9 @@ class Checker:
         snap = snap._replace(memory=(version, phase, text))
         began = (before.get("wake") or {}).get("began")
         if phase == Phase.WAKING and began != after["wake"]["began"]:
-            given = after["wake"]["scaled_up_at"]
+            given = min(after["wake"]["given"].values(), default=after["since"])
             fenced = given < after["last_take_at"] + wk.FENCE_SECONDS
-            snap = snap._replace(gives=0, allowed=2 if fenced else 1)
+            snap = snap._replace(gives=0, allowed=(2 if fenced else 1) * len(self.counts))
         return {}, "won", snap
 
     # --- exploring -----------------------------------------------------------------------------
@@ -498,7 +567,7 @@ class Checker:
                 moved(went, then, left),
             )
             if call.taking and bounds.late:
-                due = (node.time + LANDING_SECONDS, call.operation, call.count)
+                due = (node.time + LANDING_SECONDS, call.operation, call.sets)
                 then = snap._replace(landing=(*snap.landing, due))
                 went = self.after(node, TIMED_OUT, "timed out", snap.time)
                 less = left._replace(late=bounds.late - 1)
@@ -517,10 +586,10 @@ class Checker:
                 less = left._replace(deaths=bounds.deaths - 1)
                 died = (*processes[:i], "died", *processes[i + 1 :])
                 yield f"{name}: dies before {call}", State(snap, died, less, i)
-        for n, (_, operation, argument) in enumerate(snap.landing):
+        for n, (_, operation, sets) in enumerate(snap.landing):
             rest = snap._replace(landing=snap.landing[:n] + snap.landing[n + 1 :])
-            landed = self.change(rest, operation, argument)
-            yield f"{operation} {argument} lands", state._replace(snap=landed)
+            landed = self.change(rest, operation, sets)
+            yield f"{operation} {sets} lands", state._replace(snap=landed)
         if bounds.clock and live and (bounds.slow or not self.reading(state)):
             for seconds in bounds.jumps:
                 if (later := self.later(state, seconds)) is not None:
@@ -550,20 +619,27 @@ class Checker:
         snap = state.snap
         memory = remembered(snap)
         if not memory:  # nothing is adopted yet, and so nothing may be done
-            return "the rule is up before anything is remembered" if self.up(snap) else ""
+            up = any(self.ups(snap))
+            return "a rule is up before anything is remembered" if up else ""
         if any(isinstance(p, str) and p.startswith("raised") for p in state.processes):
             return f"a process {next(p for p in state.processes if str(p).startswith('raised'))}"
         if 0 in memory["counts"].values() or not (memory["counts"] or self.world.strangers):
             return "a remembered count is lost, or 0"
-        if self.world.strangers and self.up(snap):
+        if self.world.strangers and any(self.ups(snap)):
             return "the rule is up, and a target that is nobody we know serves"
         if snap.gives > snap.allowed and not snap.forced:
             return f"{snap.gives} UpdateService in one wake, {snap.allowed} allowed"
         asleep = snap.desired == 0 and not self.world.strangers
-        if not snap.forced and asleep and memory["counts"].get("app") != self.count:
-            return f"the count is 0 and {memory['counts']} remembered, not {self.count}"
-        if not snap.forced and not self.up(snap) and not self.serving(snap):
-            return "the rule is down and no target serves"
+        for (member, count), now in zip(self.counts.items(), self.desired(snap), strict=True):
+            lost = now == 0 and not self.world.strangers and memory["counts"].get(member) != count
+            if lost and not snap.forced:
+                return f"the count is 0 and {memory['counts']} remembered, not {self.counts}"
+        late = wk.NOT_READY.code in memory["open_problems"]
+        for route, up in enumerate(self.ups(snap)):
+            if not (up or snap.forced or late or self.serving(snap, route)):
+                return "a rule is down and no target serves"
+        if asleep and self.world.minimum and not snap.forced and not snap.flags:
+            return "the count is 0 and auto scaling goes on"
         return ""
 
     def explore(self, names: tuple[str, ...], bounds: Bounds, stop: bool = False) -> Result:
@@ -618,8 +694,8 @@ class Checker:
         return self.quiet[key]
 
     def settled(self, snap: Snap, unserved: bool) -> list[str]:
-        for _, operation, argument in snap.landing:
-            snap = self.change(snap, operation, argument)
+        for _, operation, sets in snap.landing:
+            snap = self.change(snap, operation, sets)
         self.world.load(snap._replace(landing=()))
         world, phases = self.world, [snap.memory[1] if snap.memory else ""]
         world.deploying = False
@@ -632,11 +708,12 @@ class Checker:
 
         waits, wrong, tick = unserved, [], 0
         # a wake that is under way is followed to its end, and whoever waits for it until served
-        while tick < TICKS or (waits and world.phase() != Phase.ASLEEP and tick < LONGEST_WAKE):
+        ticks = TICKS + (2 if world.minimum else 0)  # a tick resumes auto scaling, the next sees it
+        while tick < ticks or (waits and world.phase() != Phase.ASLEEP and tick < LONGEST_WAKE):
             for _ in range(20):  # 50 seconds
                 world.time += 2.5
-                if waits and not world.rule_up:
-                    serving = any(world.healthy(task) for task in world.running())
+                if waits and not world.all_rules_up:
+                    serving = world.open
                     waits = waits and not serving
                     if not serving and tick:
                         wrong.append("a client finds the rule down and nobody serving")
@@ -645,29 +722,31 @@ class Checker:
             world.time += 10
             now(Signal(Kind.TICK))
             tick += 1
-            live = any(world.healthy(task) for task in world.running())
-            if not live and not world.rule_up and not world.strangers:
-                wrong.append(f"after tick {tick} the rule is down and nobody serves")
-        memory, live = world.memory, any(world.healthy(task) for task in world.running())
+            live = world.open
+            if not live and not world.all_rules_up and not world.strangers:
+                wrong.append(f"after tick {tick} a rule is down and nobody serves")
+        memory, live = world.memory, world.open
         if waits and not memory.failure:
             wrong.append(f"a request is lost: {memory.phase}, desired {world.desired}")
         if world.strangers:
             return [*wrong, *(["the rule is up"] if world.rule_up else [])]
+        ups = [world.is_up(route) for route in world.routes]
+        desired = [world.desired, *(each.desired for each in world.beside.values())]
+        scales = world.minimum is None or (not world.flags and not memory.suspended)
         fits = {
-            Phase.AWAKE: live and not world.rule_up,
-            Phase.DROWSY: live and world.rule_up,
-            Phase.ASLEEP: world.desired == 0 and world.rule_up,
-            Phase.WAKING: world.rule_up and not live,
+            Phase.AWAKE: live and not world.rule_up and scales,
+            Phase.DROWSY: live and world.all_rules_up and world.suspended,
+            Phase.ASLEEP: not any(desired) and world.all_rules_up and world.suspended,
+            Phase.WAKING: world.all_rules_up and not live,
         }
         if not fits[memory.phase]:
-            rule = "up" if world.rule_up else "down"
-            wrong.append(
-                f"at rest {memory.phase}, rule {rule}, desired {world.desired}, live {live}"
-            )
+            at_rest = f"at rest {memory.phase}, rules up {ups}, desired {desired}"
+            wrong.append(f"{at_rest}, live {live}, suspended {sorted(world.flags)}")
         if len(phases) > 5:
             wrong.append(f"the phases alternate: {', '.join(phases)}")
-        if not snap.forced and world.desired not in (0, self.count):
-            wrong.append(f"the count was {self.count} and is {world.desired}")
+        for (member, count), found in zip(self.counts.items(), desired, strict=True):
+            if not snap.forced and found not in (0, count):
+                wrong.append(f"the count of {member} was {count} and is {found}")
         if not memory.counts or 0 in memory.counts.values():
             wrong.append(f"at rest {memory.counts} is remembered")
         return wrong
@@ -682,8 +761,17 @@ CLIENTS = {
     "describe_target_health": "elbv2",
     "paginate": "elbv2",
     "describe_alarms": "cloudwatch",
+    "list_service_deployments": "ecs",
+    "describe_scalable_targets": "application-autoscaling",
+    "describe_scheduled_actions": "application-autoscaling",
 }
-UNCHANGED = {"describe_alarms", "get_task_protection", "describe_tasks"}  # no stop of their own
+# No stop of their own.
+UNCHANGED = {
+    "describe_alarms",
+    "get_task_protection",
+    "describe_tasks",
+    "describe_scheduled_actions",
+}
 
 
 def total(results: dict[str, Result]) -> Counter[str]:

@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import pytest
@@ -16,16 +15,22 @@ import warmkeeper as wk
 from warmkeeper import Applied, Case, Decision, Memory, Phase, Reconciler
 
 from tests import figures
-from tests.model.checker import PROGRAMS, SETTINGS, Bounds, Checker, Result, total
+from tests.model.checker import PROGRAMS, Bounds, Checker, Result, total
 from tests.warmkeeper import scenes
-from tests.warmkeeper.scenes import OTHER_ESTATES, beginning, wait
+from tests.warmkeeper.scenes import OTHER_ESTATES, beginning, wait, world_of
 from tests.warmkeeper.world import World
 
 THOROUGH = bool(os.environ.get("MODEL"))  # wider bounds, which take hours
 JUMPS = (0.9, 2.0, 5.0) if THOROUGH else (5.0,)
 
+
 # --- where explorations begin ------------------------------------------------------------------
-fresh = partial(World, environment=SETTINGS)
+def fresh(**changes: Any) -> World:
+    """A World in which a held client is one that comes again."""
+    environment = {"HOLD_SECONDS": "0", **changes.pop("environment", {})}
+    return world_of(environment=environment, **changes)
+
+
 # The count was raised during the linger: it is remembered only when it is taken.
 ASLEEP = (*scenes.COUNT_RAISED, scenes.fall_asleep, wait(100))
 WAKING = (*ASLEEP, scenes.ask)
@@ -63,11 +68,10 @@ UNKNOWN = {
 }
 
 # --- what is explored --------------------------------------------------------------------------
-# Where tasks are live at once, more can go wrong than in its twin.
-SHARP = [name for name in SCENES if name not in ("drowsy", "asleep")]
 # Estates of other kinds: what differs is how a target is told from another.
 OTHERS = [name for name in SCENES if name.startswith(tuple(OTHER_ESTATES))]
-SHARP = [name for name in SHARP if name not in OTHERS]
+# Where tasks are live at once, more can go wrong than in its twin.
+SHARP = [name for name in SCENES if name not in ("drowsy", "asleep", *OTHERS)]
 BEGINNINGS = list(SCENES) if THOROUGH else SHARP
 SECONDS = ("client 2", "tick 2")  # stand beside their likes alone
 
@@ -108,10 +112,24 @@ EVERY_TRIPLE = [
 ]
 
 
+def once(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Reads each answer once: the program begins anew for every node, with the same answers."""
+    seen: dict[int, tuple[object, Any]] = {}
+
+    def remembered(answer: object, *more: object) -> Any:
+        if id(answer) not in seen:  # the answer is kept, so that no other one gets its id
+            seen[id(answer)] = answer, view(answer, *more)
+        return seen[id(answer)][1]
+
+    return remembered
+
+
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Thousands of log lines would say nothing; collecting garbage costs most of the time."""
     monkeypatch.setattr(wk, "log", lambda **_: None)
+    for view in ("service_view", "task_view", "rule_view"):
+        monkeypatch.setattr(wk, view, once(getattr(wk, view)))
     gc.disable()
     yield
     gc.enable()
@@ -149,6 +167,8 @@ def test_pairs_that_race_while_time_passes(scene: str) -> None:
 @pytest.mark.parametrize("scene", OTHERS)
 def test_estates_of_other_kinds(scene: str) -> None:
     sets = RACES if THOROUGH else [("client 1", "tick 1"), ("client 1", "poll"), ("tick 1", "wake")]
+    if scene == "two members, drowsy" and not THOROUGH:  # the largest of all
+        sets = sets[:1]
     check("others", scene, sets, Bounds(clock=1, late=1, jumps=JUMPS))
 
 
@@ -192,7 +212,7 @@ def no_fence(patch: Patch) -> None:
 
 def running_taken_for_live(patch: Patch) -> None:
     """A task that runs is believed to serve."""
-    patch.setattr(wk.Aws, "targets", lambda _, tasks: wk.Targets(tasks, strangers=False))
+    patch.setattr(wk.Aws, "targets", lambda _, tasks, *__: wk.Targets(tasks, (), strangers=False))
 
 
 def unconditional_write(patch: Patch) -> None:
@@ -226,7 +246,7 @@ def remembered_afterwards(patch: Patch) -> None:
         before = keeper.aws.services() if decision.scale_to_zero else ()
         done = apply(keeper, decision, last_take_at)
         if before:
-            counts = {service.name: service.desired for service in before}
+            counts = {service.member: service.desired for service in before}
             memory = keeper.aws.read_memory()
             keeper.aws.write_memory(dataclasses.replace(memory, counts=counts))
         return done
@@ -238,6 +258,11 @@ def remembered_afterwards(patch: Patch) -> None:
 def taken_however_late(patch: Patch) -> None:
     """A call that takes starts whenever it comes to it."""
     patch.setattr(wk, "TAKE_START_SECONDS", 3600.0)
+
+
+def open_by_any_member(patch: Patch) -> None:
+    """The wake rules go down as soon as one member serves."""
+    patch.setattr(wk.Observation, "open", property(lambda seen: bool(seen.live)))
 
 
 LATE = Bounds(clock=1, late=1)
@@ -252,6 +277,7 @@ BROKEN: list[tuple[Callable[[Patch], None], str, tuple[str, ...], Bounds]] = [
     (running_taken_for_live, "asleep", ("client 1", "poll"), LATE),
     (unconditional_write, "drowsy", ("client 1", "tick 1"), LATE),
     (remembered_afterwards, "drowsy", ("client 1", "tick 1"), Bounds(clock=0, deaths=1)),
+    (open_by_any_member, "two members, waking", ("client 1", "poll"), LATE),
     (
         taken_however_late,
         "drowsy, tasks live at once",

@@ -31,7 +31,8 @@ def statements() -> list[dict[str, Any]]:
 def rendered(values: Mapping[str, str]) -> str:
     """The policy with every expression replaced by its value; KeyError for one without.
 
-    What a dynamic statement is for stands under its sid; "" leaves the statement out.
+    What a dynamic statement is for stands under its sid; "" leaves the statement out. Where one
+    expression gives all resources, its value has commas between them.
     """
 
     def policy(statement: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,7 +42,12 @@ def rendered(values: Mapping[str, str]) -> str:
             return re.sub(r"\$\{([^}]+)\}", lambda found: known[found[1]], text)
 
         made = {"Sid": statement["sid"], "Effect": "Allow", "Action": statement["actions"]}
-        made["Resource"] = [filled(resource) for resource in statement["resources"]]
+        resources = statement["resources"]
+        made["Resource"] = (
+            filled(resources).split(",")
+            if isinstance(resources, str)
+            else [filled(resource) for resource in resources]
+        )
         made["Condition"] = {
             each["test"]: {each["variable"]: [filled(value) for value in each["values"]]}
             for each in statement.get("condition", [])

@@ -6,12 +6,12 @@ is no call of the warmkeeper.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from botocore import xform_name
 from botocore.session import Session
 
 from tests.rights.policy import Ask
@@ -66,6 +66,16 @@ def anything(action: str) -> Callable[..., list[Ask]]:
     return lambda _params, _place: [Ask(action, "*")]
 
 
+def scalable_target(params: Params, place: Place) -> list[Ask]:
+    # the ARN ends with an id that AWS chooses
+    context = {
+        "application-autoscaling:service-namespace": (params["ServiceNamespace"],),
+        "application-autoscaling:scalable-dimension": (params["ScalableDimension"],),
+    }
+    arn = place.arn("application-autoscaling", "scalable-target/0ec5")
+    return [Ask("application-autoscaling:RegisterScalableTarget", arn, context)]
+
+
 def items(action: str, key: Callable[[Params], str]) -> Callable[..., list[Ask]]:
     def asks(params: Params, place: Place) -> list[Ask]:
         table = place.arn("dynamodb", f"table/{params['TableName']}")
@@ -81,6 +91,29 @@ def parameter(params: Params, place: Place) -> list[Ask]:
 
 
 ECS, BALANCING = "amazonelasticcontainerservice.html", "awselasticloadbalancingv2.html"
+AUTOSCALING = "awsapplicationautoscaling.html"
+
+
+def queue_by_name(params: Params, place: Place) -> list[Ask]:
+    return [Ask("sqs:GetQueueUrl", place.arn("sqs", params["QueueName"]))]
+
+
+def queue_by_url(params: Params, place: Place) -> list[Ask]:
+    name = params["QueueUrl"].rpartition("/")[2]
+    return [Ask("sqs:GetQueueAttributes", place.arn("sqs", name))]
+
+
+def database(action: str) -> Callable[..., list[Ask]]:
+    """For a call that names a DB instance or cluster."""
+
+    def asks(params: Params, place: Place) -> list[Ask]:
+        if "DBInstanceIdentifier" in params:
+            return [Ask(action, place.arn("rds", f"db:{params['DBInstanceIdentifier']}"))]
+        return [Ask(action, place.arn("rds", f"cluster:{params['DBClusterIdentifier']}"))]
+
+    return asks
+
+
 RIGHTS: dict[tuple[str, str], Right] = {
     ("ecs", "DescribeServices"): Right(
         # service*; ecs:cluster
@@ -89,6 +122,25 @@ RIGHTS: dict[tuple[str, str], Right] = {
     ("ecs", "UpdateService"): Right(
         # service*; ecs:cluster, ecs:capacity-provider, ecs:task-definition
         ECS, services("ecs:UpdateService", lambda params: [params["service"]])
+    ),
+    ("ecs", "ListServiceDeployments"): Right(
+        # service*; ecs:cluster
+        ECS, services("ecs:ListServiceDeployments", lambda params: [params["service"]])
+    ),
+    ("ecs", "DescribeTaskDefinition"): Right(
+        ECS, anything("ecs:DescribeTaskDefinition")  # no resource, no key
+    ),
+    ("application-autoscaling", "DescribeScalableTargets"): Right(
+        # no resource, no key
+        AUTOSCALING, anything("application-autoscaling:DescribeScalableTargets")
+    ),
+    ("application-autoscaling", "DescribeScheduledActions"): Right(
+        # no resource, no key
+        AUTOSCALING, anything("application-autoscaling:DescribeScheduledActions")
+    ),
+    ("application-autoscaling", "RegisterScalableTarget"): Right(
+        # ScalableTarget*; application-autoscaling:service-namespace, scalable-dimension
+        AUTOSCALING, scalable_target
     ),
     ("ecs", "ListTasks"): Right(
         # container-instance*, which a Fargate service has none of, so that "*" alone fits
@@ -130,6 +182,18 @@ RIGHTS: dict[tuple[str, str], Right] = {
             for name in params["AlarmNames"]
         ],
     ),
+    ("sqs", "GetQueueUrl"): Right("amazonsqs.html", queue_by_name),  # queue*
+    ("sqs", "GetQueueAttributes"): Right("amazonsqs.html", queue_by_url),  # queue*
+    **{
+        # db*, cluster*
+        ("rds", f"{does}{kind}"): Right("amazonrds.html", database(f"rds:{does}{kind}"))
+        for kind in ("DBInstance", "DBCluster")
+        for does in ("Start", "Stop")
+    },
+    **{
+        ("rds", f"Describe{kind}s"): Right("amazonrds.html", database(f"rds:Describe{kind}s"))
+        for kind in ("DBInstance", "DBCluster")
+    },
     ("sns", "Publish"): Right(
         "amazonsns.html", lambda params, _: [Ask("sns:Publish", params["TopicArn"])]  # topic*
     ),
@@ -154,5 +218,5 @@ def asked(service: str, action: str, params: Params, place: Place) -> list[Ask]:
 def methods_of(service: str) -> dict[str, str]:
     """The operations of a service by the names of boto3's methods."""
     names = Session().get_service_model(service).operation_names
-    methods = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(): name for name in names}
+    methods = {xform_name(name): name for name in names}
     return methods | ({"paginate": "DescribeRules"} if service == "elbv2" else {})

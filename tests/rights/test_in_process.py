@@ -28,16 +28,24 @@ LISTENER_PATH = {
     "aws_cloudwatch_log_group.this.arn": PLACE.arn("logs", "log-group:/aws/lambda/staging"),
     "aws_dynamodb_table.this.arn": PLACE.arn("dynamodb", "table/staging"),
     "aws_sns_topic.this.arn": world.ENVIRONMENT["TOPIC_ARN"],
-    "local.service_arn": PLACE.arn("ecs", "service/estate/app"),
+    "values(local.service_arns)": PLACE.arn("ecs", "service/estate/app"),
+    "local.stopped_service_arns": PLACE.arn("ecs", "service/estate/app"),
     "local.cluster_arn": PLACE.arn("ecs", "cluster/estate"),
-    "local.idle_alarm_arn": world.IDLE_ALARM,
+    "values(local.idle_alarm_arns)": world.IDLE_ALARM,
+    "values(local.wake_rule_arns)": world.WAKE_RULE,
     "local.partition": "aws",
     "local.region": PLACE.region,
     "local.account_id": PLACE.account,
     "var.cluster_name": "estate",
     "CountHeld": "1",
-    "MoveWakeRule": world.WAKE_RULE,
+    "MoveWakeRule": "1",
     "ReadWakeAlarm": "",
+    "CountMessages": "",
+    "SeeAndStartInstances": "",
+    "StopInstances": "",
+    "SeeAndStartClusters": "",
+    "StopClusters": "",
+    "SeeTaskDefinitions": "",
     "ReadHeartbeatToken": TOKEN,
     "UseKey": "",
 }
@@ -49,10 +57,40 @@ ALARM_PATH = {
     "ReadHeartbeatToken": "",
 }
 ALARM_PATH |= {"ReadWakeAlarm": world.WAKE_ALARM}
-NO_RULES = {"WAKE_ALARM_ARN": world.WAKE_ALARM} | dict.fromkeys(
-    ["SERVICE_RULE_ARN", "WAKE_RULE_ARN", "OWN_RULE_ARNS", "WAKE_TARGET_GROUP_ARN",
-     "CONTROL_TARGET_GROUP_ARN", "HEARTBEAT_PATH", "HEARTBEAT_TOKEN_PARAMETER"], ""
+QUEUE = PLACE.arn("sqs", "mail")
+INSTANCES = ",".join(PLACE.arn("rds", f"db:{name}") for name in ("up", "down"))
+CLUSTERS = ",".join(PLACE.arn("rds", f"cluster:{name}") for name in ("up-too", "down-too"))
+SERVICES = ",".join(PLACE.arn("ecs", f"service/estate/{name}") for name in ("app", "worker"))
+ENVIRONMENT = {
+    **LISTENER_PATH,
+    "values(local.service_arns)": SERVICES,
+    "local.stopped_service_arns": SERVICES,
+    "local.queue_arns": QUEUE,
+    "values(local.instance_arns)": INSTANCES,
+    "local.stopped_instance_arns": INSTANCES,
+    "values(local.cluster_arns)": CLUSTERS,
+    "local.stopped_cluster_arns": CLUSTERS,
+} | dict.fromkeys(
+    ["CountMessages", "SeeAndStartInstances", "StopInstances", "SeeAndStartClusters",
+     "StopClusters", "SeeTaskDefinitions"], "1"
 )  # fmt: skip
+NO_RULES = {"WAKE_ALARM_ARN": world.WAKE_ALARM} | world.routes() | dict.fromkeys(
+    ["WAKE_TARGET_GROUP_ARN", "CONTROL_TARGET_GROUP_ARN", "HEARTBEAT_PATH",
+     "HEARTBEAT_TOKEN_PARAMETER"], ""
+)  # fmt: skip
+SOON = {"stop_after_minutes": 1, "deadline_minutes": 30}
+MEMBERS = {
+    "MEMBERS": json.dumps(
+        {
+            "this": {"service": "app", "start_after": ["up", "up-too", "worker"]},
+            "worker": {"service": "worker", "queues": [QUEUE]},
+        }
+    ),
+    "DATABASES": json.dumps(
+        {name: {"instance": name, **SOON} for name in ("up", "down")}
+        | {name: {"cluster": name, **SOON} for name in ("up-too", "down-too")}
+    ),
+}
 RULES = {"WAKE_ALARM_ARN": "", "HEARTBEAT_TOKEN_PARAMETER": TOKEN}
 BEAT = request(
     "POST",
@@ -91,6 +129,13 @@ def hear_everything(environment: dict[str, str]) -> None:
             outside = state_of(phase)
             outside.environment |= environment
             outside.alarm, outside.starts = "ALARM", "elb" not in str(event)
+            outside.minimum = 1
+            outside.rollout = {}  # as of a deployment that is not a rolling one
+            outside.beside = {"worker": world.Beside()}
+            outside.set_desired(1, "worker")
+            outside.databases = {"up": "available", "up-too": "available"}
+            outside.databases |= {"down": "stopped", "down-too": "stopped"}
+            outside.queues = {"mail": 0}
             with contextlib.suppress(wk.RefusedError, TimeoutError):
                 outside.invoke(event)
             outside.minutes(12)
@@ -101,6 +146,7 @@ def hear_everything(environment: dict[str, str]) -> None:
     [
         pytest.param(LISTENER_PATH, RULES, id="listener path"),
         pytest.param(ALARM_PATH, NO_RULES, id="alarm path"),
+        pytest.param(ENVIRONMENT, RULES | MEMBERS, id="environment"),
     ],
 )
 def test_the_policy_allows_what_is_called_and_nothing_that_never_is(

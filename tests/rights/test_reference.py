@@ -16,6 +16,14 @@ PLACE = Place("eu-west-1", "123456789012")
 EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("ecs", "DescribeServices"): {"cluster": "c", "services": ["a", "b"]},
     ("ecs", "UpdateService"): {"cluster": "c", "service": "a", "desiredCount": 1},
+    ("ecs", "ListServiceDeployments"): {"cluster": "c", "service": "a"},
+    ("ecs", "DescribeTaskDefinition"): {"taskDefinition": "app:1"},
+    ("application-autoscaling", "DescribeScalableTargets"): {"ServiceNamespace": "ecs"},
+    ("application-autoscaling", "DescribeScheduledActions"): {"ServiceNamespace": "ecs"},
+    ("application-autoscaling", "RegisterScalableTarget"): {
+        "ServiceNamespace": "ecs",
+        "ScalableDimension": "ecs:service:DesiredCount",
+    },
     ("ecs", "ListTasks"): {"cluster": "c", "serviceName": "a"},
     ("ecs", "DescribeTasks"): {"cluster": "c", "tasks": [PLACE.arn("ecs", "task/c/1")]},
     ("ecs", "GetTaskProtection"): {"cluster": "c", "tasks": [PLACE.arn("ecs", "task/c/1")]},
@@ -26,6 +34,17 @@ EXAMPLES: dict[tuple[str, str], dict[str, Any]] = {
     ("dynamodb", "PutItem"): {"TableName": "t", "Item": {"id": {"S": "memory"}}},
     ("dynamodb", "UpdateItem"): {"TableName": "t", "Key": {"id": {"S": "held"}}},
     ("cloudwatch", "DescribeAlarms"): {"AlarmNames": ["idle"]},
+    ("sqs", "GetQueueUrl"): {"QueueName": "mail", "QueueOwnerAWSAccountId": "123456789012"},
+    ("sqs", "GetQueueAttributes"): {
+        "QueueUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012/mail",
+        "AttributeNames": ["ApproximateNumberOfMessages"],
+    },
+    ("rds", "DescribeDBInstances"): {"DBInstanceIdentifier": "main"},
+    ("rds", "DescribeDBClusters"): {"DBClusterIdentifier": "main"},
+    ("rds", "StartDBInstance"): {"DBInstanceIdentifier": "main"},
+    ("rds", "StartDBCluster"): {"DBClusterIdentifier": "main"},
+    ("rds", "StopDBInstance"): {"DBInstanceIdentifier": "main"},
+    ("rds", "StopDBCluster"): {"DBClusterIdentifier": "main"},
     ("sns", "Publish"): {"TopicArn": "arn"},
     ("ssm", "GetParameter"): {"Name": "/a/b"},
 }

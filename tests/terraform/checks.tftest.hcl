@@ -10,12 +10,12 @@ mock_provider "aws" {
 
 run "silent_where_all_is_as_it_should_be" {
   assert {
-    condition     = data.aws_lb_listener_rule.service[0].arn == var.service_rule_arn && data.aws_lb_target_group.service[0].arn == one(var.target_group_arns)
+    condition     = data.aws_lb_listener_rule.service["this"].arn == var.service_rule_arn && data.aws_lb_target_group.service["this"].arn == one(var.target_group_arns)
     error_message = "it has looked at what was given"
   }
 
   assert {
-    condition     = data.aws_lb_listener.service[0].arn == "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+    condition     = data.aws_lb_listener.service["this"].arn == "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
     error_message = "and at the listener that both rules are on"
   }
 
@@ -145,7 +145,7 @@ run "a_parked_number_right_behind_the_service_rule_is_enough" {
   }
 
   assert {
-    condition     = aws_lambda_function.this.environment[0].variables.PARKED_RULE_PRIORITY == "50000"
+    condition     = jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes.this.parked_rule_priority == 50000
     error_message = "the wake rule goes back there"
   }
 }
@@ -343,4 +343,178 @@ run "the_shortest_interval_there_is_always_passes" {
   variables {
     cold_start_target_seconds = 10
   }
+}
+
+run "refuses_to_make_a_rule_where_the_default_action_serves_nothing" {
+  command = plan
+
+  variables {
+    service_rule_arn    = null
+    create_service_rule = true
+    listener_arn        = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+  }
+
+  expect_failures = [aws_lb_listener_rule.service]
+}
+
+run "refuses_to_make_a_rule_to_another_target_group_than_the_default_action_s" {
+  command = plan
+
+  variables {
+    service_rule_arn    = null
+    create_service_rule = true
+    listener_arn        = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+  }
+
+  override_data {
+    target = data.aws_lb_listener.service
+    values = { default_action = [{ type = "forward", target_group_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/green/fedcba9876543210", forward = [] }] }
+  }
+
+  expect_failures = [aws_lb_listener_rule.service]
+}
+
+run "refuses_to_make_a_rule_where_a_deployment_shifts_the_default_action" {
+  command = plan
+
+  variables {
+    service_rule_arn    = null
+    create_service_rule = true
+    listener_arn        = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+  }
+
+  override_data {
+    target = data.aws_lb_listener.service
+    values = { default_action = [{ type = "forward", target_group_arn = "", forward = [{ target_group = [{ arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef", weight = 100 }, { arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/green/fedcba9876543210", weight = 0 }] }] }] }
+  }
+
+  expect_failures = [aws_lb_listener_rule.service]
+}
+
+run "refuses_to_make_a_rule_that_leads_past_a_login" {
+  command = plan
+
+  variables {
+    service_rule_arn    = null
+    create_service_rule = true
+    listener_arn        = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+  }
+
+  override_data {
+    target = data.aws_lb_listener.service
+    values = { default_action = [{ type = "authenticate-oidc", target_group_arn = "", forward = [] }, { type = "forward", target_group_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef", forward = [] }] }
+  }
+
+  expect_failures = [aws_lb_listener_rule.service]
+}
+
+run "a_rule_to_make_needs_no_look_at_the_default_action" {
+  variables {
+    service_rule_arn    = null
+    create_service_rule = true
+    listener_arn        = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+    checks_enabled      = false
+  }
+
+  assert {
+    condition     = aws_lb_listener_rule.service["this"].priority == 13
+    error_message = "its number is known, so no other one is asked for"
+  }
+}
+
+run "warns_of_a_rule_to_make_that_leaves_requests_to_the_default_action" {
+  variables {
+    service_rule_arn    = null
+    create_service_rule = true
+    listener_arn        = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+    conditions          = { host_header = ["a.example.com"] }
+  }
+
+  override_data {
+    target = data.aws_lb_listener.service
+    values = { default_action = [{ type = "forward", target_group_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef", forward = [] }] }
+  }
+
+  expect_failures = [check.default_action]
+}
+
+run "a_default_action_that_another_route_stands_before_gets_no_request" {
+  variables {
+    service_rule_arn = null
+    rule_priority    = null
+    heartbeat        = { enabled = false }
+    routes = {
+      app = {
+        service_rule_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority    = 10
+      }
+      default = {
+        create_service_rule = true
+        listener_arn        = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+        rule_priority       = 200
+      }
+    }
+  }
+
+  override_data {
+    target = data.aws_lb_listener.service
+    values = { default_action = [{ type = "forward", target_group_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef", forward = [] }] }
+  }
+}
+
+run "warns_of_the_second_target_group_as_of_the_first" {
+  variables {
+    target_group_arns = ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef", "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/green/fedcba9876543210"]
+  }
+
+  override_data {
+    target = data.aws_lb_target_group.service["this/1"]
+    values = { target_type = "ip", deregistration_delay = "300", health_check = [{ interval = 30 }], load_balancer_arns = ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/internal/2222222222222222"] }
+  }
+
+  expect_failures = [check.target_group, check.unseen_traffic]
+}
+
+run "refuses_a_second_target_group_of_a_function" {
+  command = plan
+
+  variables {
+    target_group_arns = ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef", "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/green/fedcba9876543210"]
+  }
+
+  override_data {
+    target = data.aws_lb_target_group.service["this/1"]
+    values = { target_type = "lambda", deregistration_delay = null, health_check = [] }
+  }
+
+  expect_failures = [aws_lambda_function.this]
+}
+
+run "refuses_a_route_whose_service_rule_holds_the_number_of_another_route" {
+  command = plan
+
+  variables {
+    service_rule_arn = null
+    rule_priority    = null
+    heartbeat        = { enabled = false }
+    routes = {
+      app = {
+        service_rule_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority    = 10
+      }
+      www = {
+        create_service_rule = true
+        listener_arn        = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+        rule_priority       = 98
+        conditions          = { host_header = ["www.example.com"] }
+      }
+    }
+  }
+
+  override_data {
+    target = data.aws_lb_listener.service
+    values = { default_action = [{ type = "forward", target_group_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef", forward = [] }] }
+  }
+
+  expect_failures = [aws_lb_listener_rule.wake]
 }

@@ -6,40 +6,40 @@ mock_provider "aws" {
 
 run "rules_stand_where_the_caller_left_room" {
   assert {
-    condition     = aws_lb_listener_rule.fixed["control"].priority == 10 && aws_lb_listener_rule.fixed["heartbeat"].priority == 11
+    condition     = aws_lb_listener_rule.fixed["this/control"].priority == 10 && aws_lb_listener_rule.fixed["this/heartbeat"].priority == 11
     error_message = "control and heartbeat rules take the first two of the three numbers"
   }
 
   assert {
-    condition     = aws_lambda_function.this.environment[0].variables.RULE_PRIORITY == "12"
+    condition     = jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes.this.rule_priority == 12
     error_message = "the wake rule, up, takes the third"
   }
 
   assert {
-    condition     = aws_lb_listener_rule.wake[0].priority == 30010 && aws_lambda_function.this.environment[0].variables.PARKED_RULE_PRIORITY == "30010"
+    condition     = aws_lb_listener_rule.wake["this"].priority == 30010 && jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes.this.parked_rule_priority == 30010
     error_message = "down, and when it is made, it has a number of its own, far behind the service rule"
   }
 
   assert {
-    condition     = aws_lb_listener_rule.wake[0].listener_arn == "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+    condition     = aws_lb_listener_rule.wake["this"].listener_arn == "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
     error_message = "the listener's ARN follows from the service rule's"
   }
 
   assert {
     condition = alltrue([
-      for rule in [aws_lb_listener_rule.fixed["control"], aws_lb_listener_rule.fixed["heartbeat"], aws_lb_listener_rule.wake[0]] :
+      for rule in [aws_lb_listener_rule.fixed["this/control"], aws_lb_listener_rule.fixed["this/heartbeat"], aws_lb_listener_rule.wake["this"]] :
       rule.action[0].type == "forward"
     ])
     error_message = "every rule forwards"
   }
 
   assert {
-    condition     = flatten([for condition in aws_lb_listener_rule.wake[0].condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]) == ["/*"]
+    condition     = flatten([for condition in aws_lb_listener_rule.wake["this"].condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]) == ["/*"]
     error_message = "the wake rule matches every path unless told otherwise"
   }
 
   assert {
-    condition     = length(aws_lb_listener_rule.wake[0].condition) == 1
+    condition     = length(aws_lb_listener_rule.wake["this"].condition) == 1
     error_message = "without hosts there is no host condition, which would need a value"
   }
 }
@@ -57,20 +57,20 @@ run "lambda_target_groups_are_not_health_checked" {
 run "idle_is_no_request_with_missing_data_breaching" {
   assert {
     condition = (
-      aws_cloudwatch_metric_alarm.idle.metric_name == "RequestCount"
-      && aws_cloudwatch_metric_alarm.idle.statistic == "Sum"
-      && aws_cloudwatch_metric_alarm.idle.comparison_operator == "LessThanThreshold"
-      && aws_cloudwatch_metric_alarm.idle.threshold == 1
-      && aws_cloudwatch_metric_alarm.idle.treat_missing_data == "breaching"
-      && aws_cloudwatch_metric_alarm.idle.period == 60
-      && aws_cloudwatch_metric_alarm.idle.evaluation_periods == 5
-      && aws_cloudwatch_metric_alarm.idle.datapoints_to_alarm == 5
+      aws_cloudwatch_metric_alarm.idle["this"].metric_name == "RequestCount"
+      && aws_cloudwatch_metric_alarm.idle["this"].statistic == "Sum"
+      && aws_cloudwatch_metric_alarm.idle["this"].comparison_operator == "LessThanThreshold"
+      && aws_cloudwatch_metric_alarm.idle["this"].threshold == 1
+      && aws_cloudwatch_metric_alarm.idle["this"].treat_missing_data == "breaching"
+      && aws_cloudwatch_metric_alarm.idle["this"].period == 60
+      && aws_cloudwatch_metric_alarm.idle["this"].evaluation_periods == 5
+      && aws_cloudwatch_metric_alarm.idle["this"].datapoints_to_alarm == 5
     )
     error_message = "five of five minutes below one request, and a silent minute is one of them"
   }
 
   assert {
-    condition = aws_cloudwatch_metric_alarm.idle.dimensions == tomap({
+    condition = aws_cloudwatch_metric_alarm.idle["this"].dimensions == tomap({
       LoadBalancer = "app/edge/1111111111111111"
       TargetGroup  = "targetgroup/web/0123456789abcdef"
     })
@@ -78,7 +78,7 @@ run "idle_is_no_request_with_missing_data_breaching" {
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.idle.alarm_actions == toset([aws_lambda_function.this.arn])
+    condition     = aws_cloudwatch_metric_alarm.idle["this"].alarm_actions == toset([aws_lambda_function.this.arn])
     error_message = "the idle alarm invokes the warmkeeper directly"
   }
 }
@@ -134,23 +134,40 @@ run "function_is_what_the_design_says" {
   assert {
     condition = {
       for key, value in aws_lambda_function.this.environment[0].variables : key => value
-      if contains(["SERVICE_NAMES", "CONTROL_PATH", "HEARTBEAT_PATH", "HEARTBEAT_TOKEN_PARAMETER", "IDLE_ALARM_ARN", "WAKE_ALARM_ARN", "UNSEEN_TRAFFIC", "RESTORE_ON_DESTROY"], key)
+      if contains(["MEMBERS", "DATABASES", "TARGET_GROUP_ARNS", "SERVICE_CONNECT_NAMES", "CONTROL_PATH", "HEARTBEAT_PATH", "HEARTBEAT_TOKEN_PARAMETER", "IDLE_ALARM_ARNS", "WAKE_ALARM_ARN", "UNSEEN_TRAFFIC", "SUSPEND_AUTOSCALING", "RESTORE_ON_DESTROY"], key)
       } == {
-      SERVICE_NAMES             = "web"
+      MEMBERS                   = jsonencode({ this = { service = "web" } })
+      DATABASES                 = "{}"
+      TARGET_GROUP_ARNS         = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"
+      SERVICE_CONNECT_NAMES     = ""
       CONTROL_PATH              = "/.warmkeeper"
       HEARTBEAT_PATH            = "/health"
       HEARTBEAT_TOKEN_PARAMETER = ""
-      IDLE_ALARM_ARN            = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:web-idle"
+      IDLE_ALARM_ARNS           = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:web-idle"
       WAKE_ALARM_ARN            = ""
       UNSEEN_TRAFFIC            = "stay_awake"
+      SUSPEND_AUTOSCALING       = "true"
       RESTORE_ON_DESTROY        = "true"
     }
     error_message = "the environment says what the inputs say"
   }
 
+  # The mocked rules of the module have one ARN.
   assert {
-    condition     = aws_lambda_function.this.environment[0].variables.OWN_RULE_ARNS == "${aws_lb_listener_rule.fixed["control"].arn},${aws_lb_listener_rule.fixed["heartbeat"].arn}"
-    error_message = "the function knows its other rules"
+    condition = jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES) == {
+      rules = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/"
+      routes = {
+        this = {
+          service_rule         = "2222222222222222/3333333333333333"
+          wake_rule            = "2222222222222222/5555555555555555"
+          own_rules            = ["2222222222222222/5555555555555555", "2222222222222222/5555555555555555"]
+          rule_priority        = 12
+          parked_rule_priority = 30010
+          creates_service_rule = false
+        }
+      }
+    }
+    error_message = "the function knows its rules, whose ARNs it puts together"
   }
 }
 
@@ -213,7 +230,8 @@ run "every_permission_names_its_caller" {
 run "policy_has_one_statement_for_each_purpose" {
   assert {
     condition = data.aws_iam_policy_document.this.statement[*].sid == tolist([
-      "WriteLog", "ReadMemoryAndSettings", "WriteMemory", "CountHeld", "SeeAndScaleService", "ListTasks", "SeeTasks",
+      "WriteLog", "ReadMemoryAndSettings", "WriteMemory", "CountHeld", "SeeAndScaleService", "SeeDeployments", "SeeAutoscaling",
+      "SuspendAutoscaling", "ListTasks", "SeeTasks",
       "SeeTargets", "SeeRules", "MoveWakeRule", "ReadIdleAlarm", "TellPeople",
     ])
     error_message = "nothing more than what is used"
@@ -228,6 +246,9 @@ run "policy_has_one_statement_for_each_purpose" {
       WriteMemory           = toset(["dynamodb:PutItem"])
       CountHeld             = toset(["dynamodb:UpdateItem"])
       SeeAndScaleService    = toset(["ecs:DescribeServices", "ecs:UpdateService"])
+      SeeDeployments        = toset(["ecs:ListServiceDeployments"])
+      SeeAutoscaling        = toset(["application-autoscaling:DescribeScalableTargets", "application-autoscaling:DescribeScheduledActions"])
+      SuspendAutoscaling    = toset(["application-autoscaling:RegisterScalableTarget"])
       ListTasks             = toset(["ecs:ListTasks"])
       SeeTasks              = toset(["ecs:DescribeTasks", "ecs:GetTaskProtection"])
       SeeTargets            = toset(["elasticloadbalancing:DescribeTargetHealth"])
@@ -242,7 +263,7 @@ run "policy_has_one_statement_for_each_purpose" {
   assert {
     condition = toset([
       for statement in data.aws_iam_policy_document.this.statement : statement.sid if contains(statement.resources, "*")
-    ]) == toset(["ListTasks", "SeeTargets", "SeeRules"])
+    ]) == toset(["SeeAutoscaling", "ListTasks", "SeeTargets", "SeeRules"])
     error_message = "a wildcard only where AWS knows no resource"
   }
 
@@ -305,12 +326,17 @@ run "outputs_are_of_what_was_made" {
   }
 
   assert {
-    condition     = output.wake_rule_arn == aws_lb_listener_rule.wake[0].arn && output.status_path == "/.warmkeeper/status" && output.heartbeat_path == "/health"
+    condition     = output.wake_rule_arns["this"] == aws_lb_listener_rule.wake["this"].arn && output.status_path == "/.warmkeeper/status" && output.heartbeat_path == "/health"
     error_message = "what there is on the listener"
   }
 
   assert {
-    condition     = output.idle_alarm_arn == aws_cloudwatch_metric_alarm.idle.arn && output.metric_namespace == "Warmkeeper"
+    condition     = output.service_rule_arns == { this = var.service_rule_arn } && keys(output.wake_rule_arns) == ["this"] && keys(output.idle_alarm_arns) == ["this"]
+    error_message = "the plain inputs are one route"
+  }
+
+  assert {
+    condition     = output.idle_alarm_arns["this"] == aws_cloudwatch_metric_alarm.idle["this"].arn && output.metric_namespace == "Warmkeeper"
     error_message = "what a caller alarms on"
   }
 

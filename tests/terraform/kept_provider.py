@@ -1,10 +1,10 @@
-"""One AWS provider for all runs of Terraform with a mocked provider.
+"""One AWS provider for many runs of Terraform, which attach to it as to one in a debugger.
 
-A mocked provider is asked for its schema alone, yet Terraform starts it anew for each file of tests
-and each step: two thirds of the processor time of `terraform test`. Here it is started once in a
-process, as for a debugger, and Terraform attaches to it.
+Terraform starts the provider anew for each step of each run, which is a third to two thirds of the
+processor time. Here it is started once in a process for each cloud, and once for runs with a mocked
+provider, which are asked for its schema alone.
 
-It is for mocked runs alone: a real run configures the provider, and two at a time would mix.
+Runs against one cloud may share a provider, because they configure it alike.
 
 https://developer.hashicorp.com/terraform/plugin/debugging
 """
@@ -18,8 +18,10 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
+from localcloud.launch import LAUNCH
 from tools.terraform_env import terraform_environment
 
 ATTACHED = "TF_REATTACH_PROVIDERS"
@@ -30,39 +32,52 @@ class KeptProviderError(RuntimeError):
     """The provider cannot be found or does not start. The message holds what was printed."""
 
 
-@functools.cache
 def mocked_environment() -> dict[str, str]:
-    """The environment of a mocked run: the provider is attached to, and started by the first call.
-
-    It ends with this process. Where the environment names one already, that is used. Raises
-    KeptProviderError.
-    """
+    """The environment of a mocked run. Raises KeptProviderError."""
     environment = {
         **os.environ,
         **terraform_environment(),
         "AWS_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    if ATTACHED in environment:
-        return environment
-    with tempfile.TemporaryDirectory() as folder:
-        provider = _started(Path(folder), environment)
+    return {**environment, **attached({}, ROOT)}
+
+
+def attached(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """The variable that lets Terraform attach to the provider of these AWS_ variables.
+
+    `folder` is where Terraform runs; the provider opens files relative to it. The first call for a
+    cloud and a folder starts the provider, which ends with this process. Where the environment
+    names a provider already, that is used. Raises KeptProviderError.
+    """
+    if ATTACHED in os.environ:
+        return {ATTACHED: os.environ[ATTACHED]}
+    return {ATTACHED: _attached(tuple(sorted(environment.items())), folder)}
+
+
+@functools.cache
+def _attached(variables: tuple[tuple[str, str], ...], folder: Path) -> str:
+    environment = {**os.environ, **terraform_environment(), **dict(variables)}
+    # the endpoint is plain HTTP, and with this the provider cannot be configured a second time
+    environment.pop("AWS_CA_BUNDLE", None)
+    with tempfile.TemporaryDirectory() as scratch:
+        provider = _started(Path(scratch), environment, folder)
     atexit.register(_end, provider)
     assert provider.stdout is not None
     printed = ""
     for line in provider.stdout:
         printed += line
         if found := re.search(f"{ATTACHED}='(.+)'", line):
-            return {**environment, ATTACHED: found[1]}
+            return found[1]
     raise KeptProviderError(f"the provider ended with {provider.wait()}: {printed}")
 
 
-def _started(folder: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
-    """The provider that `terraform init` chooses, as a process."""
-    shutil.copy(ROOT / "versions.tf", folder)
-    data = folder / "data"
+def _started(scratch: Path, environment: Mapping[str, str], folder: Path) -> subprocess.Popen[str]:
+    """The provider that `terraform init` chooses, as a process in the folder."""
+    shutil.copy(ROOT / "versions.tf", scratch)
+    data = scratch / "data"
     ran = subprocess.run(
-        ["terraform", f"-chdir={folder}", "init", "-backend=false", "-no-color"],
+        ["terraform", f"-chdir={scratch}", "init", "-backend=false", "-no-color"],
         env={**environment, "TF_DATA_DIR": str(data)},
         capture_output=True,
         text=True,
@@ -71,7 +86,8 @@ def _started(folder: Path, environment: dict[str, str]) -> subprocess.Popen[str]
     if ran.returncode or not programs:
         raise KeptProviderError(f"terraform init found no provider: {ran.stdout}{ran.stderr}")
     return subprocess.Popen(
-        [str(programs[0]), "-debug"],
+        [*LAUNCH, str(programs[0].resolve()), "-debug"],  # it ends with this process in any case
+        cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -30,15 +30,14 @@ from tests.terraform.plans import HERE, ROOT, terraform
 
 RECORD = HERE / "mutated_validations.txt"
 FILES = ("variables.tf", "checks.tf", "main.tf")
-SUITES = ("checks", "validations", "wiring")
+SUITES = ("checks", "environment_validations", "validations", "wiring")
 # What needs a rule's actions, conditions and transforms, which cannot be mocked: the tests that
 # assert the message of each.
 BY_HAND = {
-    "length(local.websocket_bypasses)": "tests/terraform/test_service_rule.py",
-    "local.service_rule_groups": "tests/integration/test_checks.py",
-    "length(local.other_conditions_found)": "tests/integration/test_checks.py",
-    "length(local.regex_conditions_found)": "tests/terraform/test_service_rule.py",
-    "length(local.transforms_found)": "tests/terraform/test_service_rule.py",
+    "local.websocket_bypasses": "tests/terraform/test_service_rule.py",
+    "local.strange_rules": "tests/terraform/test_service_rule.py",
+    "local.regex_conditions_found": "tests/terraform/test_service_rule.py",
+    "local.transforms_found": "tests/terraform/test_service_rule.py",
 }
 EXPECTED = re.compile(
     r"The checkable object, ([\w.]+), was expected to report an error but did not"

@@ -11,6 +11,7 @@ of resources is seen in review.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import re
 import shutil
@@ -26,26 +27,62 @@ from tests.terraform.kept_provider import mocked_environment
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 INVENTORIES = HERE / "inventories"
+OVERRIDES = (HERE / "unknown" / "overrides.hcl", HERE / "examples.hcl")
 DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 ARN = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:"
 GROUP = f"{ARN}targetgroup/web/0123456789abcdef"
+LISTENER = f"{ARN}listener/app/edge/1111111111111111/2222222222222222"
 RULE = f"{ARN}listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
 SERVICE = {"cluster_name": "staging", "service_name": "web"}
 NAMES = {**SERVICE, "load_balancer_name": "edge", "target_group_name": "web"}
+WIRED = {
+    **SERVICE,
+    "target_group_arn": GROUP,
+    "service_rule_arn": RULE,
+    "rule_priority": 97,
+}
 
 # The inputs that each example asks for.
 EXAMPLES: dict[str, dict[str, Any]] = {
     "alarm-path": NAMES,
-    "existing-estate": {**NAMES, "service_rule_priority": 100, "hosts": []},
-    "minimal": {
+    "autoscaling": WIRED,
+    "blue-green": {
         **SERVICE,
-        "target_group_arn": GROUP,
-        "service_rule_arn": RULE,
-        "rule_priority": 97,
+        "listener_arn": LISTENER,
+        "service_rule_priority": 100,
+        "vpc_id": "vpc-0123456789abcdef0",
+        "health_check_path": "/healthz",
+    },
+    "default-action": NAMES,
+    "environment": {},
+    "existing-estate": {**NAMES, "service_rule_priority": 100, "hosts": []},
+    "minimal": WIRED,
+    "several-rules": {
+        **NAMES,
+        "hosts": {"apex": [], "www": [], "http": []},
+        "rule_priorities": {"apex": 100, "www": 110, "http": 100},
     },
     "staging": {},
+    "terraform-aws-modules": {
+        "name": "web",
+        "vpc_id": "vpc-0123456789abcdef0",
+        "public_subnet_ids": ["subnet-0123456789abcdef0"],
+        "private_subnet_ids": ["subnet-0123456789abcdef0"],
+        "certificate_arn": "arn:aws:acm:eu-west-1:123456789012:certificate/web",
+        "hosts": ["*"],  # what the mocked rule, which has no conditions, matches
+        "image": "web",
+        "health_check_path": "/healthz",
+    },
 }
+
+# Their service rules have conditions, which the mocks cannot have: nothing is compared with them.
+UNCHECKED = ("environment",)
+
+# Modules of the registry, each with a stand-in under tests/terraform/stand_ins.
+REGISTRY_MODULE = re.compile(r'source  = "terraform-aws-modules/(\w+)/aws"\n +version = "[^"]+"')
+
+PARKED = "parked_rule_priority"
 
 TELLING = {
     "aws_cloudwatch_event_rule": ("schedule_expression",),
@@ -76,7 +113,17 @@ def blocks() -> dict[str, str]:
 def completed(block: str) -> str:
     """The block with the module of this working tree, and with what it refers to."""
     # no checks of a rule whose conditions are mocked, which asks for the number
-    here = 'source = "../../.."\n  checks_enabled = false\n  parked_rule_priority = 40000'
+    here = 'source = "../../.."\n  checks_enabled = false'
+    if inputs := re.search(r"(?m)^  (routes|services) = ", block):
+        numbers = itertools.count(40_000)
+        indent = {"routes": 4, "services": 8}[inputs[1]]
+        block = re.sub(
+            rf"(?m)^ {{{indent}}}\w+ = {{$",
+            lambda key: f"{key[0]}\n{PARKED} = {next(numbers)}",
+            block,
+        )
+    else:
+        here += f"\n{PARKED} = 40000"
     block = re.sub(r'source = "github\.com/[^"]*"', here, block)
     declared = set(re.findall(r'(?m)^((?:resource|variable) "[^{]*) {', block))
     stubs = re.split(r'(?m)^(?=resource "|variable ")', (HERE / "estate.tf").read_text())[1:]
@@ -84,37 +131,50 @@ def completed(block: str) -> str:
 
 
 def states(scratch: Path) -> dict[str, dict[str, Any]]:
-    """What there is after all was applied, by example, block and `several`.
+    """What there is after all was applied, by example, block, `several` and `unknown`.
 
     Each is a module as `terraform show -json` tells it. `scratch` is a folder two below the
     repository, as an example is. Raises PlansError.
     """
-    shutil.copytree(HERE / "several", scratch / "several")
-    _one_deeper(scratch / "several")
+    for name in ("several", "unknown"):
+        shutil.copytree(HERE / name, scratch / name)
+        _one_deeper(scratch / name)
     for name in EXAMPLES:
         copy_example(name, scratch)
     for name, block in blocks().items():
         (scratch / name).mkdir()
         (scratch / name / "main.tf").write_text(completed(block))
         (scratch / name / "logo.svg").write_text("<svg/>")  # docs/guide/page.md reads one
-    inputs = {**{name: {} for name in ("several", *blocks())}, **EXAMPLES}
+    inputs = {**{name: {} for name in ("several", "unknown", *blocks())}, **EXAMPLES}
     calls = [call(name, given) for name, given in inputs.items()]
     (scratch / "main.tf").write_text("\n".join(calls))
-    modules = state_of(scratch)["child_modules"]
+    overrides = "\n".join(file.read_text() for file in OVERRIDES)
+    modules = state_of(scratch, overrides)["child_modules"]
     return {module["address"].removeprefix("module."): module for module in modules}
 
 
-def state_of(scratch: Path) -> dict[str, Any]:
-    """The root module of a configuration two folders below the repository, once it was applied."""
-    shutil.copy(ROOT / "versions.tf", scratch)  # the provider that is mocked has to be the root's
-    mocks = 'mock_provider "aws" {\n  source = "../../tests/terraform/mocks"\n}\n'
-    (scratch / "tests").mkdir()
-    (scratch / "tests" / "all.tftest.hcl").write_text(f'{mocks}\nrun "all" {{\n}}\n')
-    terraform(scratch, "init", "-backend=false", "-no-color")
-    told = terraform(scratch, "test", "-verbose", "-json")
+def state_of(scratch: Path, overrides: str = "") -> dict[str, Any]:
+    """The root module of a configuration two folders below the repository, once it was applied.
+
+    `overrides` are blocks of a test file, beside the mocks.
+    """
+    told = events_of(scratch, overrides)
     (line,) = [line for line in told if '"type":"test_state"' in line]
     root: dict[str, Any] = json.loads(line)["test_state"]["root_module"]
     return root
+
+
+def events_of(
+    scratch: Path, overrides: str = "", command: str = "apply", fine: tuple[int, ...] = (0,)
+) -> list[str]:
+    """What `terraform test -json` says that applies or plans such a configuration."""
+    shutil.copy(ROOT / "versions.tf", scratch)  # the provider that is mocked has to be the root's
+    mocks = 'mock_provider "aws" {\n  source = "../../tests/terraform/mocks"\n}\n'
+    run = f'run "all" {{\n  command = {command}\n}}\n'
+    (scratch / "tests").mkdir()
+    (scratch / "tests" / "all.tftest.hcl").write_text(f"{mocks}\n{overrides}\n{run}")
+    terraform(scratch, "init", "-backend=false", "-no-color")
+    return terraform(scratch, "test", "-verbose", "-json", fine=fine)
 
 
 def inventory(state: dict[str, Any]) -> str:
@@ -138,12 +198,27 @@ def inventory(state: dict[str, Any]) -> str:
 def copy_example(name: str, scratch: Path) -> None:
     """Copies an example so that a configuration in `scratch` can call it as a module."""
     shutil.copytree(ROOT / "examples" / name, scratch / name)
+    if name in UNCHECKED:
+        _without_checks(scratch / name / "main.tf")
     _one_deeper(scratch / name)
+
+
+def _without_checks(file: Path) -> None:
+    """Without its checks the module asks for the numbers of the rules while they are parked."""
+    numbers = itertools.count(40_000)
+    code = re.sub(
+        r"(?m)^ +rule_priority += ",
+        lambda line: f"{PARKED} = {next(numbers)}\n{line[0]}",
+        file.read_text(),
+    )
+    here = 'source = "../../"'
+    file.write_text(code.replace(here, f"{here}\n  checks_enabled = false"))
 
 
 def _one_deeper(folder: Path) -> None:
     for file in folder.glob("*.tf"):  # a module in a module has no provider of its own
         code = re.sub(r'(?ms)^provider "aws" {.*?^}\n', "", file.read_text())
+        code = REGISTRY_MODULE.sub(r'source = "../../../tests/terraform/stand_ins/\1"', code)
         file.write_text(code.replace('source = "../../"', 'source = "../../.."'))
 
 

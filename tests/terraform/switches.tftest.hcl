@@ -41,20 +41,16 @@ run "alarm_path_has_no_rules_and_an_alarm_more" {
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.idle.dimensions.LoadBalancer == "app/other/9999999999999999"
+    condition     = aws_cloudwatch_metric_alarm.idle["this"].dimensions.LoadBalancer == "app/other/9999999999999999"
     error_message = "the load balancer is the one given"
   }
 
   assert {
     condition = {
       for key, value in aws_lambda_function.this.environment[0].variables : key => value
-      if contains(["SERVICE_RULE_ARN", "WAKE_RULE_ARN", "OWN_RULE_ARNS", "RULE_PRIORITY", "PARKED_RULE_PRIORITY", "WAKE_TARGET_GROUP_ARN", "CONTROL_TARGET_GROUP_ARN", "HEARTBEAT_PATH", "WAKE_ALARM_ARN"], key)
+      if contains(["ROUTES", "WAKE_TARGET_GROUP_ARN", "CONTROL_TARGET_GROUP_ARN", "HEARTBEAT_PATH", "WAKE_ALARM_ARN"], key)
       } == {
-      SERVICE_RULE_ARN         = ""
-      WAKE_RULE_ARN            = ""
-      OWN_RULE_ARNS            = ""
-      PARKED_RULE_PRIORITY     = "0"
-      RULE_PRIORITY            = "0"
+      ROUTES                   = jsonencode({ rules = "", routes = {} })
       WAKE_TARGET_GROUP_ARN    = ""
       CONTROL_TARGET_GROUP_ARN = ""
       HEARTBEAT_PATH           = ""
@@ -76,7 +72,7 @@ run "alarm_path_has_no_rules_and_an_alarm_more" {
   }
 
   assert {
-    condition     = output.wake_rule_arn == null && output.status_path == null && output.heartbeat_path == null
+    condition     = length(output.wake_rule_arns) + length(output.service_rule_arns) == 0 && output.status_path == null && output.heartbeat_path == null
     error_message = "nothing to ask over HTTP"
   }
 }
@@ -100,7 +96,7 @@ run "hosts_are_on_every_rule" {
 
   assert {
     condition = alltrue([
-      for rule in [aws_lb_listener_rule.fixed["control"], aws_lb_listener_rule.fixed["heartbeat"], aws_lb_listener_rule.wake[0]] :
+      for rule in [aws_lb_listener_rule.fixed["this/control"], aws_lb_listener_rule.fixed["this/heartbeat"], aws_lb_listener_rule.wake["this"]] :
       toset(flatten([for condition in rule.condition : [for host in condition.host_header : tolist(host.values)]]))
       == toset(["a.example.com", "*.b.example.com"])
     ])
@@ -108,7 +104,7 @@ run "hosts_are_on_every_rule" {
   }
 
   assert {
-    condition     = flatten([for condition in aws_lb_listener_rule.wake[0].condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]) == ["/app/*"]
+    condition     = flatten([for condition in aws_lb_listener_rule.wake["this"].condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]) == ["/app/*"]
     error_message = "the wake rule has the service rule's paths"
   }
 }
@@ -119,7 +115,7 @@ run "a_host_may_hold_an_underscore" {
   }
 
   assert {
-    condition     = flatten([for condition in aws_lb_listener_rule.wake[0].condition : [for host in condition.host_header : tolist(host.values)]]) == ["my_app.example.com"]
+    condition     = flatten([for condition in aws_lb_listener_rule.wake["this"].condition : [for host in condition.host_header : tolist(host.values)]]) == ["my_app.example.com"]
     error_message = "as a listener rule takes it"
   }
 }
@@ -130,12 +126,12 @@ run "heartbeat_rule_takes_posts_only" {
   }
 
   assert {
-    condition     = flatten([for condition in aws_lb_listener_rule.fixed["heartbeat"].condition : [for method in condition.http_request_method : tolist(method.values)]]) == ["POST"]
+    condition     = flatten([for condition in aws_lb_listener_rule.fixed["this/heartbeat"].condition : [for method in condition.http_request_method : tolist(method.values)]]) == ["POST"]
     error_message = "a GET of the same path is the application's"
   }
 
   assert {
-    condition     = flatten([for condition in aws_lb_listener_rule.fixed["heartbeat"].condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]) == ["/beat"]
+    condition     = flatten([for condition in aws_lb_listener_rule.fixed["this/heartbeat"].condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]) == ["/beat"]
     error_message = "the path is the one given"
   }
 }
@@ -148,25 +144,23 @@ run "websocket_rule_stands_before_the_wake_rule_and_leads_to_the_service" {
 
   assert {
     condition = (
-      aws_lb_listener_rule.fixed["websocket"].priority == 12
-      && aws_lambda_function.this.environment[0].variables.RULE_PRIORITY == "13"
-      && aws_lambda_function.this.environment[0].variables.OWN_RULE_ARNS == join(",", [
-        aws_lb_listener_rule.fixed["control"].arn, aws_lb_listener_rule.fixed["heartbeat"].arn, aws_lb_listener_rule.fixed["websocket"].arn,
-      ])
+      aws_lb_listener_rule.fixed["this/websocket"].priority == 12
+      && jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes.this.rule_priority == 13
+      && length(jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes.this.own_rules) == 3
     )
     error_message = "it takes the wake rule's number, which goes one further, and the function knows it for its own"
   }
 
   assert {
-    condition     = one(aws_lb_listener_rule.fixed["websocket"].action).target_group_arn == one(var.target_group_arns)
+    condition     = one(aws_lb_listener_rule.fixed["this/websocket"].action).target_group_arn == one(var.target_group_arns)
     error_message = "it leads where the service rule does"
   }
 
   assert {
     condition = (
-      flatten([for condition in aws_lb_listener_rule.fixed["websocket"].condition : [for host in condition.host_header : tolist(host.values)]]) == ["a.example.com"]
-      && flatten([for condition in aws_lb_listener_rule.fixed["websocket"].condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]) == ["/app/*"]
-      && flatten([for condition in aws_lb_listener_rule.fixed["websocket"].condition : [for header in condition.http_header : [header.http_header_name, tolist(header.values)]]]) == ["Upgrade", "websocket"]
+      flatten([for condition in aws_lb_listener_rule.fixed["this/websocket"].condition : [for host in condition.host_header : tolist(host.values)]]) == ["a.example.com"]
+      && flatten([for condition in aws_lb_listener_rule.fixed["this/websocket"].condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]) == ["/app/*"]
+      && flatten([for condition in aws_lb_listener_rule.fixed["this/websocket"].condition : [for header in condition.http_header : [header.http_header_name, tolist(header.values)]]]) == ["Upgrade", "websocket"]
     )
     error_message = "it takes the service's upgrades and nothing else"
   }
@@ -182,7 +176,7 @@ run "no_websocket_rule_on_the_alarm_path" {
   }
 
   assert {
-    condition     = !contains(keys(aws_lb_listener_rule.fixed), "websocket")
+    condition     = !contains(keys(aws_lb_listener_rule.fixed), "this/websocket")
     error_message = "on the alarm path the service's own rule has every upgrade"
   }
 }
@@ -194,12 +188,12 @@ run "heartbeat_below_the_control_path_needs_no_rule" {
   }
 
   assert {
-    condition     = !contains(keys(aws_lb_listener_rule.fixed), "heartbeat") && output.heartbeat_path == "/.warmkeeper/heartbeat"
+    condition     = !contains(keys(aws_lb_listener_rule.fixed), "this/heartbeat") && output.heartbeat_path == "/.warmkeeper/heartbeat"
     error_message = "the control rule has it already, and there is room for a fourth host"
   }
 
   assert {
-    condition     = aws_lambda_function.this.environment[0].variables.OWN_RULE_ARNS == aws_lb_listener_rule.fixed["control"].arn
+    condition     = length(jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes.this.own_rules) == 1
     error_message = "the function knows of one rule"
   }
 }
@@ -213,7 +207,7 @@ run "heartbeat_can_be_off" {
   }
 
   assert {
-    condition     = !contains(keys(aws_lb_listener_rule.fixed), "heartbeat") && aws_lambda_function.this.environment[0].variables.HEARTBEAT_PATH == ""
+    condition     = !contains(keys(aws_lb_listener_rule.fixed), "this/heartbeat") && aws_lambda_function.this.environment[0].variables.HEARTBEAT_PATH == ""
     error_message = "no rule, and the function knows of no path"
   }
 
@@ -367,7 +361,7 @@ run "numbers_reach_the_function" {
   }
 
   assert {
-    condition     = aws_cloudwatch_metric_alarm.idle.evaluation_periods == 10 && aws_cloudwatch_metric_alarm.idle.threshold == 3 && aws_cloudwatch_metric_alarm.people["cold_start"].threshold == 45
+    condition     = aws_cloudwatch_metric_alarm.idle["this"].evaluation_periods == 10 && aws_cloudwatch_metric_alarm.idle["this"].threshold == 3 && aws_cloudwatch_metric_alarm.people["cold_start"].threshold == 45
     error_message = "the alarms follow"
   }
 
@@ -438,10 +432,10 @@ run "tags_are_on_what_can_carry_them" {
       for tags in concat(
         [
           aws_lambda_function.this.tags, aws_iam_role.this.tags, aws_cloudwatch_log_group.this.tags,
-          aws_dynamodb_table.this.tags, aws_sns_topic.this.tags, aws_cloudwatch_metric_alarm.idle.tags,
+          aws_dynamodb_table.this.tags, aws_sns_topic.this.tags, aws_cloudwatch_metric_alarm.idle["this"].tags,
         ],
         values(aws_cloudwatch_metric_alarm.people)[*].tags, values(aws_cloudwatch_event_rule.this)[*].tags,
-        values(aws_lb_listener_rule.fixed)[*].tags, aws_lb_listener_rule.wake[*].tags,
+        values(aws_lb_listener_rule.fixed)[*].tags, values(aws_lb_listener_rule.wake)[*].tags,
         values(aws_lb_target_group.warmkeeper)[*].tags,
       ) : tags == tomap({ Team = "web" })
     ])
@@ -467,7 +461,7 @@ run "longest_names_fit_everything_made_of_them" {
       && max([for rule in aws_cloudwatch_event_rule.this : length(rule.description)]...) == 512
       && max([
         for alarm in concat(
-          [aws_cloudwatch_metric_alarm.idle], aws_cloudwatch_metric_alarm.wake, values(aws_cloudwatch_metric_alarm.people),
+          [aws_cloudwatch_metric_alarm.idle["this"]], aws_cloudwatch_metric_alarm.wake, values(aws_cloudwatch_metric_alarm.people),
         ) : length(alarm.alarm_description)
       ]...) <= 1024
     )
@@ -502,13 +496,14 @@ run "in_china_no_arn_and_no_host_is_of_another_partition" {
   assert {
     condition = alltrue([
       for arn in concat(
-        [local.cluster_arn, local.service_arn, local.listener_arn, local.idle_alarm_arn, local.wake_alarm_arn],
+        [local.cluster_arn, local.service_arns["this"], local.routes["this"].listener_arn, local.idle_alarm_arns["this"], local.wake_alarm_arn],
         flatten([
           for statement in data.aws_iam_policy_document.this.statement : tolist(statement.resources)
-          if contains(["SeeAndScaleService", "SeeTasks", "ReadIdleAlarm", "UseKey"], statement.sid)
+          if contains(["SeeAndScaleService", "SeeDeployments", "SuspendAutoscaling", "SeeTasks", "ReadIdleAlarm", "UseKey"], statement.sid)
         ]),
         flatten([for statement in data.aws_iam_policy_document.topic.statement : statement.condition[*].values]),
-        flatten([for name in ["IDLE_ALARM_ARN", "SERVICE_RULE_ARN", "TARGET_GROUP_ARNS"] : aws_lambda_function.this.environment[0].variables[name]]),
+        [jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).rules],
+        flatten([for name in ["IDLE_ALARM_ARNS", "TARGET_GROUP_ARNS"] : aws_lambda_function.this.environment[0].variables[name]]),
         jsondecode(aws_cloudwatch_event_rule.this["ecs-task"].event_pattern).detail.clusterArn,
         jsondecode(aws_cloudwatch_event_rule.this["ecs-service"].event_pattern).resources,
       ) : startswith(arn, "arn:aws-cn:")
@@ -547,8 +542,8 @@ run "so_it_is_in_gov_cloud" {
   assert {
     condition = alltrue([
       for arn in concat(
-        [local.cluster_arn, local.service_arn],
-        [for name in ["IDLE_ALARM_ARN", "WAKE_ALARM_ARN"] : aws_lambda_function.this.environment[0].variables[name]],
+        [local.cluster_arn, local.service_arns["this"]],
+        [for name in ["IDLE_ALARM_ARNS", "WAKE_ALARM_ARN"] : aws_lambda_function.this.environment[0].variables[name]],
         flatten([
           for statement in data.aws_iam_policy_document.this.statement : tolist(statement.resources)
           if contains(["SeeTasks", "ReadWakeAlarm"], statement.sid)

@@ -34,6 +34,18 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     return run
 
 
-@pytest.mark.parametrize("file", ["checks", "defaults", "switches", "validations", "wiring"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "checks",
+        "defaults",
+        "environment",
+        "environment_validations",
+        "routes",
+        "switches",
+        "validations",
+        "wiring",
+    ],
+)
 def test_terraform_test_passes(terraform: Callable[..., str], file: str) -> None:
     terraform("test", "-no-color", FOLDER, f"-filter=tests/terraform/{file}.tftest.hcl")

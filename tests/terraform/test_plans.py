@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +25,34 @@ NAMED_BY = {
     "aws_lambda_function": "function_name",
     "aws_lb_target_group": "name",
     "aws_sns_topic": "name",
+}
+
+# The shapes of tests/terraform/unknown, and the listener rules of each.
+ONE_ROUTE = ['fixed["this/control"]', 'fixed["this/heartbeat"]', 'wake["this"]']
+SHAPES = {
+    "plain": ONE_ROUTE,
+    "alarm_path": [],
+    "several_groups": ONE_ROUTE,
+    "routes": [
+        'fixed["http/control"]',
+        'fixed["https/control"]',
+        'fixed["https/heartbeat"]',
+        'fixed["https/websocket"]',
+        'wake["http"]',
+        'wake["https"]',
+    ],
+    "default_action": sorted([*ONE_ROUTE, 'service["this"]']),
+    "behind_a_proxy": ONE_ROUTE,
+    "environment": [
+        'fixed["api/default/control"]',
+        'fixed["web/this/control"]',
+        'fixed["web/this/heartbeat"]',
+        'fixed["web/this/websocket"]',
+        'service["api/default"]',
+        'wake["api/default"]',
+        'wake["web/this"]',
+    ],
+    "queues": [],
 }
 
 pytestmark = pytest.mark.terraform
@@ -62,6 +92,24 @@ def test_the_code_in_the_documents_is_what_terraform_applies(
     assert list(plans.resources(states[block]))
 
 
+def test_a_plan_that_also_makes_the_service_rule_compares_no_conditions_yet() -> None:
+    name = "terraform-aws-modules"
+    inputs = {**plans.EXAMPLES[name], "hosts": ["app.example.com"]}
+    (plans.ROOT / ".cache").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="plans-", dir=plans.ROOT / ".cache") as folder:
+        scratch = Path(folder)
+        plans.copy_example(name, scratch)
+        (scratch / "main.tf").write_text(plans.call(name, inputs))
+        # a check that is known after the apply fails the run of a plan
+        events = [json.loads(line) for line in plans.events_of(scratch, command="plan", fine=(1,))]
+    told = [event["diagnostic"] for event in events if event["type"] == "diagnostic"]
+    compared = "length(local.condition_mismatches) == 0"
+    assert {
+        each["summary"] for each in told if compared in each.get("snippet", {}).get("code", "")
+    } == {"Check block assertion known after apply"}
+    assert "Check block assertion failed" not in {each["summary"] for each in told}
+
+
 def test_two_instances_on_one_listener_share_no_name_and_no_rule_number(
     states: dict[str, dict[str, Any]],
 ) -> None:
@@ -71,3 +119,13 @@ def test_two_instances_on_one_listener_share_no_name_and_no_rule_number(
     rules = [r for r in found if r["type"] == "aws_lb_listener_rule"]
     numbers = sorted(rule["values"]["priority"] for rule in rules)
     assert numbers == [87, 88, 97, 98, 30087, 30097]
+
+
+def test_every_shape_is_planned_while_no_arn_is_known(states: dict[str, dict[str, Any]]) -> None:
+    """One that hangs on an ARN would have failed the plan that `states` begins with."""
+    made = "\n".join(r["address"] for r in plans.resources(states["unknown"]))
+    found = {
+        shape: sorted(re.findall(rf"module\.{shape}\.aws_lb_listener_rule\.(\S+)", made))
+        for shape in SHAPES
+    }
+    assert found == SHAPES

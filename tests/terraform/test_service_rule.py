@@ -14,7 +14,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ KINDS = (
     "host_header", "http_header", "http_request_method",
     "path_pattern", "query_string", "source_ip",
 )  # fmt: skip
-READ = "one(data.aws_lb_listener_rule.service)"
+READ = "for key, rule in data.aws_lb_listener_rule.service : key => rule }"
 INPUT = '\nvariable "told" {\n  type    = any\n  default = {}\n}\n'
 
 
@@ -43,6 +43,60 @@ def by_provider_6(kind: str, **body: Any) -> dict[str, Any]:
 
 
 HOST = ["app.example.com"]
+REGEX = "service_rule_arn: the rule matches"
+# Every kind of condition as the module takes it, and as a provider returns it, in other letters
+# where the load balancer ignores case.
+EVERY_KIND = {
+    "host_header": ["app.example.com"],
+    "path_pattern": [],
+    "http_header": [{"http_header_name": "X-Origin-Secret", "values": ["s3cret"]}],
+    "http_request_method": ["GET"],
+    "query_string": [{"key": "version", "value": "v1"}],
+    "source_ip": ["10.0.0.0/8"],
+}
+
+
+def every_kind(condition: Callable[..., dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        condition("host_header", values=["APP.example.com"]),
+        condition("http_header", http_header_name="x-origin-secret", values=["S3CRET"]),
+        condition("http_request_method", values=["GET"]),
+        condition("query_string", values=[{"key": "Version", "value": "V1"}]),
+        condition("source_ip", values=["10.0.0.0/8"]),
+    ]
+
+
+def forwards(*groups: tuple[str, int]) -> dict[str, Any]:
+    """An action that forwards to target groups by name, each with its weight."""
+    weighted = [
+        {"arn": f"{plans.ARN}targetgroup/{name}/0123456789abcdef", "weight": weight}
+        for name, weight in groups
+    ]
+    return {"action": [{"type": "forward", "forward": {"target_group": weighted}}]}
+
+
+WEB, STRANGER = "web", "stranger"
+FORWARDS = "service_rule_arn: the rule forwards to"
+ENVIRONMENT: dict[str, Any] = {
+    "service_name": None,
+    "target_group_arns": [],
+    "service_rule_arn": None,
+    "rule_priority": None,
+    "heartbeat": {"route": "web/this"},
+    "services": {
+        name: {
+            "routes": {
+                "this": {
+                    "service_rule_arn": rule,
+                    "rule_priority": 10,
+                    "target_group_arns": [f"{plans.ARN}targetgroup/{name}/0123456789abcdef"],
+                }
+            }
+        }
+        for name, rule in (("web", plans.RULE), ("api", plans.RULE.replace("2222", "6666")))
+    },
+}
+
 # By name: what the provider tells of the rule, the module's inputs, and what is said of it, in
 # order.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
@@ -59,30 +113,68 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         {"conditions": {"host_header": HOST}},
         [],
     ),
+    "every_kind_by_provider_5": (
+        {"condition": every_kind(by_provider_5)},
+        {"conditions": {**EVERY_KIND, "path_pattern": ["/*"]}, "heartbeat": {"enabled": False}},
+        ["conditions has 6 values, and a rule takes 5."],
+    ),
+    "all_but_the_host_by_provider_5": (
+        {"condition": every_kind(by_provider_5)[1:]},
+        {"conditions": {**EVERY_KIND, "host_header": [], "path_pattern": ["/*"]}},
+        [],
+    ),
+    "all_but_the_host_by_provider_6": (
+        {"condition": every_kind(by_provider_6)[1:]},
+        {"conditions": {**EVERY_KIND, "host_header": [], "path_pattern": ["/*"]}},
+        [],
+    ),
+    "conditions_that_only_the_rule_has": (
+        {"condition": every_kind(by_provider_6)},
+        {},
+        ['conditions.host_header is []; the service rule has ["app.example.com"]. Write exactly'],
+    ),
+    "a_route_that_differs": (
+        {"condition": [by_provider_5("host_header", values=HOST)]},
+        {
+            "service_rule_arn": None,
+            "rule_priority": None,
+            "routes": {"www": {"service_rule_arn": plans.RULE, "rule_priority": 10}},
+        },
+        ['routes["www"].conditions.host_header is []; the service rule has ["app.example.com"]'],
+    ),
+    "another_secret": (
+        {"condition": [every_kind(by_provider_5)[1]]},
+        {
+            "conditions": {
+                "http_header": [{"http_header_name": "X-Origin-Secret", "values": ["other"]}]
+            }
+        },
+        ['conditions.http_header is ["x-origin-secret"]; the service rule has ["x-origin-secret"]'],
+    ),
+    "two_pairs_of_which_both_must_match": (
+        {
+            "condition": [
+                by_provider_5("query_string", values=[{"key": "a", "value": "1"}]),
+                by_provider_5("query_string", values=[{"key": None, "value": "2"}]),
+            ]
+        },
+        {"conditions": {"query_string": [{"key": "a", "value": "1"}, {"value": "2"}]}},
+        ['conditions.query_string is ["2 or a=1"]; the service rule has ["2","a=1"]'],
+    ),
     "regex_host_by_provider_5": (
         {"condition": [by_provider_5("host_header", values=[])]},
         {},
-        ['service_rule_arn: the rule matches ["host_header"] by regular expressions'],
+        [f'{REGEX} ["host_header"] by regular expressions'],
     ),
     "regex_path_without_a_list_by_provider_5": (
         {"condition": [by_provider_5("path_pattern", values=None)]},
         {},
-        ['service_rule_arn: the rule matches ["path_pattern"] by regular expressions'],
+        [f'{REGEX} ["path_pattern"] by regular expressions'],
     ),
     "regex_path_by_provider_6": (
         {"condition": [by_provider_6("path_pattern", values=[], regex_values=["^/app$"])]},
         {"conditions": {"path_pattern": ["/app"]}},
-        ['service_rule_arn: the rule matches ["path_pattern"] by regular expressions'],
-    ),
-    "regex_and_a_websocket_rule": (
-        {"condition": [by_provider_5("path_pattern", values=[])]},
-        {"websocket_rule": True},
-        ['websocket_rule must be false: the service rule matches ["path_pattern"] by regular'],
-    ),
-    "another_condition_by_provider_6": (
-        {"condition": [by_provider_6("source_ip", values=["10.0.0.0/8"])]},
-        {},
-        ['service_rule_arn: the rule has a condition of ["source_ip"]'],
+        [f'{REGEX} ["path_pattern"] by regular expressions'],
     ),
     "transform": (
         {"transform": [{"type": "url-rewrite"}]},
@@ -93,6 +185,23 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         {"transform": [{"type": "url-rewrite"}]},
         {"websocket_rule": True},
         ['websocket_rule must be false: the service rule has the transforms ["url-rewrite"]'],
+    ),
+    "login_and_a_websocket_rule": (
+        {"action": [{"type": "authenticate-oidc", "forward": None}]},
+        {"websocket_rule": True},
+        ['websocket_rule must be false: the service rule has the actions ["authenticate-oidc"]'],
+    ),
+    "weights_100_and_0_that_a_deployment_left": (forwards((WEB, 100), (STRANGER, 0)), {}, []),
+    "some_requests_to_the_service": (forwards((WEB, 1), (STRANGER, 1)), {}, []),
+    "no_request_to_the_service": (
+        forwards((WEB, 0), (STRANGER, 100)),
+        {},
+        [f'{FORWARDS} ["{plans.ARN}targetgroup/stranger/'],
+    ),
+    "requests_to_another_service_of_the_environment": (
+        forwards((WEB, 1)),
+        ENVIRONMENT,
+        [f'services["api"].routes["this"].{FORWARDS} ["{plans.ARN}targetgroup/web/'],
     ),
 }
 
@@ -106,7 +215,9 @@ def said() -> Iterator[dict[str, list[str]]]:
         mutate_validations.copy_to(scratch)
         checks = (scratch / "checks.tf").read_text()
         assert checks.count(READ) == 1
-        (scratch / "checks.tf").write_text(checks.replace(READ, f"merge({READ}, var.told)") + INPUT)
+        (scratch / "checks.tf").write_text(
+            checks.replace(READ, READ.replace("rule }", "merge(rule, var.told) }")) + INPUT
+        )
         head = re.split(r'(?m)^run "', (plans.HERE / "checks.tftest.hcl").read_text())[0]
         for name, (told, inputs, _) in CASES.items():
             given = "".join(

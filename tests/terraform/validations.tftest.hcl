@@ -22,14 +22,13 @@ run "refuses_one_thing_given_for_another" {
     service_rule_arn    = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
     load_balancer_arn   = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/net/edge/1111111111111111"
     control_path        = "/keeper/*"
-    heartbeat           = { token_parameter_arn = "hunter2" }
     notification_emails = ["nobody"]
     log_retention_days  = 10
     kms_key_arn         = "alias/aws/sns"
     page                = { logo_data_uri = "https://example.com/logo.png" }
   }
 
-  expect_failures = [var.name, var.cluster_name, var.service_name, var.target_group_arns, var.service_rule_arn, var.load_balancer_arn, var.control_path, var.heartbeat, var.notification_emails, var.log_retention_days, var.kms_key_arn, var.page]
+  expect_failures = [var.name, var.cluster_name, var.service_name, var.target_group_arns, var.service_rule_arn, var.load_balancer_arn, var.control_path, var.notification_emails, var.log_retention_days, var.kms_key_arn, var.page]
 }
 
 run "refuses_a_url_given_for_a_host" {
@@ -136,17 +135,25 @@ run "refuses_no_target_group" {
   expect_failures = [var.target_group_arns]
 }
 
-run "refuses_two_target_groups" {
+run "refuses_six_target_groups" {
   command = plan
 
   variables {
-    target_group_arns = [
-      "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef",
-      "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/api/fedcba9876543210",
-    ]
+    target_group_arns = [for n in range(6) : "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web-${n}/0123456789abcdef"]
   }
 
   expect_failures = [var.target_group_arns]
+}
+
+# A plan does not know the size: the rules have no ARNs yet.
+run "refuses_more_than_the_function_s_environment_holds" {
+  variables {
+    target_group_arns    = [for n in range(5) : "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web-${n}/0123456789abcdef"]
+    service_connect      = [for n in range(20) : { discovery_name = "${n}-${join("", [for _ in range(60) : "a"])}" }]
+    cors_allowed_origins = [for n in range(30) : "https://app-${n}.example.com"]
+  }
+
+  expect_failures = [aws_lambda_function.this]
 }
 
 run "refuses_to_park_where_it_may_not_look" {
@@ -340,11 +347,10 @@ run "refuses_names_and_paths_one_character_too_long" {
   variables {
     name         = "abcdefghijklmnopqrstuvwxy"
     control_path = "/${join("", [for _ in range(100) : "a"])}"
-    heartbeat    = { path = "/${join("", [for _ in range(128) : "a"])}" }
     page         = { texts = { de = {} }, html = "{{look_again}}${join("", [for n in range(297) : join("", [for m in range(100) : "0123456789"])])}" }
   }
 
-  expect_failures = [var.name, var.control_path, var.heartbeat, var.page]
+  expect_failures = [var.name, var.control_path, var.page]
 }
 
 run "refuses_a_path_pattern_one_character_too_long" {
@@ -363,11 +369,10 @@ run "refuses_names_and_paths_that_end_wrongly" {
   variables {
     name         = "web-"
     control_path = "/keeper/"
-    heartbeat    = { path = "/health*" }
     page         = { title = "Web " }
   }
 
-  expect_failures = [var.name, var.control_path, var.heartbeat, var.page]
+  expect_failures = [var.name, var.control_path, var.page]
 }
 
 run "refuses_paths_that_begin_wrongly" {
@@ -375,11 +380,10 @@ run "refuses_paths_that_begin_wrongly" {
 
   variables {
     control_path = "keeper"
-    heartbeat    = { path = "health" }
     page         = { accent = "0055aa", accent_dark = "66cccc" }
   }
 
-  expect_failures = [var.control_path, var.heartbeat, var.page]
+  expect_failures = [var.control_path, var.page]
 }
 
 run "refuses_a_path_pattern_that_begins_wrongly" {
@@ -454,7 +458,7 @@ run "refuses_a_rule_with_six_values" {
     conditions = { host_header = ["a.example.com", "b.example.com", "c.example.com"], path_pattern = ["/a", "/b", "/c"] }
   }
 
-  expect_failures = [var.conditions]
+  expect_failures = [aws_lb_listener_rule.wake]
 }
 
 run "refuses_four_hosts_beside_a_heartbeat_rule" {
@@ -464,7 +468,7 @@ run "refuses_four_hosts_beside_a_heartbeat_rule" {
     conditions = { host_header = ["a.example.com", "b.example.com", "c.example.com", "d.example.com"], path_pattern = ["/"] }
   }
 
-  expect_failures = [var.conditions]
+  expect_failures = [aws_lb_listener_rule.fixed]
 }
 
 run "refuses_five_hosts_beside_the_control_path" {
@@ -475,7 +479,7 @@ run "refuses_five_hosts_beside_the_control_path" {
     heartbeat  = { enabled = false }
   }
 
-  expect_failures = [var.conditions]
+  expect_failures = [aws_lb_listener_rule.fixed, aws_lb_listener_rule.wake]
 }
 
 run "refuses_a_rule_with_six_wildcards" {
@@ -485,7 +489,7 @@ run "refuses_a_rule_with_six_wildcards" {
     conditions = { host_header = ["*.a.*"], path_pattern = ["/*/*", "/?/?"] }
   }
 
-  expect_failures = [var.conditions]
+  expect_failures = [aws_lb_listener_rule.wake]
 }
 
 run "refuses_five_wildcards_beside_the_control_rules_own" {
@@ -495,7 +499,7 @@ run "refuses_five_wildcards_beside_the_control_rules_own" {
     conditions = { host_header = ["*.*.a.*", "?.b.?"], path_pattern = ["/"] }
   }
 
-  expect_failures = [var.conditions]
+  expect_failures = [aws_lb_listener_rule.fixed]
 }
 
 run "refuses_a_class_that_is_no_word" {
@@ -600,7 +604,21 @@ run "refuses_five_values_beside_an_upgrade" {
     websocket_rule = true
   }
 
-  expect_failures = [var.websocket_rule]
+  expect_failures = [aws_lb_listener_rule.fixed]
+}
+
+run "refuses_a_websocket_rule_for_several_target_groups" {
+  command = plan
+
+  variables {
+    websocket_rule = true
+    target_group_arns = [
+      "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/blue/0123456789abcdef",
+      "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/green/0123456789abcdef",
+    ]
+  }
+
+  expect_failures = [aws_lb_listener_rule.fixed["this/websocket"]]
 }
 
 run "refuses_a_rule_number_that_leaves_no_place_for_the_websocket_rule" {
@@ -657,7 +675,7 @@ run "accepts_the_highest_number_that_another_follows_from" {
   }
 
   assert {
-    condition     = aws_lambda_function.this.environment[0].variables.PARKED_RULE_PRIORITY == "50000"
+    condition     = jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes.this.parked_rule_priority == 50000
     error_message = "30000 and the number given"
   }
 }
@@ -683,4 +701,818 @@ run "accepts_the_upper_limits" {
     page                      = { accent = "#4d9200", accent_dark = "#ff0000", texts = { "zh-Hant-TW" = { wake = "喚醒" } } }
     task_price_per_hour       = 100
   }
+}
+
+run "refuses_conditions_that_no_rule_takes" {
+  command = plan
+
+  variables {
+    conditions = { http_header = [{ http_header_name = "Host", values = ["example.com"] }] }
+  }
+
+  expect_failures = [var.conditions]
+}
+
+run "refuses_a_header_without_a_value" {
+  command = plan
+
+  variables {
+    conditions = { http_header = [{ http_header_name = "X-Origin-Secret", values = [] }] }
+  }
+
+  expect_failures = [var.conditions]
+}
+
+run "refuses_a_method_condition_in_small_letters" {
+  command = plan
+
+  variables {
+    conditions = { http_request_method = ["get"] }
+  }
+
+  expect_failures = [var.conditions]
+}
+
+run "refuses_a_pair_without_a_value" {
+  command = plan
+
+  variables {
+    conditions = { query_string = [{ key = "version", value = "" }] }
+  }
+
+  expect_failures = [var.conditions]
+}
+
+run "refuses_a_source_that_is_no_range" {
+  command = plan
+
+  variables {
+    conditions = { source_ip = ["203.0.113.7"] }
+  }
+
+  expect_failures = [var.conditions]
+}
+
+run "refuses_a_rule_that_the_module_is_to_make_and_that_there_is" {
+  command = plan
+
+  variables {
+    create_service_rule = true
+    listener_arn        = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+  }
+
+  expect_failures = [var.service_rule_arn]
+}
+
+run "refuses_to_make_a_rule_on_no_listener" {
+  command = plan
+
+  variables {
+    service_rule_arn    = null
+    create_service_rule = true
+  }
+
+  expect_failures = [var.listener_arn]
+}
+
+run "refuses_a_load_balancer_given_for_a_listener" {
+  command = plan
+
+  variables {
+    service_rule_arn    = null
+    create_service_rule = true
+    listener_arn        = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/edge/1111111111111111"
+  }
+
+  expect_failures = [var.listener_arn]
+}
+
+run "refuses_a_listener_that_follows_from_the_rule" {
+  command = plan
+
+  variables {
+    listener_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+  }
+
+  expect_failures = [var.listener_arn]
+}
+
+run "refuses_a_name_of_service_connect_with_a_port" {
+  command = plan
+
+  variables {
+    service_connect = [{ discovery_name = "web:8080" }]
+  }
+
+  expect_failures = [var.service_connect]
+}
+
+run "refuses_a_name_of_service_connect_twice" {
+  command = plan
+
+  variables {
+    service_connect = [{ discovery_name = "web" }, { discovery_name = "web" }]
+  }
+
+  expect_failures = [var.service_connect]
+}
+
+run "refuses_a_token_given_for_its_parameter" {
+  command = plan
+
+  variables {
+    heartbeat = { token_parameter_arn = "hunter2" }
+  }
+
+  expect_failures = [var.heartbeat]
+}
+
+run "refuses_a_heartbeat_path_one_character_too_long" {
+  command = plan
+
+  variables {
+    heartbeat = { path = "/${join("", [for _ in range(128) : "a"])}" }
+  }
+
+  expect_failures = [var.heartbeat]
+}
+
+run "refuses_a_heartbeat_path_with_a_wildcard" {
+  command = plan
+
+  variables {
+    heartbeat = { path = "/health*" }
+  }
+
+  expect_failures = [var.heartbeat]
+}
+
+run "refuses_a_heartbeat_path_that_begins_wrongly" {
+  command = plan
+
+  variables {
+    heartbeat = { path = "health" }
+  }
+
+  expect_failures = [var.heartbeat]
+}
+
+run "refuses_a_heartbeat_on_a_route_that_is_not_there" {
+  command = plan
+
+  variables {
+    heartbeat = { route = "www" }
+  }
+
+  expect_failures = [var.heartbeat]
+}
+
+# From here on with routes, and without what the plain inputs of this folder give.
+
+run "refuses_the_inputs_of_one_route_beside_routes" {
+  command = plan
+
+  variables {
+    conditions = { source_ip = ["203.0.113.0/24"] }
+    routes = {
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+      }
+    }
+  }
+
+  expect_failures = [var.service_rule_arn, var.rule_priority, var.conditions]
+}
+
+run "refuses_a_parked_number_beside_routes" {
+  command = plan
+
+  variables {
+    service_rule_arn = null
+    rule_priority    = null
+    routes = {
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+      }
+    }
+  }
+
+  expect_failures = [var.parked_rule_priority]
+}
+
+run "refuses_a_websocket_rule_beside_routes" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    websocket_rule       = true
+    routes = {
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+      }
+    }
+  }
+
+  expect_failures = [var.websocket_rule]
+}
+
+run "refuses_other_paths_and_a_rule_to_make_beside_routes" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    conditions           = { path_pattern = ["/app/*"] }
+    create_service_rule  = true
+    listener_arn         = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+    routes = {
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+      }
+    }
+  }
+
+  expect_failures = [var.conditions, var.create_service_rule]
+}
+
+run "refuses_routes_on_the_alarm_path" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    wake_path            = "alarm"
+    load_balancer_arn    = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/edge/1111111111111111"
+    routes = {
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_a_ninth_route" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      r0 = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+      }
+      r1 = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 20
+        parked_rule_priority = 40001
+      }
+      r2 = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 30
+        parked_rule_priority = 40002
+      }
+      r3 = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 40
+        parked_rule_priority = 40003
+      }
+      r4 = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 50
+        parked_rule_priority = 40004
+      }
+      r5 = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 60
+        parked_rule_priority = 40005
+      }
+      r6 = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 70
+        parked_rule_priority = 40006
+      }
+      r7 = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 80
+        parked_rule_priority = 40007
+      }
+      r8 = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 90
+        parked_rule_priority = 40008
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_a_route_with_a_capital_letter" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      Www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_a_route_whose_alarms_would_have_the_names_of_service_connects" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      connect-web = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_a_route_with_neither_rule_nor_listener" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      www = {
+        rule_priority        = 10
+        parked_rule_priority = 40000
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_a_route_with_rule_and_listener" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+        listener_arn         = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_a_listener_given_for_the_rule_of_a_route" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_a_load_balancer_given_for_the_listener_of_a_route" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      www = {
+        rule_priority        = 10
+        parked_rule_priority = 40000
+        create_service_rule  = true
+        listener_arn         = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/edge/1111111111111111"
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_the_number_0_for_a_route" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 0
+        parked_rule_priority = 40000
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_a_number_that_leaves_no_place_for_the_websocket_rule_of_a_route" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 49996
+        parked_rule_priority = 50000
+        websocket_rule       = true
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_a_route_parked_before_its_service_rule" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 13
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_a_route_parked_by_a_number_above_50000" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    checks_enabled       = true
+    routes = {
+      www = {
+        service_rule_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority    = 20001
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_to_park_a_route_where_it_may_not_look" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      www = {
+        service_rule_arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority    = 10
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_six_target_groups_of_a_route" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+        target_group_arns    = [for n in range(6) : "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web-${n}/0123456789abcdef"]
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_target_groups_of_the_route_this" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      this = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+        target_group_arns    = ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"]
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_a_url_given_for_a_host_of_a_route" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+        conditions           = { host_header = ["https://example.com"] }
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_no_path_of_a_route" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+        conditions           = { path_pattern = [] }
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_a_header_of_a_route_without_a_name" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+        conditions           = { http_header = [{ http_header_name = "", values = ["a"] }] }
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_a_method_of_a_route_in_small_letters" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+        conditions           = { http_request_method = ["get"] }
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_a_pair_of_a_route_without_a_value" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+        conditions           = { query_string = [{ value = "" }] }
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_a_source_of_a_route_that_is_no_range" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+        conditions           = { source_ip = ["203.0.113.7"] }
+      }
+    }
+  }
+
+  expect_failures = [var.routes]
+}
+
+run "refuses_a_route_without_a_target_group" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    target_group_arns    = []
+    routes = {
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+      }
+    }
+  }
+
+  expect_failures = [var.target_group_arns]
+}
+
+run "refuses_several_routes_without_one_for_the_heartbeat" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    routes = {
+      apex = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+      }
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 20
+        parked_rule_priority = 40001
+      }
+    }
+  }
+
+  expect_failures = [var.heartbeat]
+}
+
+run "refuses_two_routes_that_need_one_number" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    heartbeat            = { enabled = false }
+    routes = {
+      apex = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+      }
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 12
+        parked_rule_priority = 40001
+      }
+    }
+  }
+
+  expect_failures = [aws_lb_listener_rule.wake]
+}
+
+run "refuses_routes_on_two_load_balancers" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    heartbeat            = { enabled = false }
+    routes = {
+      apex = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+      }
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/9999999999999999/2222222222222222/3333333333333333"
+        rule_priority        = 10
+        parked_rule_priority = 40000
+      }
+    }
+  }
+
+  expect_failures = [aws_lb_listener_rule.wake]
+}
+
+run "refuses_a_rule_for_every_request_before_another_route" {
+  command = plan
+
+  variables {
+    service_rule_arn     = null
+    rule_priority        = null
+    parked_rule_priority = null
+    heartbeat            = { enabled = false }
+    routes = {
+      apex = {
+        rule_priority        = 10
+        parked_rule_priority = 40000
+        create_service_rule  = true
+        listener_arn         = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+      }
+      www = {
+        service_rule_arn     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/2222222222222222/3333333333333333"
+        rule_priority        = 20
+        parked_rule_priority = 40001
+        conditions           = { host_header = ["www.example.com"] }
+      }
+    }
+  }
+
+  expect_failures = [aws_lb_listener_rule.service]
 }

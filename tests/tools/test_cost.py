@@ -28,6 +28,7 @@ BOOK = cost.Book(
         "lambda_request": 1e-6,
         "custom_metric": 0.3,
         "cloudwatch_request": 1e-5,
+        "sqs_request": 1e-6,
         "sns_email": 0.1,
         "sns_https": 0.2,
         "fargate_vcpu_hour": 0.04,
@@ -131,6 +132,16 @@ def test_the_function_costs_by_ticks_memory_and_architecture(
     assert found["Lambda: requests of the ticks"] == (0.0438, 0.0438)
     assert found["Reading the idle alarm"] == (0, 0.438)
     assert found["Two wakes a day: metrics"] == (2 * 61 * 0.3 / 730, 0)
+
+
+def test_each_queue_is_asked_by_every_tick() -> None:
+    alarms = [
+        ("aws_cloudwatch_metric_alarm", name, {"namespace": namespace, "period": 60})
+        for name, namespace in (("web", "AWS/ECS"), ("mail", "AWS/SQS"), ("bills", "AWS/SQS"))
+    ]
+    function: tuple[str, str, dict[str, Any]] = ("aws_lambda_function", "this", {})
+    assert bill(TICK, function, *alarms)["Asking the queues"] == (0.0876, 0.0876)
+    assert "Asking the queues" not in bill(TICK, function, alarms[0])
 
 
 def test_the_log_costs_what_it_takes_in_and_keeps() -> None:

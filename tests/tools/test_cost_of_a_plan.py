@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,23 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.terraform
 
 
-@pytest.fixture(scope="module")
-def bill() -> Iterator[cost.Bill]:
+def bill_of(example: Path) -> cost.Bill:
     """Of a plan made here; CostError for a resource whose type is neither priced nor free."""
     scratch = ROOT / ".cache" / f"cost-{os.getpid()}"  # two tests may run at a time
     try:
-        yield cost.Bill.of(cost.plan_of(cost.STAGING, scratch), cost.Book.read())
+        return cost.Bill.of(cost.plan_of(example, scratch), cost.Book.read())
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def bill() -> cost.Bill:
+    return bill_of(cost.STAGING)
+
+
+@pytest.fixture(scope="module")
+def of_environment() -> cost.Bill:
+    return bill_of(cost.ENVIRONMENT)
 
 
 def test_asleep_the_module_stays_under_a_dollar_a_month_without_free_tier(bill: cost.Bill) -> None:
@@ -36,11 +44,20 @@ def test_the_estimate_takes_off_no_less_than_the_module_costs(bill: cost.Bill) -
     assert bill.awake <= estimate.MODULE_AWAKE_USD
 
 
-def test_the_documents_tell_the_cost_of_this_plan(bill: cost.Bill) -> None:
+def test_three_services_and_a_database_save_more_than_one(
+    bill: cost.Bill, of_environment: cost.Bill
+) -> None:
+    assert of_environment.saved_hour > 3 * bill.saved_hour
+    assert of_environment.asleep < 2 * bill.asleep
+
+
+def test_the_documents_tell_the_cost_of_these_plans(
+    bill: cost.Bill, of_environment: cost.Bill
+) -> None:
     readme = (ROOT / "README.md").read_text()
     block = readme.split("<!-- cost -->\n")[1].split("\n<!-- /cost -->")[0]
     assert block == cost.readme_block(bill), "run `python -m tools.cost`"
     section = estimate.example_section(draw_it=False)
-    assert (ROOT / "docs" / "evidence" / "cost.md").read_text() == cost.document(bill, section), (
-        "run `python -m tools.cost`"
-    )
+    assert (ROOT / "docs" / "evidence" / "cost.md").read_text() == cost.document(
+        bill, of_environment, section
+    ), "run `python -m tools.cost`"

@@ -68,6 +68,8 @@ COMES: dict[str, Callable[[World], object]] = {
     "the wake rule and the service rule are on the listener": lambda world: world.rules.update(
         {SERVICE_RULE: 100, WAKE_RULE: 30_010}
     ),
+    "the queues are empty": put(queues={"mail": 0}),
+    "every service is there": lambda world: setattr(world.beside["worker"], "exists", True),
     "no traffic is unseen": put(described={}),
     "every healthy target is a task of the service": put(strangers=[]),
     LIVE: let_it_start,
@@ -114,6 +116,13 @@ SAID: dict[Callable[[], World], Said] = {
         ("the wake rule and the service rule are on the listener",),
         (wk.RULE_MISSING.text,),
     ),
+    scenes.member_gone: Said(
+        Phase.DROWSY, 0, ("every service is there",), (wk.SERVICE_MISSING.text,)
+    ),
+    scenes.messages_wait: Said(
+        Phase.DROWSY, 0, ("the queues are empty",), ("3 messages in the queues",)
+    ),
+    scenes.messages_came: Said(Phase.DROWSY, 240, (), ("messages in a queue 60 s ago",)),
     scenes.alarm_gone: Said(
         Phase.DROWSY, 0, ("the idle alarm is there", IDLE), (wk.IDLE_ALARM_MISSING.text, BUSY)
     ),

@@ -16,20 +16,25 @@ from warmkeeper import Phase
 
 from tests.tools.answers import Session, told, ways_of
 from tests.warmkeeper.scenes import (
+    MEMBERS,
     SITUATIONS,
+    WAKING,
     alarm_gone,
     asked_to_sleep,
     asleep,
     browser_only,
+    environment_of,
     failed,
     given_up,
     just_woken,
     pinned,
+    play,
     protected,
     requests_come,
     service_gone,
     several_reasons,
     starts,
+    world_of,
 )
 from tools import command, explain
 from tools.explain import Decision, Minute
@@ -58,10 +63,23 @@ def answer(**changes: Any) -> dict[str, Any]:
         "blockers": [],
         "config": {
             "idle_minutes": 5,
-            "idle_alarm_arn": "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:staging-idle",
+            "idle_alarm_arns": ["arn:aws:cloudwatch:eu-central-1:123456789012:alarm:staging-idle"],
         },
         "code_sha256": wk.code_sha256(),
     } | changes
+
+
+def test_each_service_of_an_environment_has_a_line() -> None:
+    world = play(world_of(**environment_of(**MEMBERS)), WAKING)
+    printed = lines(told(world), ways=[])
+    assert [line for line in printed if "member" in line] == [
+        "  member web: count 0, waits for api",
+        "  member api: count 1, not ready",
+        "  member worker: count 1, not ready",
+        "  member mailer: count 0, waits for auth",
+        "  member auth: count 1, ready",
+    ]
+    assert not any("member" in line for line in lines(told(starts())))
 
 
 def drowsy(at_earliest: float, *needs: str) -> list[Forecast]:

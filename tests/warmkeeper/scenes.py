@@ -7,6 +7,7 @@ in the worlds that it explores.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
@@ -19,10 +20,19 @@ from tests.warmkeeper.world import (
     CONTROL_RULE,
     ENVIRONMENT,
     FOREIGN_RULE,
+    OTHER_CONTROL_RULE,
+    OTHER_GROUP,
+    OTHER_ROUTE,
+    OTHER_SERVICE_RULE,
+    OTHER_WAKE_RULE,
+    SERVICE_GROUP,
     SERVICE_RULE,
     WAKE_ALARM,
     WAKE_RULE,
+    Beside,
     World,
+    route,
+    routes,
 )
 
 MIN_AWAKE_SECONDS = 60 * int(ENVIRONMENT["MIN_AWAKE_MINUTES"])
@@ -94,6 +104,21 @@ def fall_asleep_without_taking(world: World) -> None:
     assert world.phase() is Phase.ASLEEP
 
 
+def stop_databases(world: World) -> None:
+    """The environment sleeps for so long that its databases are stopped."""
+    world.time += 100
+    world.signal(Kind.TICK)
+    world.databases = dict.fromkeys(world.databases, "stopped")
+    world.time += 60
+    world.signal(Kind.TICK)
+
+
+def call_back(world: World) -> None:
+    """A request comes in the linger time."""
+    world.signal(Kind.REQUEST)
+    assert world.phase() is Phase.AWAKE
+
+
 def ask(world: World) -> None:
     """A request comes, and wakes."""
     world.signal(Kind.REQUEST)
@@ -138,6 +163,7 @@ def tick_without(world: World, operation: str) -> None:
 ADOPTED: Scene = (adopt,)
 IDLE: Scene = (*ADOPTED, go_idle)  # the next tick makes it drowsy
 DROWSY: Scene = (*IDLE, grow_drowsy)
+CALLED_BACK: Scene = (*DROWSY, call_back)
 LINGER_OVER: Scene = (*DROWSY, wait(LINGER_SECONDS))
 COUNT_RAISED: Scene = (*DROWSY, raise_count, wait(LINGER_SECONDS))
 ASLEEP: Scene = (*LINGER_OVER, fall_asleep)
@@ -147,6 +173,7 @@ RULE_NOT_DOWN: Scene = (*WAKING, become_live, let_through_without_moving)
 FAILED: Scene = (ask, fail)  # goes on from a service that sleeps
 AT_ZERO: Scene = (adopt_at_zero, wait(100))  # of a world with `desired=0`
 
+GROUPS_OF_BOTH = {"TARGET_GROUP_ARNS": f"{SERVICE_GROUP},{OTHER_GROUP}"}
 # Estates of other kinds, by what of a World is so in them.
 OTHER_ESTATES: dict[str, dict[str, Any]] = {
     "instance targets": {"target_type": "instance"},
@@ -155,12 +182,76 @@ OTHER_ESTATES: dict[str, dict[str, Any]] = {
     "a foreign rule in between": {
         "rules": {CONTROL_RULE: 10, FOREIGN_RULE: 50, SERVICE_RULE: 100, WAKE_RULE: 30_010}
     },
+    "two routes": {
+        "environment": routes(https=route(), http=OTHER_ROUTE),
+        "rules": {
+            CONTROL_RULE: 10,
+            SERVICE_RULE: 100,
+            WAKE_RULE: 30_010,
+            OTHER_CONTROL_RULE: 10,
+            OTHER_SERVICE_RULE: 100,
+            OTHER_WAKE_RULE: 30_010,
+        },
+    },
+    "two target groups": {"environment": GROUPS_OF_BOTH},
+    "auto scaling": {"minimum": 1},
+    "deployments of another kind": {"rollout": {}},
 }
+# Members by their keys: the web server waits for the API; nobody waits for the mailer.
+MEMBERS: dict[str, dict[str, Any]] = {
+    "web": {"service": "app", "start_after": ["api"]},
+    "api": {"service": "api"},
+    "worker": {"service": "worker"},
+    "mailer": {"service": "mailer", "required": False, "start_after": ["auth"]},
+    "auth": {"service": "auth", "shared": True},
+}
+
+
+def environment_of(**members: dict[str, Any]) -> dict[str, Any]:
+    """What of a World is so in an environment of these members, with routes to web and api."""
+    two = OTHER_ESTATES["two routes"]
+    of_web, of_api = {**route(), "member": "web"}, {**OTHER_ROUTE, "member": "api"}
+    return {
+        "rules": dict(two["rules"]),
+        "forwards": {OTHER_SERVICE_RULE: OTHER_GROUP},
+        "environment": {
+            **GROUPS_OF_BOTH,
+            "MEMBERS": json.dumps(members),
+            **routes(**{"web/this": of_web, "api/this": of_api}),
+        },
+        "beside": {
+            name: Beside(group=OTHER_GROUP if name == "api" else "")
+            for name in members
+            if name != "web"
+        },
+    }
+
+
+# An environment of two services, for what explores estates of other kinds.
+OTHER_ESTATES["two members"] = environment_of(web=MEMBERS["web"], api=MEMBERS["api"])
+
+
+MAIL = "arn:aws:sqs:eu-central-1:123456789012:mail"
+
+
+def whole_environment() -> dict[str, Any]:
+    """The same with a worker that has a queue, and with two databases, which stop soon."""
+    after = {"start_after": ["main", "store"]}
+    changes = environment_of(
+        web={"service": "app", "start_after": ["api"]},
+        api={"service": "api", **after},
+        worker={"service": "worker", "queues": [MAIL], **after},
+    )
+    soon = {"stop_after_minutes": 1, "deadline_minutes": 30}
+    databases = {"main": {"instance": "main", **soon}, "store": {"cluster": "store", **soon}}
+    changes["environment"]["DATABASES"] = json.dumps(databases)
+    running = dict.fromkeys(["main", "store"], "available")
+    return {**changes, "databases": running, "queues": {"mail": 0}}
+
+
 # The environment of the alarm path.
 ALARM_PATH = {
-    "SERVICE_RULE_ARN": "",
-    "WAKE_RULE_ARN": "",
-    "OWN_RULE_ARNS": "",
+    **routes(),
     "WAKE_TARGET_GROUP_ARN": "",
     "CONTROL_TARGET_GROUP_ARN": "",
     "WAKE_ALARM_ARN": WAKE_ALARM,
@@ -326,6 +417,34 @@ def alarm_gone() -> World:
 
 def detached() -> World:
     return awake(alarm="ALARM", forwards_to="another group")
+
+
+def member_gone() -> World:
+    """An idle environment, one of whose services somebody has deleted."""
+    world = play(world_of(**environment_of(**MEMBERS)), IDLE)
+    world.beside["worker"].exists = False
+    return world
+
+
+def messages_wait() -> World:
+    """An idle environment with messages in a queue."""
+    changes = environment_of(
+        web={"service": "app"},
+        api={"service": "api"},
+        mailer={"service": "mailer", "queues": [MAIL]},
+    )
+    world = play(world_of(**changes, queues={"mail": 0}), IDLE)
+    world.queues["mail"] = 3
+    return world
+
+
+def messages_came() -> World:
+    """A minute after a tick has seen messages in a queue that is empty now."""
+    world = messages_wait()
+    world.signal(Kind.TICK)
+    world.queues["mail"] = 0
+    world.time += 60
+    return world
 
 
 def unseen_traffic() -> World:
@@ -496,7 +615,8 @@ def nothing_remembered() -> World:
 
 SITUATIONS: tuple[Callable[..., World], ...] = (
     requests_come, just_woken, young_and_idle, pinned, beaten, deployed, deploying, protected,
-    woken_often, rule_gone, alarm_gone, detached, unseen_traffic, strange_targets,
+    woken_often, rule_gone, member_gone, messages_wait, messages_came, alarm_gone, detached,
+    unseen_traffic, strange_targets,
     several_reasons, task_died, set_to_zero, set_to_zero_right_after_a_wake, rule_not_taken,
     lingers, asked_to_sleep, drowsy_and_deployed, drowsy_and_deployed_lately, drowsy_rule_down,
     drowsy_task_died, asleep, browser_only, failed, given_up, not_taken, count_raised,

@@ -10,7 +10,6 @@ import warmkeeper as wk
 from tests.warmkeeper.world import ENVIRONMENT, SERVICE_GROUP
 
 NUMBERS = [
-    "RULE_PRIORITY",
     "IDLE_MINUTES",
     "LINGER_SECONDS",
     "MIN_AWAKE_MINUTES",
@@ -67,8 +66,8 @@ def test_a_boolean_is_true_or_false_as_terraform_writes_it(value: str) -> None:
 def test_a_list_is_split_at_its_commas_and_nothing_is_no_name(
     text: str, names: tuple[str, ...]
 ) -> None:
-    config = wk.Config.from_environment({**ENVIRONMENT, "OWN_RULE_ARNS": text})
-    assert config.own_rule_arns == names
+    config = wk.Config.from_environment({**ENVIRONMENT, "IDLE_ALARM_ARNS": text})
+    assert config.idle_alarm_arns == names
 
 
 def test_settings_cannot_be_changed_afterwards() -> None:

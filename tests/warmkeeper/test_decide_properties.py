@@ -25,13 +25,14 @@ settings.load_profile("decide")
 AGES = st.sampled_from([-0.5, 0, 0.5, 1, 2.9, 3, 3.1, 5, 6, 14, 60, 300, 301, 480, 9000])
 PAST = st.one_of(st.just(0.0), AGES.map(lambda age: NOW - age))
 AROUND = st.sampled_from([0.0, NOW - 5, NOW - 0.1, NOW, NOW + 0.1, NOW + 60, NOW + 9000])
-COUNTS = st.dictionaries(st.sampled_from(["app", "worker"]), st.integers(1, 4))
+COUNTS = st.dictionaries(st.just("this"), st.integers(1, 4))
 STAGES = st.sampled_from(["asked", "placed", "pulled", "started"])
 WAKES = st.builds(
     Wake,
     began=AGES.map(lambda age: NOW - age),
     cause=st.just("request"),
-    scaled_up_at=PAST,
+    given=st.dictionaries(st.just("this"), PAST),
+    started=st.dictionaries(st.just("this"), PAST),
     started_by_us=st.booleans(),
     stage=STAGES,
     polled_at=PAST,
@@ -92,7 +93,8 @@ def memories(draw: st.DrawFn) -> Memory:
         failure=draw(st.sampled_from(["", "no image"])),
         failed_deployment=draw(st.sampled_from(["", "ecs-svc/1", "ecs-svc/0"])),
         retry_at=draw(AROUND),
-        scale_down_failed=draw(st.booleans()),
+        taking=draw(st.sampled_from([(), ("this",)])),
+        to_start=draw(st.sampled_from([(), (), ("this",)])),
         open_problems=draw(OPEN_PROBLEMS),
     )
 
@@ -109,6 +111,8 @@ def observations(draw: st.DrawFn) -> Observation:
         rule=draw(st.sampled_from(list(Rule))),
         tasks=tasks,
         live=draw(st.sampled_from([None, (), tasks[:1]])),
+        closed=draw(st.sampled_from([(), (), ("www",)])),
+        lacking=draw(st.sampled_from([(), (), ("this",)])),
         strangers=draw(st.sampled_from([False, False, True])),
         wiring=draw(
             st.sampled_from(
@@ -131,7 +135,7 @@ def signals(draw: st.DrawFn, kinds: list[Kind] | None = None) -> Signal:
 
 
 def decide(seen: Observation, signal: Signal) -> Decision:
-    return wk.decide(seen, signal, CONFIG, NOW)
+    return wk.decide(replace(seen, began=NOW), signal, CONFIG, NOW)
 
 
 def after(seen: Observation, decision: Decision) -> Observation:
@@ -192,7 +196,7 @@ def test_nothing_is_given_and_taken_at_once(seen: Observation, signal: Signal) -
 def test_a_remembered_count_is_never_lost_and_never_0(seen: Observation, signal: Signal) -> None:
     decision = decide(seen, signal)
     if decision.memory:
-        running = {name: count for name, count in counts_of(seen).items() if count}
+        running = {each.member: each.desired for each in seen.services if each.desired}
         counts = decision.memory.counts
         assert all(count > 0 for count in counts.values())
         for name, count in seen.memory.counts.items():
@@ -205,9 +209,10 @@ def test_a_remembered_count_is_never_lost_and_never_0(seen: Observation, signal:
 def test_what_is_given_is_the_remembered_count_and_never_lowers_one(
     seen: Observation, signal: Signal
 ) -> None:
-    desired = counts_of(seen)
+    services = {each.name: each for each in seen.services}
     for name, count in decide(seen, signal).scale_up:
-        assert count >= max(1, desired[name], seen.memory.counts.get(name, CONFIG.awake_count))
+        remembered = seen.memory.counts.get(services[name].member, CONFIG.awake_count)
+        assert count >= max(1, services[name].desired, remembered)
 
 
 @given(observations(), signals())
@@ -235,9 +240,9 @@ def test_the_count_is_never_taken_while_deploying_but_at_the_deadline_of_a_wake(
     decision = decide(replace(seen, services=services), signal)
     if decision.scale_to_zero:
         memory = seen.memory
-        began = memory.wake.began if memory.wake else memory.since
+        wake = memory.wake or Wake(memory.since, "")
         assert memory.phase is Phase.WAKING
-        assert NOW - began > CONFIG.wake_deadline_seconds
+        assert NOW - wake.started.get("this", wake.began) > CONFIG.wake_deadline_seconds
 
 
 @given(observations(), signals())
@@ -262,7 +267,7 @@ def test_the_count_is_taken_in_the_linger_and_at_the_deadline_and_where_that_fai
     memory = seen.memory
     if decide(seen, signal).scale_to_zero:
         assert memory.version > 0
-        assert memory.phase in (Phase.DROWSY, Phase.WAKING) or memory.scale_down_failed
+        assert memory.phase in (Phase.DROWSY, Phase.WAKING) or memory.taking
         assert memory.phase is not Phase.AWAKE
 
 
@@ -326,7 +331,7 @@ def test_time_alone_never_leads_away_from_sleep(
     assume(
         seen.memory.phase is not Phase.WAKING or seen.memory.last_take_at + wk.FENCE_SECONDS <= NOW
     )
-    later = wk.decide(seen, signal, CONFIG, NOW + seconds)
+    later = forecast.decide_at(seen, signal, CONFIG, NOW + seconds)
     assert towards_sleep(seen, later) >= towards_sleep(seen, decide(seen, signal))
 
 
@@ -337,6 +342,8 @@ def test_the_rule_goes_down_only_for_what_serves(seen: Observation, signal: Sign
         assert decision.memory
         assert decision.memory.phase is Phase.AWAKE
         assert seen.live or seen.strangers or seen.detached
+        past_deadline = wk.NOT_READY.code in decision.memory.open_problems
+        assert past_deadline or not (seen.closed or seen.lacking)
 
 
 @given(observations(), signals())
@@ -354,11 +361,12 @@ def test_a_wake_succeeds_only_past_the_fence_and_with_a_gift_younger_than_it(
     memory = replace(seen.memory, version=1, phase=Phase.WAKING, wake=wake)
     services = (service("app", 1),)
     waking = replace(seen, memory=memory, services=services, missing=(), live=(LIVE,))
-    decision = decide(waking, signal)
+    decision = wk.decide(replace(waking, began=0.0), signal, CONFIG, NOW)  # seen before the fence
     if decision.memory and decision.memory.phase is Phase.AWAKE:
         fence = waking.memory.last_take_at + wk.FENCE_SECONDS
         assert fence <= NOW
-        assert wake.scaled_up_at >= fence
+        late = wk.NOT_READY.code in decision.memory.open_problems
+        assert late or wake.given.get("this", memory.since) >= fence
 
 
 @given(observations(), signals(QUIET), st.sampled_from([Rule.UP, Rule.NONE]))
@@ -498,12 +506,12 @@ def test_a_way_out_that_needs_nothing_is_one_that_the_ticks_take_and_not_before(
             continue
         before = NOW + share * (way.at_earliest - NOW - 1)
         if before > NOW:
-            decided = wk.decide(seen, tick, CONFIG, before).memory or seen.memory
+            decided = forecast.decide_at(seen, tick, CONFIG, before).memory or seen.memory
             assert decided.phase is seen.memory.phase
         later = seen
         # the first tick is now: what it moves, the wake rule say, has its time until the phase ends
         for at in (NOW, *[way.at_earliest] * 10):
-            later = forecast.afterwards(later, wk.decide(later, tick, CONFIG, at))
+            later = forecast.afterwards(later, forecast.decide_at(later, tick, CONFIG, at))
             if later.memory.phase is way.phase:
                 break
         assert later.memory.phase is way.phase

@@ -135,7 +135,7 @@ def test_an_event_is_answered_with_the_status(name: str) -> None:
     expected = "drowsy" if name == "command_sleep" else "awake"
     assert answer["phase"] == expected
     assert answer["reason"]
-    assert answer["counts"] == {"app": 1}
+    assert answer["counts"] == {"this": 1}
 
 
 @pytest.mark.parametrize("name", ["alarm_wake", "command_wake", "command_pin"])

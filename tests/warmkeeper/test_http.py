@@ -667,7 +667,7 @@ def test_a_cold_start_counts_from_the_arrival_of_the_request() -> None:
     ask(world, headers=NAVIGATION)
     wake = world.memory.wake
     assert wake
-    assert (wake.began, wake.scaled_up_at) == (arrived, arrived + 2)
+    assert (wake.began, wake.given) == (arrived, {"this": arrived + 2})
 
 
 # --- where a redirect leads --------------------------------------------------------------------

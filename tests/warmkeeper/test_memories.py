@@ -18,7 +18,16 @@ import warmkeeper as wk
 from warmkeeper import Kind, Memory, Phase
 
 from tests.warmkeeper.recorded import request
-from tests.warmkeeper.world import CONTROL_RULE, ENVIRONMENT, SERVICE_RULE, WAKE_RULE, World
+from tests.warmkeeper.world import (
+    CONTROL_RULE,
+    ENVIRONMENT,
+    FOREIGN_RULE,
+    SERVICE_RULE,
+    WAKE_RULE,
+    World,
+    route,
+    routes,
+)
 
 FOLDER = Path(__file__).parent / "memories"
 NAMES = sorted(file.stem for file in FOLDER.glob("*.json"))
@@ -166,7 +175,7 @@ def test_after_another_rule_priority_the_wake_rule_does_not_stand_before_the_con
 ) -> None:
     outside = world(name)
     outside.rules[CONTROL_RULE] = 20  # Terraform has moved it, and leaves the wake rule at 12
-    outside.environment |= {"RULE_PRIORITY": "22"}
+    outside.environment |= routes(this=route(rule_priority=22))
     answer = outside.invoke(UPDATE)
     assert answer["phase"] == ADOPTED[name]
     assert outside.rules == {CONTROL_RULE: 20, WAKE_RULE: 22, SERVICE_RULE: 100}
@@ -183,7 +192,7 @@ def test_an_update_moves_no_rule_that_stands_right() -> None:
 
 def test_where_the_wake_rule_cannot_make_room_the_update_succeeds_awake_and_told() -> None:
     outside = world("asleep")
-    outside.rules |= {CONTROL_RULE: 20, "somebody-s": 99}
+    outside.rules |= {CONTROL_RULE: 20, FOREIGN_RULE: 99}
     outside.invoke(UPDATE)
     assert "needs attention: no rule number is free" in outside.notices[-1]
     outside.minutes(1)

@@ -21,6 +21,8 @@ from tests.warmkeeper.world import (
     SERVICE_RULE,
     WAKE_RULE,
     World,
+    route,
+    routes,
 )
 
 ADOPT = {"command": "terraform", "tf": {"action": "create"}}
@@ -396,7 +398,7 @@ def test_doctor_names_transforms_that_the_websocket_rule_would_pass_by() -> None
     world = awake(transforms=[{"Type": "url-rewrite"}])
     assert findings(world) == []
     websocket = f"{BALANCING}:listener-rule/app/staging/a1/l1/r-websocket"
-    world.environment |= {"OWN_RULE_ARNS": f"{CONTROL_RULE},{websocket}"}
+    world.environment |= routes(this=route(own_rules=(CONTROL_RULE, websocket)))
     world.rules[websocket] = 11
     world.forwards[websocket] = SERVICE_GROUP
     assert any("transforms" in each for each in findings(world))

@@ -152,7 +152,7 @@ def test_every_text_is_used_and_no_other() -> None:
     stages = re.findall(r'"(\w+)"', script.partition("const STAGES = ")[2].partition("]")[0])
     keys = named | set(stages)
     keys |= {f"title_{state}" for state in ("waking", "ready", "asleep", "failed")}
-    keys |= {f"after_{stage}" for stage in stages[:-1]}
+    keys |= {f"after_{stage}" for stage in ["database", *stages[:-1]]}
     keys |= set(re.findall(r"{{(\w+)}}", markup)) & set(TEXTS["en"])
     keys |= {"asleep", "failed", "first", "usual", "over", "far_over", "done", "now"}
     keys |= {"needs_script", *CLASSES}

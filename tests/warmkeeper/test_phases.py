@@ -36,6 +36,8 @@ from tests.warmkeeper.world import (
     WAKE_RULE,
     World,
     moment,
+    route,
+    routes,
 )
 
 BYSTANDERS = (Kind.TICK, Kind.POLL, Kind.ECS_EVENT, Kind.STATUS, Kind.UNPIN, Kind.RECONCILE)
@@ -54,7 +56,7 @@ def test_a_running_service_is_adopted_awake_and_nothing_is_touched() -> None:
     world = World()
     assert world.signal(Kind.ADOPT).memory.phase is Phase.AWAKE
     assert world.calls == []
-    assert world.memory.counts == {"app": 1}
+    assert world.memory.counts == {"this": 1}
 
 
 def test_a_service_at_0_is_adopted_asleep_with_the_wake_rule_up() -> None:
@@ -401,7 +403,7 @@ def test_a_drowsy_service_lingers_first() -> None:
     world.signal(Kind.TICK)
     assert world.phase() is Phase.ASLEEP
     assert [what for _, what in world.calls] == ["rule up", "count 0"]
-    assert world.memory.counts == {"app": 1}
+    assert world.memory.counts == {"this": 1}
 
 
 def test_the_linger_begins_anew_where_the_rule_is_seen_down() -> None:
@@ -740,8 +742,9 @@ def test_a_count_that_could_not_be_taken_leaves_the_service_up() -> None:
     assert world.rule_up
     world.minutes(1)
     assert world.desired == 0
-    assert world.memory.counts == {"app": 1}
-    assert not world.memory.scale_down_failed
+    assert world.memory.counts == {"this": 1}
+    world.minutes(1)
+    assert not world.memory.taking
 
 
 def untaken_but_at_0(**environment: str) -> World:
@@ -757,7 +760,7 @@ def untaken_but_at_0(**environment: str) -> World:
 
 def test_a_count_that_was_taken_without_an_answer_is_no_longer_ours_to_take() -> None:
     world = untaken_but_at_0()
-    assert not world.memory.scale_down_failed
+    assert world.memory.taking == ()
     world.minutes(10)
     world.calls.clear()
     world.set_desired(1)
@@ -905,7 +908,7 @@ def test_a_count_set_to_0_by_hand_is_followed(phase: Callable[[], World]) -> Non
     world.signal(Kind.TICK)
     assert world.phase() is Phase.ASLEEP
     assert world.rule_up
-    assert world.memory.counts == {"app": 1}
+    assert world.memory.counts == {"this": 1}
     assert "from outside" in world.notices[-1]
 
 
@@ -927,7 +930,7 @@ def test_a_count_raised_by_hand_while_asleep_is_followed_and_remembered() -> Non
     world.time += 10
     world.signal(Kind.TICK)
     assert world.phase() is Phase.AWAKE
-    assert world.memory.counts == {"app": 3}
+    assert world.memory.counts == {"this": 3}
     assert world.desired == 3
 
 
@@ -1019,7 +1022,7 @@ def test_a_deployment_right_before_the_count_goes_to_0_loses_nobody(call: str) -
     world.signal(Kind.REQUEST)
     follow(world, 15)
     assert world.phase() is Phase.AWAKE
-    assert world.memory.counts == {"app": 1}
+    assert world.memory.counts == {"this": 1}
 
 
 @pytest.mark.parametrize("phase", [awake, drowsy, waking])
@@ -1235,11 +1238,13 @@ WITHOUT_DEPLOYMENTS = {"serviceName": "app", "desiredCount": 1, "deployments": [
     ],
 )
 def test_task_sets_of_another_controller_are_deployments_too(sets: list[dict[str, Any]]) -> None:
-    service = wk.service_view({**WITHOUT_DEPLOYMENTS, "taskSets": sets})
+    service = wk.service_view({**WITHOUT_DEPLOYMENTS, "taskSets": sets}, wk.Member("this", "app"))
     assert service.is_deploying
     assert wk.deployed_ids([service]) == "ecs-svc/1"
     steady = [{**TASK_SET, "stabilityStatus": "STEADY_STATE"}]
-    assert not wk.service_view({**WITHOUT_DEPLOYMENTS, "taskSets": steady}).is_deploying
+    assert not wk.service_view(
+        {**WITHOUT_DEPLOYMENTS, "taskSets": steady}, wk.Member("this", "app")
+    ).is_deploying
 
 
 def test_no_reason_has_no_class() -> None:
@@ -1296,7 +1301,7 @@ def test_a_failed_wake_keeps_the_remembered_count() -> None:
     world.starts = False
     world.time += 301
     world.signal(Kind.TICK)
-    assert world.memory.counts == {"app": 3}
+    assert world.memory.counts == {"this": 3}
 
 
 def test_a_broken_service_without_a_wake_rule_is_not_tried_for_ever() -> None:
@@ -1512,7 +1517,8 @@ def test_the_wake_rule_never_stands_before_one_of_our_own() -> None:
     """Before them it would take their requests: a beat without activity would wake the service."""
     heartbeat = CONTROL_RULE + "-heartbeat"
     world = awake(alarm="ALARM")
-    world.environment |= {"OWN_RULE_ARNS": f"{CONTROL_RULE},{heartbeat}", "RULE_PRIORITY": "99"}
+    own = (CONTROL_RULE, heartbeat)
+    world.environment |= routes(this=route(own_rules=own, rule_priority=99))
     world.rules = {CONTROL_RULE: 97, heartbeat: 98, SERVICE_RULE: 99, WAKE_RULE: 100}
     world.minutes(3)
     assert world.rules[WAKE_RULE] == 100
@@ -1536,7 +1542,7 @@ def test_down_is_behind_the_service_rule_wherever_that_has_been_moved() -> None:
 
 def test_behind_the_last_number_the_rule_goes_down_to_a_free_one_before_it() -> None:
     world = drowsy()
-    world.environment |= {"PARKED_RULE_PRIORITY": "50000"}
+    world.environment |= routes(this=route(parked_rule_priority=50_000))
     world.rules |= {FOREIGN_RULE: 50_000}
     world.signal(Kind.REQUEST)
     assert world.rules[WAKE_RULE] == 101

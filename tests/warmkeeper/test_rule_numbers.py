@@ -19,6 +19,8 @@ from tests.warmkeeper.world import (
     SERVICE_RULE,
     WAKE_RULE,
     World,
+    route,
+    routes,
 )
 
 WEBSOCKET_RULE = f"{BALANCING}:listener-rule/app/staging/a1/l1/r-websocket"
@@ -47,7 +49,7 @@ def replace_the_wake_rule(world: World) -> None:
     del world.rules[WAKE_RULE]
     world.minutes(1)  # meanwhile
     world.rules[NEW_WAKE_RULE] = max(world.rules.values()) + 1
-    world.environment = {**world.environment, "WAKE_RULE_ARN": NEW_WAKE_RULE}
+    world.environment |= routes(this=route(wake_rule=NEW_WAKE_RULE))
     world.invoke(UPDATE)
 
 
@@ -72,7 +74,7 @@ PHASES = [awake, drowsy, asleep, waking]
 
 
 def wake_rule(world: World) -> int:
-    return world.rules[world.environment["WAKE_RULE_ARN"]]
+    return world.rules[world.routes[0].wake_rule_arn]
 
 
 def begin(phase: Callable[..., World], problem: Trouble) -> World:
@@ -178,8 +180,8 @@ def test_behind_a_websocket_rule_the_wake_rule_stands_wherever_its_number_is_tak
 ) -> None:
     world = awake()
     world.rules[WEBSOCKET_RULE] = 12
-    own = {"OWN_RULE_ARNS": f"{CONTROL_RULE},{WEBSOCKET_RULE}", "RULE_PRIORITY": "13"}
-    world.environment = {**world.environment, **own}
+    own = (CONTROL_RULE, WEBSOCKET_RULE)
+    world.environment |= routes(this=route(own_rules=own, rule_priority=13))
     world.alarm = "ALARM"
     take(world, *taken)
     world.minutes(30)
@@ -195,8 +197,8 @@ def test_a_wake_rule_that_is_up_makes_room_for_a_websocket_rule_of_a_higher_numb
     world = asleep()
     assert wake_rule(world) == 12
     world.rules[WEBSOCKET_RULE] = 22
-    own = {"OWN_RULE_ARNS": f"{CONTROL_RULE},{WEBSOCKET_RULE}", "RULE_PRIORITY": "23"}
-    world.environment = {**world.environment, **own}
+    own = (CONTROL_RULE, WEBSOCKET_RULE)
+    world.environment |= routes(this=route(own_rules=own, rule_priority=23))
     world.invoke(UPDATE)
     assert wake_rule(world) == 23
     assert world.phase() is Phase.ASLEEP

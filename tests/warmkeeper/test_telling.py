@@ -366,8 +366,9 @@ def given_by(makers: set[str]) -> set[str]:
     called = [
         call
         for call in ast.walk(tree)
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
-        if call.func.id in makers
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name | ast.Attribute)
+        and (call.func.id if isinstance(call.func, ast.Name) else call.func.attr) in makers
     ]
     passed = [argument for call in called for argument in call.args]
     names = {argument.id for argument in passed if isinstance(argument, ast.Name)}
@@ -375,7 +376,9 @@ def given_by(makers: set[str]) -> set[str]:
 
 
 def test_every_notice_is_given_somewhere() -> None:
-    published = given_by({"Notice", "notify_once", "problem_notice", "RuleStuckError"})
+    published = given_by(
+        {"Notice", "notify_once", "notify_problem", "problem_notice", "RuleStuckError"}
+    )
     wiring = {problem.code for problem in wk.WIRING}
     faults = {wk.TARGET_GROUP_DETACHED.code, wk.IDLE_ALARM_MISSING.code}  # Observation.wiring_fault
     assert published | wiring | faults == set(wk.NOTICES)

@@ -7,9 +7,10 @@ replaced, so that every line of the adapter but the network is exercised.
 from __future__ import annotations
 
 import datetime
+import functools
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,20 +26,51 @@ FOREIGN_RULE = f"{BALANCING}:listener-rule/app/staging/a1/l1/r-foreign"
 WAKE_GROUP = f"{BALANCING}:targetgroup/staging-wake/t1"
 CONTROL_GROUP = f"{BALANCING}:targetgroup/staging-control/t2"
 SERVICE_GROUP = f"{BALANCING}:targetgroup/staging/t3"
+OTHER_GROUP = f"{BALANCING}:targetgroup/staging-green/t4"
+OTHER_SERVICE_RULE = f"{BALANCING}:listener-rule/app/staging/a1/l2/r-service"  # by port 80
+OTHER_WAKE_RULE = f"{BALANCING}:listener-rule/app/staging/a1/l2/r-wake"
+OTHER_CONTROL_RULE = f"{BALANCING}:listener-rule/app/staging/a1/l2/r-control"
 IDLE_ALARM = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:staging-idle"
 WAKE_ALARM = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:staging-wake"
+RULES = f"{BALANCING}:listener-rule/app/staging/a1/"  # what the ARNs of all rules begin with
 PAGED = {"describe_rules"}
+
+
+def route(
+    service_rule: str = SERVICE_RULE,
+    wake_rule: str = WAKE_RULE,
+    own_rules: tuple[str, ...] = (CONTROL_RULE,),
+    rule_priority: int = 12,
+    parked_rule_priority: int = 30_010,
+    *,
+    creates_service_rule: bool = False,
+) -> dict[str, Any]:
+    """A route as Terraform writes it into the environment; without arguments the only one."""
+    return {
+        "service_rule": service_rule.removeprefix(RULES),
+        "wake_rule": wake_rule.removeprefix(RULES),
+        "own_rules": [rule.removeprefix(RULES) for rule in own_rules],
+        "rule_priority": rule_priority,
+        "parked_rule_priority": parked_rule_priority,
+        "creates_service_rule": creates_service_rule,
+    }
+
+
+OTHER_ROUTE = route(OTHER_SERVICE_RULE, OTHER_WAKE_RULE, (OTHER_CONTROL_RULE,))
+
+
+def routes(**named: dict[str, Any]) -> dict[str, str]:
+    """The variable that holds routes."""
+    return {"ROUTES": json.dumps({"rules": RULES, "routes": named})}
+
 
 ENVIRONMENT = {
     "NAME": "staging",
     "CLUSTER_NAME": "estate",
-    "SERVICE_NAMES": "app",
+    "MEMBERS": '{"this": {"service": "app"}}',
+    **routes(this=route()),
+    "DATABASES": "{}",
     "TARGET_GROUP_ARNS": SERVICE_GROUP,
-    "SERVICE_RULE_ARN": SERVICE_RULE,
-    "WAKE_RULE_ARN": WAKE_RULE,
-    "OWN_RULE_ARNS": CONTROL_RULE,
-    "RULE_PRIORITY": "12",
-    "PARKED_RULE_PRIORITY": "30010",
     "WAKE_TARGET_GROUP_ARN": WAKE_GROUP,
     "CONTROL_TARGET_GROUP_ARN": CONTROL_GROUP,
     "CONTROL_PATH": "/.warmkeeper",
@@ -46,7 +78,7 @@ ENVIRONMENT = {
     "HEARTBEAT_TOKEN_PARAMETER": "",
     "TABLE_NAME": "staging",
     "TOPIC_ARN": "arn:aws:sns:eu-central-1:123456789012:staging",
-    "IDLE_ALARM_ARN": IDLE_ALARM,
+    "IDLE_ALARM_ARNS": IDLE_ALARM,
     "WAKE_ALARM_ARN": "",
     "METRIC_NAMESPACE": "Warmkeeper",
     "IDLE_MINUTES": "5",
@@ -64,6 +96,8 @@ ENVIRONMENT = {
     "WAITING_STATUS_CODE": "503",
     "CORS_ALLOWED_ORIGINS": "*",
     "RESTORE_ON_DESTROY": "true",
+    "SUSPEND_AUTOSCALING": "true",
+    "SERVICE_CONNECT_NAMES": "",
 }
 
 
@@ -99,6 +133,19 @@ class SimulatedTask:
 
 
 @dataclass
+class Beside:
+    """A further service of an environment, whose tasks boot as those of `app` do."""
+
+    desired: int = 1
+    starts: bool = True
+    group: str = ""  # in which its tasks are targets; "" if it has no route
+    checks: bool = False  # whether its container has a health check
+    deploying: bool = False
+    exists: bool = True
+    tasks: list[SimulatedTask] = field(default_factory=list)
+
+
+@dataclass
 class World:
     """The outside. `calls` lists every call that changes something, as (time, what).
 
@@ -118,12 +165,17 @@ class World:
     deployment: str = "ecs-svc/1"
     rollout: dict[str, str] = field(default_factory=lambda: {"rolloutState": "COMPLETED"})
     deployed: float = 1_700_000_000.0
+    minimum: int | None = None  # of auto scaling, of which there is none without it
+    flags: set[str] = field(default_factory=set)  # of auto scaling: what is suspended
+    scheduled: list[str] = field(default_factory=list)  # its scheduled actions
     grace: int = 60
     events: list[tuple[float, str]] = field(default_factory=list)
     forwards_to: str = SERVICE_GROUP
     hosts: dict[str, list[str]] = field(default_factory=dict)  # by rule; else any host
     conditions: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by rule, as told
-    forwards: dict[str, str] = field(default_factory=dict)  # by rule, where not as usual
+    # by rule, where not as usual: a group, or several with their weights
+    forwards: dict[str, str | dict[str, int]] = field(default_factory=dict)
+    empty_groups: set[str] = field(default_factory=set)  # in which no task is a target
     transforms: list[dict[str, Any]] = field(default_factory=list)  # of the service rule
     target_type: str = "ip"  # "ip", "ipv6" or "instance"
     told_of_tasks: bool = True  # whether ECS tells by what its tasks are reached
@@ -136,6 +188,7 @@ class World:
     protected: bool = False
     starts: bool = True
     alarm: str | None = "OK"
+    alarms: dict[str, str] = field(default_factory=dict)  # further idle alarms, by name
     alarm_since: float | None = 0.0
     wake_alarm: str = "OK"
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -143,6 +196,9 @@ class World:
         default_factory=lambda: {CONTROL_RULE: 10, SERVICE_RULE: 100, WAKE_RULE: 30_010}
     )
     tasks: list[SimulatedTask] = field(default_factory=list)
+    beside: dict[str, Beside] = field(default_factory=dict)  # by name
+    databases: dict[str, str] = field(default_factory=dict)  # identifier -> status
+    queues: dict[str, int] = field(default_factory=dict)  # name -> messages
     calls: list[tuple[float, str]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     subjects: list[str] = field(default_factory=list)
@@ -159,6 +215,9 @@ class World:
     def __post_init__(self) -> None:
         for _ in range(self.desired):
             self.tasks.append(SimulatedTask(next(self._numbers), self.time - 3600))
+        for each in self.beside.values():
+            for _ in range(each.desired):
+                each.tasks.append(SimulatedTask(next(self._numbers), self.time - 3600))
 
     def aws(self) -> SimulatedAws:
         return SimulatedAws(self)
@@ -173,6 +232,8 @@ class World:
         """Let so many ticks pass."""
         for _ in range(minutes):
             self.time += 60
+            if self.minimum and "DynamicScalingOutSuspended" not in self.flags:
+                self.set_desired(max(self.minimum, self.desired))  # as a policy that fires does
             self.invoke({"source": "aws.events", "detail-type": "Scheduled Event"})
 
     @property
@@ -183,15 +244,35 @@ class World:
         return self.memory.phase
 
     @property
+    def routes(self) -> tuple[wk.Route, ...]:
+        return wk.parse_routes(self.environment["ROUTES"])
+
+    @property
     def rule_up(self) -> bool:
-        return self.rules[self.environment["WAKE_RULE_ARN"]] < self.rules[SERVICE_RULE]
+        """Whether any wake rule is up."""
+        return any(self.is_up(route) for route in self.routes)
+
+    @property
+    def all_rules_up(self) -> bool:
+        return all(self.is_up(route) for route in self.routes)
+
+    @property
+    def suspended(self) -> bool:
+        """Whether auto scaling is wholly suspended; True if there is none."""
+        return self.minimum is None or self.flags == {*wk.SUSPENDED}
+
+    def is_up(self, route: wk.Route) -> bool:
+        return self.rules[route.wake_rule_arn] < self.rules[route.service_rule_arn]
 
     def running(self) -> list[SimulatedTask]:
         return [task for task in self.tasks if task.stopped is None]
 
     def healthy(self, task: SimulatedTask) -> bool:
         until = self.time if task.stopped is None else task.stopped + self.doomed
-        return self.starts and task.created + self.boot <= self.time <= until
+        starts = next(
+            (each.starts for each in self.beside.values() if task in each.tasks), self.starts
+        )
+        return starts and task.created + self.boot <= self.time <= until
 
     def target(self, task: SimulatedTask) -> dict[str, Any]:
         """A task's target, as the load balancer tells of it."""
@@ -215,13 +296,16 @@ class World:
                 return [], {"networkInterfaces": [{"ipv6Address": address}]}
         return [{"name": "privateIPv4Address", "value": f"10.0.0.{task.number}"}], {}
 
-    def set_desired(self, count: int) -> None:
+    def set_desired(self, count: int, service: str = "app") -> None:
         """As UpdateService, whoever calls it."""
-        self.desired = count
-        for task in self.running()[count:]:
+        of: World | Beside = self.beside.get(service, self)
+        of.desired = count
+        running = [task for task in of.tasks if task.stopped is None]
+        for task in running[count:]:
             task.stopped, task.reason = self.time, "Scaling activity initiated by deployment"
-        while len(self.running()) < count:
-            self.tasks.append(SimulatedTask(next(self._numbers), self.time))
+        while len(running) < count:
+            running.append(SimulatedTask(next(self._numbers), self.time))
+            of.tasks.append(running[-1])
 
     def between(self, operation: str, hook: Callable[[], object]) -> None:
         """Let `hook` happen right before the next call of `operation`."""
@@ -258,11 +342,17 @@ class World:
         return sum(1 for _, call in self.calls if call == what)
 
 
+@functools.cache
+def config(variables: tuple[tuple[str, str], ...]) -> wk.Config:
+    """The settings of an environment, read once: a World is asked for its adapter all the time."""
+    return wk.Config.from_environment(dict(variables))
+
+
 class SimulatedAws(wk.Aws):
     """The adapter, with clients over a World."""
 
     def __init__(self, world: World) -> None:
-        super().__init__(wk.Config.from_environment(world.environment))
+        super().__init__(config(tuple(world.environment.items())))
         self.world = world
 
     def now(self) -> float:
@@ -270,6 +360,10 @@ class SimulatedAws(wk.Aws):
 
     def sleep(self, seconds: float) -> None:
         self.world.time += max(0.0, seconds)
+
+    def side_by_side(self, calls: Mapping[str, Callable[[], None]]) -> dict[str, Exception]:
+        """One after the other: a World has one thread."""
+        return {name: error for name, call in calls.items() if (error := wk.failed(call))}
 
     def client(self, service: str, *, taking: bool = False) -> Any:
         return Stepped(self, CLIENTS[service](self.world), taking)
@@ -362,6 +456,27 @@ class Database(Client):
 class Ecs(Client):
     def describe_services(self, *, services: list[str], **_: Any) -> dict[str, Any]:
         world = self.world
+        found = [self._beside(name) for name in services if name in world.beside]
+        alone = self._app() if world.exists and {*services} - world.beside.keys() else []
+        return {"services": [*alone, *(each for each in found if each)]}
+
+    def _beside(self, name: str) -> dict[str, Any] | None:
+        of = self.world.beside[name]
+        primary = {"id": f"ecs-svc/{name}", "status": "PRIMARY", "rolloutState": "COMPLETED"}
+        if of.deploying:
+            primary["rolloutState"] = "IN_PROGRESS"
+        groups = [{"targetGroupArn": of.group, "containerName": name}] if of.group else []
+        service = {
+            "serviceName": name,
+            "status": "ACTIVE",
+            "desiredCount": of.desired,
+            "deployments": [{**primary, "createdAt": moment(self.world.deployed)}],
+            "loadBalancers": groups,
+        }
+        return service if of.exists else None
+
+    def _app(self) -> list[dict[str, Any]]:
+        world = self.world
         primary = {
             "id": world.deployment,
             "status": "PRIMARY",
@@ -370,10 +485,11 @@ class Ecs(Client):
             **world.connect,
         }
         deployments = [primary]
-        if world.deploying:
+        # of deployments that are not rolling, ListServiceDeployments alone tells
+        if world.deploying and world.rollout and "deploymentConfiguration" not in world.described:
             deployments += [{**primary, "id": "ecs-svc/0", "status": "ACTIVE"}]
         service = {
-            "serviceName": services[0],
+            "serviceName": "app",
             "status": "ACTIVE",
             "desiredCount": self.world.desired,
             "runningCount": len(self.world.running()),
@@ -383,25 +499,39 @@ class Ecs(Client):
             "loadBalancers": [{"targetGroupArn": SERVICE_GROUP, "containerName": "app"}],
             **world.described,
         }
-        return {"services": [service] if self.world.exists else []}
+        return [service]
+
+    def list_service_deployments(self, *, service: str, status: list[str], **_: Any) -> Any:
+        assert service == "app"
+        assert "IN_PROGRESS" in status
+        return {"serviceDeployments": [{"status": "IN_PROGRESS"}] if self.world.deploying else []}
 
     def update_service(self, *, service: str, desiredCount: int, **_: Any) -> None:
-        assert service == "app"
-        self.world.changed(f"count {desiredCount}")
-        self.world.set_desired(desiredCount)
+        assert service in ("app", *self.world.beside)
+        self.world.changed(
+            f"count {desiredCount}" if service == "app" else f"{service} {desiredCount}"
+        )
+        self.world.set_desired(desiredCount, service)
 
     def list_tasks(
-        self, *, desiredStatus: str, nextToken: str | None = None, **_: Any
+        self, *, serviceName: str, desiredStatus: str, nextToken: str | None = None, **_: Any
     ) -> dict[str, Any]:
         running = desiredStatus == "RUNNING"
-        wanted = [task for task in self.world.tasks if (task.stopped is None) == running]
+        of: World | Beside = self.world.beside.get(serviceName, self.world)
+        wanted = [task for task in of.tasks if (task.stopped is None) == running]
         arns = [self._arn(task) for task in wanted]
         begin = int(nextToken or 0)
         more = {"nextToken": str(begin + 100)} if len(arns) > begin + 100 else {}
         return {"taskArns": arns[begin : begin + 100], **more}
 
     def describe_tasks(self, *, tasks: list[str], **_: Any) -> dict[str, Any]:
-        return {"tasks": [self._described(t) for t in self.world.tasks if self._arn(t) in tasks]}
+        every = [*self.world.tasks, *(t for each in self.world.beside.values() for t in each.tasks)]
+        return {"tasks": [self._described(task) for task in every if self._arn(task) in tasks]}
+
+    def describe_task_definition(self, *, taskDefinition: str) -> dict[str, Any]:
+        of = self.world.beside.get(taskDefinition)
+        check = {"healthCheck": {"command": ["CMD", "true"]}} if of and of.checks else {}
+        return {"taskDefinition": {"containerDefinitions": [{"name": "app", **check}]}}
 
     def _arn(self, task: SimulatedTask) -> str:
         return f"{ACCOUNT}:task/estate/{task.number}"
@@ -417,6 +547,13 @@ class Ecs(Client):
             "attachments": [{"details": address}] if address else [],
             "createdAt": moment(task.created),
         }
+        for name, of in self.world.beside.items():
+            if task in of.tasks:
+                healthy = of.checks and self.world.healthy(task)
+                described["healthStatus"] = "HEALTHY" if healthy else "UNKNOWN"
+                described["taskDefinitionArn"] = name
+                if not of.starts:
+                    described["lastStatus"] = "PENDING"
         if self.world.time >= task.created + self.world.boot / 2:
             described["connectivityAt"] = moment(task.created + self.world.boot / 2)
         for name, share in self.world.stages.items():
@@ -431,16 +568,22 @@ class Ecs(Client):
 
 
 class LoadBalancing(Client):
-    def describe_target_health(self, **_: Any) -> dict[str, Any]:
-        if "target group" in self.world.gone:
+    def describe_target_health(self, *, TargetGroupArn: str) -> dict[str, Any]:
+        if "target group" in self.world.gone or TargetGroupArn in self.world.gone:
             raise ClientError({"Error": {"Code": "TargetGroupNotFound"}}, "elbv2")
         world = self.world
+        if TargetGroupArn in world.empty_groups:
+            return {"TargetHealthDescriptions": []}
+        tasks = next(
+            (each.tasks for each in world.beside.values() if each.group == TargetGroupArn),
+            world.tasks,
+        )
         described = [
             {
                 "Target": world.target(task),
                 "TargetHealth": {"State": "healthy" if world.healthy(task) else "initial"},
             }
-            for task in world.tasks
+            for task in tasks
         ]
         described += [
             {
@@ -452,22 +595,32 @@ class LoadBalancing(Client):
         return {"TargetHealthDescriptions": described}
 
     def paginate(self, *, ListenerArn: str) -> list[dict[str, Any]]:
-        assert ListenerArn == f"{BALANCING}:listener/app/staging/a1/l1"
-        rules = [self._rule(arn, str(number)) for arn, number in self.world.rules.items()]
+        rules = [
+            self._rule(arn, str(number))
+            for arn, number in self.world.rules.items()
+            if wk.listener_of(arn) == ListenerArn
+        ]
         return [{"Rules": [*rules, self._rule("r-default", "default")]}]
 
     def _rule(self, arn: str, priority: str) -> dict[str, Any]:
         world = self.world
-        usual = {SERVICE_RULE: world.forwards_to, CONTROL_RULE: CONTROL_GROUP}
+        usual = {
+            SERVICE_RULE: world.forwards_to,
+            OTHER_SERVICE_RULE: world.forwards_to,
+            CONTROL_RULE: CONTROL_GROUP,
+            OTHER_CONTROL_RULE: CONTROL_GROUP,
+        }
         group = world.forwards.get(arn, usual.get(arn, WAKE_GROUP))
+        weights = group if isinstance(group, dict) else {group: 1}
+        groups = [{"TargetGroupArn": each, "Weight": n} for each, n in weights.items()]
         hosts = world.hosts.get(arn, [])
         rule: dict[str, Any] = {
             "RuleArn": arn,
             "Priority": priority,
-            "Actions": [{"Type": "forward", "TargetGroupArn": group}],
+            "Actions": [{"Type": "forward", "ForwardConfig": {"TargetGroups": groups}}],
             "Conditions": [{"Field": "host-header", "Values": hosts}] if hosts else [],
         }
-        if arn == CONTROL_RULE:
+        if arn in (CONTROL_RULE, OTHER_CONTROL_RULE):
             rule["Conditions"] += [{"Field": "path-pattern", "Values": ["/.warmkeeper/*"]}]
         if arn in world.conditions:
             rule["Conditions"] = world.conditions[arn]
@@ -476,20 +629,102 @@ class LoadBalancing(Client):
         return rule
 
     def set_rule_priorities(self, *, RulePriorities: list[dict[str, Any]]) -> None:
-        (move,) = RulePriorities
-        others = {n for arn, n in self.world.rules.items() if arn != move["RuleArn"]}
-        assert move["Priority"] not in others, "PriorityInUse"
-        self.world.rules[move["RuleArn"]] = move["Priority"]
-        self.world.changed("rule up" if self.world.rule_up else "rule down")
+        world = self.world
+        moved = {move["RuleArn"]: move["Priority"] for move in RulePriorities}
+        (listener,) = {wk.listener_of(arn) for arn in moved}
+        beside = {arn: n for arn, n in world.rules.items() if wk.listener_of(arn) == listener}
+        numbers = list((beside | moved).values())
+        assert len(numbers) == len(set(numbers)), "PriorityInUse"
+        world.rules |= moved
+        up = any(world.is_up(route) for route in world.routes if route.wake_rule_arn in moved)
+        world.changed("rule up" if up else "rule down")
 
 
 class CloudWatch(Client):
     def describe_alarms(self, *, AlarmNames: list[str]) -> dict[str, Any]:
-        states = {"staging-idle": self.world.alarm, "staging-wake": self.world.wake_alarm}
+        states = {
+            "staging-idle": self.world.alarm,
+            "staging-wake": self.world.wake_alarm,
+            **self.world.alarms,
+        }
         at = self.world.alarm_since
         since = {} if at is None else {"StateTransitionedTimestamp": moment(at)}
-        found = [states[name] for name in AlarmNames]
-        return {"MetricAlarms": [{"StateValue": state, **since} for state in found if state]}
+        found = {name: states[name] for name in AlarmNames if states.get(name)}
+        return {
+            "MetricAlarms": [
+                {"AlarmName": name, "StateValue": state, **since} for name, state in found.items()
+            ]
+        }
+
+
+class AutoScaling(Client):
+    def describe_scalable_targets(self, *, ResourceIds: list[str], **_: Any) -> dict[str, Any]:
+        world = self.world
+        assert "service/estate/app" in ResourceIds
+        target = {
+            "ResourceId": "service/estate/app",
+            "MinCapacity": world.minimum,
+            "SuspendedState": {name: name in world.flags for name in wk.SUSPENDED},
+        }
+        return {"ScalableTargets": [] if world.minimum is None else [target]}
+
+    def describe_scheduled_actions(self, **_: Any) -> dict[str, Any]:
+        names = self.world.scheduled
+        return {"ScheduledActions": [{"ScheduledActionName": name} for name in names]}
+
+    def register_scalable_target(self, *, SuspendedState: dict[str, bool], **more: Any) -> None:
+        assert not {"MinCapacity", "MaxCapacity"} & more.keys()
+        world = self.world
+        world.flags = {name for name, suspended in SuspendedState.items() if suspended}
+        world.changed(f"suspended {len(world.flags)}")
+        if world.desired < (world.minimum or 0):
+            world.set_desired(world.minimum or 0)
+
+
+class Rds(Client):
+    """Databases that stay in `starting` and `stopping` until the test moves them on."""
+
+    def describe_db_instances(self, *, DBInstanceIdentifier: str) -> dict[str, Any]:
+        status = self._status(DBInstanceIdentifier, "DBInstanceNotFound")
+        return {"DBInstances": [{"DBInstanceStatus": status}]}
+
+    def describe_db_clusters(self, *, DBClusterIdentifier: str) -> dict[str, Any]:
+        status = self._status(DBClusterIdentifier, "DBClusterNotFoundFault")
+        return {"DBClusters": [{"Status": status}]}
+
+    def start_db_instance(self, *, DBInstanceIdentifier: str) -> None:
+        self._move(DBInstanceIdentifier, "stopped", "starting")
+
+    def start_db_cluster(self, *, DBClusterIdentifier: str) -> None:
+        self._move(DBClusterIdentifier, "stopped", "starting")
+
+    def stop_db_instance(self, *, DBInstanceIdentifier: str) -> None:
+        self._move(DBInstanceIdentifier, "available", "stopping")
+
+    def stop_db_cluster(self, *, DBClusterIdentifier: str) -> None:
+        self._move(DBClusterIdentifier, "available", "stopping")
+
+    def _status(self, name: str, code: str) -> str:
+        if name not in self.world.databases:
+            raise ClientError({"Error": {"Code": code}}, "rds")
+        return self.world.databases[name]
+
+    def _move(self, name: str, wanted: str, to: str) -> None:
+        if self.world.databases[name] != wanted:
+            raise ClientError({"Error": {"Code": "InvalidDBInstanceState"}}, "rds")
+        self.world.changed(f"{name} {to}")
+        self.world.databases[name] = to
+
+
+class Queues(Client):
+    def get_queue_url(self, *, QueueName: str, QueueOwnerAWSAccountId: str) -> dict[str, Any]:
+        return {"QueueUrl": f"https://sqs.example/{QueueOwnerAWSAccountId}/{QueueName}"}
+
+    def get_queue_attributes(self, *, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:
+        count = self.world.queues[QueueUrl.rpartition("/")[2]]
+        return {
+            "Attributes": {AttributeNames[0]: str(count), **dict.fromkeys(AttributeNames[1:], "0")}
+        }
 
 
 class Topic(Client):
@@ -514,6 +749,9 @@ CLIENTS: dict[str, type[Client]] = {
     "ecs": Ecs,
     "elbv2": LoadBalancing,
     "cloudwatch": CloudWatch,
+    "application-autoscaling": AutoScaling,
+    "rds": Rds,
+    "sqs": Queues,
     "sns": Topic,
     "ssm": Parameters,
 }

@@ -27,7 +27,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
 
-from localcloud.client import PROGRAM, LocalCloud, running, start, stop
+from localcloud.client import POLL_SECONDS, PROGRAM, LocalCloud, running, start, stop
 from localcloud.clock import Clock
 
 pytestmark = pytest.mark.cloud
@@ -208,6 +208,47 @@ def test_sleepers_wake_in_order_and_on_time_at_any_speed(tmp_path: Path) -> None
     assert all(seen <= after + slack for (_, seen), (after, _) in pairwise(woken))
 
 
+def test_a_speed_for_so_many_seconds_ends_with_them_or_with_the_next(tmp_path: Path) -> None:
+    async def run() -> list[float]:
+        clock = Clock(tmp_path / "clock", speed=1)
+        clock.set_speed(5000, 40)
+        await clock.sleep(20)
+        before = clock.speed
+        await clock.sleep(20)
+        await asyncio.sleep(0)
+        ended = clock.speed
+        clock.set_speed(5000, 40)
+        clock.set_speed(4000)
+        await clock.sleep(100)
+        return [before, ended, clock.speed]
+
+    assert asyncio.run(run()) == [5000, 1, 4000]
+    with pytest.raises(ValueError, match="seconds must be above 0"):
+        Clock(tmp_path / "clock").set_speed(10, 0)
+
+
+@pytest.mark.parametrize("seconds", [600, 0, -5])
+def test_an_advance_goes_as_far_as_there_is_to_go(cloud: LocalCloud, seconds: int) -> None:
+    began = cloud.now()
+    cloud.advance(seconds, speed=1000)
+    assert cloud.now() - began >= seconds
+
+
+def test_time_waits_for_who_looks_at_it(cloud: LocalCloud) -> None:
+    ahead: list[float] = []
+
+    def look() -> bool:
+        began = time.monotonic()
+        seen = cloud.now()
+        time.sleep(0.5)
+        passed = cloud.now() - seen
+        ahead.append(passed - (time.monotonic() - began))
+        return len(ahead) == 3
+
+    cloud.advance_until(look, speed=1000)
+    assert 0 < max(ahead) <= 2 * POLL_SECONDS * 1000
+
+
 def test_a_sleeper_is_replanned_when_the_speed_changes(tmp_path: Path) -> None:
     async def run() -> None:
         clock = Clock(tmp_path / "clock", speed=1)
@@ -238,7 +279,7 @@ def test_a_function_lives_in_virtual_time(cloud: LocalCloud) -> None:
     name = deploy(cloud)
     invoke(cloud, name)
     before = cloud.now()
-    cloud.advance_until(lambda: cloud.now() > before + 3600, minutes=300, speed=5000)
+    cloud.advance(3600, speed=5000)
     asked = cloud.now()
     inside = invoke(cloud, name)["Payload"]["now"]
     assert inside - before > 3600
@@ -476,8 +517,7 @@ def test_an_event_is_not_retried_where_that_is_switched_off(cloud: LocalCloud) -
         FunctionName=name, MaximumRetryAttempts=0
     )
     invoke(cloud, name, {"do": "fail"}, InvocationType="Event")
-    until = cloud.now() + 600
-    cloud.advance_until(lambda: cloud.now() > until, minutes=60, speed=1000)
+    cloud.advance(600, speed=1000)
     assert len(runs(cloud, name)) == 1
 
 
@@ -545,8 +585,7 @@ def test_a_schedule_fires_every_minute_once_it_is_permitted(cloud: LocalCloud) -
     the event of "Events from Amazon EventBridge": Scheduled Event."""
     name = deploy(cloud)
     rule_arn = rule(cloud, name, ScheduleExpression="rate(1 minute)")
-    until = cloud.now() + 150
-    cloud.advance_until(lambda: cloud.now() > until, speed=200)
+    cloud.advance(150, speed=200)
     assert runs(cloud, name) == []
     permit(cloud, name, "events.amazonaws.com", rule_arn)
     cloud.advance_until(lambda: len(runs(cloud, name)) >= 5, speed=200)
@@ -559,8 +598,8 @@ def test_a_schedule_fires_every_minute_once_it_is_permitted(cloud: LocalCloud) -
     assert event["detail-type"] == "Scheduled Event"
     assert (event["resources"], event["detail"]) == ([rule_arn], {})
     time.sleep(1)
-    fired, until = len(runs(cloud, name)), cloud.now() + 200
-    cloud.advance_until(lambda: cloud.now() > until, speed=200)
+    fired = len(runs(cloud, name))
+    cloud.advance(200, speed=200)
     assert len(runs(cloud, name)) == fired
 
 
@@ -577,10 +616,9 @@ def test_a_rule_counts_what_it_invokes_and_says_nothing_while_it_does_not(
     cloud.advance_until(lambda: len(counted()) >= 3, minutes=10, speed=120)
     assert set(counted()) == {1.0}, "also where the function does not permit it"
     client(cloud, "events").disable_rule(Name=name)
-    until = cloud.now() + 180
-    cloud.advance_until(lambda: cloud.now() > until, speed=120)
-    then, until = len(counted()), cloud.now() + 300
-    cloud.advance_until(lambda: cloud.now() > until, speed=120)
+    cloud.advance(180)
+    then = len(counted())
+    cloud.advance(300)
     assert len(counted()) == then
 
 
@@ -711,6 +749,8 @@ CALLS = [
     ("cloudwatch", "describe_alarms", {}),
     ("sns", "publish", {"TopicArn": "arn:aws:sns:us-east-1:123456789012:t", "Message": "m"}),
     ("ssm", "describe_parameters", {}),
+    ("sqs", "list_queues", {}),
+    ("rds", "describe_db_instances", {}),
 ]
 
 
@@ -732,7 +772,7 @@ def test_a_new_policy_is_effective_late_in_each_service_for_itself(cloud: LocalC
     name = deploy(cloud, ASKING, Timeout=60)
     iam, policy = client(cloud, "iam"), {"RoleName": name, "PolicyName": "p"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [ALLOW]})
-    services = ("ecs", "dynamodb", "elbv2", "cloudwatch", "sns", "ssm")
+    services = ("ecs", "dynamodb", "elbv2", "cloudwatch", "sns", "ssm", "sqs", "rds")
     cloud.settings(iam={"policy_delay_seconds": {**dict.fromkeys(services, 300), "ecs": 100000}})
 
     def refused() -> dict[str, list[Any]]:
@@ -742,7 +782,6 @@ def test_a_new_policy_is_effective_late_in_each_service_for_itself(cloud: LocalC
     try:
         assert refused() == {}  # nobody has put a policy: permissions are not looked at
         iam.put_role_policy(**policy, PolicyDocument=document)
-        put = cloud.now()
         since = max(call["n"] for call in cloud.calls())
         said = refused()
         assert {service: error[:2] for service, error in said.items()} == {
@@ -752,6 +791,8 @@ def test_a_new_policy_is_effective_late_in_each_service_for_itself(cloud: LocalC
             "cloudwatch": ["AccessDenied", 403],
             "sns": ["AuthorizationError", 403],
             "ssm": ["AccessDeniedException", 400],
+            "sqs": ["AccessDenied", 403],
+            "rds": ["AccessDenied", 403],
         }
         user = f"User: arn:aws:sts::123456789012:assumed-role/{name}/{name} is not authorized"
         assert said["sns"][2] == (
@@ -763,10 +804,11 @@ def test_a_new_policy_is_effective_late_in_each_service_for_itself(cloud: LocalC
             f"{user} to perform: {action} because no identity-based policy allows the {action} "
             "action"
         )
+        assert "to perform: sqs:listqueues on resource" in said["sqs"][2]
         errors = {call["error"] for call in cloud.calls(since, caller=f"function.{name}")}
         assert errors == DENIED
         client(cloud, "ecs").list_clusters()  # of functions alone
-        cloud.advance_until(lambda: cloud.now() > put + 300, minutes=10)
+        cloud.advance(300)
         assert set(refused()) == {"ecs"}
         iam.put_role_policy(**policy, PolicyDocument=document)
         assert set(refused()) == {"ecs"}  # a change of a policy takes nothing away

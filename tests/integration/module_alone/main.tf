@@ -44,8 +44,18 @@ variable "target_group_arn" {
   type = string
 }
 
+variable "more_target_group_arns" {
+  type    = list(string)
+  default = []
+}
+
 variable "service_rule_arn" {
   type = string
+}
+
+variable "hosts" {
+  type    = list(string)
+  default = []
 }
 
 variable "wake_path" {
@@ -79,10 +89,11 @@ module "scale_to_zero" {
   name              = var.name
   cluster_name      = var.cluster_name
   service_name      = var.service_name
-  target_group_arns = [var.target_group_arn]
+  target_group_arns = concat([var.target_group_arn], var.more_target_group_arns)
   wake_path         = var.wake_path
   service_rule_arn  = var.service_rule_arn
   rule_priority     = var.rule_priority
+  conditions        = { host_header = var.hosts }
   websocket_rule    = var.websocket_rule
   load_balancer_arn = var.load_balancer_arn # for the alarm path only
   idle_minutes      = var.idle_minutes
@@ -139,11 +150,11 @@ output "service_rule_arn" {
 }
 
 output "wake_rule_arn" {
-  value = module.scale_to_zero.wake_rule_arn
+  value = lookup(module.scale_to_zero.wake_rule_arns, "this", null)
 }
 
 output "idle_alarm_arn" {
-  value = module.scale_to_zero.idle_alarm_arn
+  value = module.scale_to_zero.idle_alarm_arns["this"]
 }
 
 output "topic_arn" {

@@ -38,6 +38,12 @@ mock_resource "aws_sns_topic" {
   }
 }
 
+mock_resource "aws_sqs_queue" {
+  defaults = {
+    arn = "arn:aws:sqs:eu-west-1:123456789012:mail"
+  }
+}
+
 mock_resource "aws_dynamodb_table" {
   defaults = {
     arn = "arn:aws:dynamodb:eu-west-1:123456789012:table/web-warmkeeper"
