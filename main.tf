@@ -722,6 +722,28 @@ locals {
   }
   wired_routes = { for key, route in local.routes : key => merge(local.wired_rules[key], local.environment_given ? { member = route.member } : {}) }
 
+  # IANA's names and their POSIX rules, by tools/time_zones.py.
+  time_zones     = jsondecode(file("${path.module}/time-zones.json"))
+  weekdays       = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+  schedule_hours = var.schedule == null ? [] : concat(var.schedule.awake, var.schedule.closed)
+
+  # The hours closed in a week, in minutes. Hours that end before they begin end on the next day.
+  closed_minutes = sum(concat([0], [
+    for hours in try(var.schedule.closed, []) : length(distinct(hours.days)) * try(
+      (sum([for part, minutes in [60, 1] : minutes * (tonumber(split(":", hours.to)[part]) - tonumber(split(":", hours.from)[part]))]) + 24 * 60 - 1) % (24 * 60) + 1,
+      0,
+    )
+  ]))
+
+  # Hours as the function reads them: "mon,tue 08:55-18:00".
+  schedule = var.schedule == null ? null : {
+    zone   = var.schedule.time_zone
+    rule   = lookup(local.time_zones, var.schedule.time_zone, "")
+    awake  = [for hours in var.schedule.awake : "${join(",", hours.days)} ${hours.from}-${hours.to}"]
+    closed = [for hours in var.schedule.closed : "${join(",", hours.days)} ${hours.from}-${hours.to}"]
+    except = var.schedule.except
+  }
+
   # Names and numbers only; everything longer is in the settings item.
   environment = {
     NAME                      = var.name
@@ -731,6 +753,7 @@ locals {
     DATABASES                 = jsonencode(local.databases)
     TARGET_GROUP_ARNS         = join(",", distinct(values(local.target_groups)))
     SERVICE_CONNECT_NAMES     = join(",", distinct(flatten(values(local.services)[*].service_connect[*].discovery_name)))
+    SCHEDULE                  = local.schedule == null ? "" : jsonencode({ for field, given in local.schedule : field => given if length(given) > 0 })
     WAKE_TARGET_GROUP_ARN     = lookup(local.group_arns, "wake", "")
     CONTROL_TARGET_GROUP_ARN  = lookup(local.group_arns, "control", "")
     CONTROL_PATH              = var.control_path

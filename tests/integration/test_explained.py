@@ -88,9 +88,7 @@ def test_what_is_explained_comes_when_it_is_said_to(
     assert re.search(r"tick +drowsy -> asleep +idle", text)
 
 
-def test_a_report_tells_the_stages_of_a_wake(
-    estate: Estate, cloud: LocalCloud, told: Told
-) -> None:
+def test_a_report_tells_the_stages_of_a_wake(estate: Estate, cloud: LocalCloud, told: Told) -> None:
     estate.fall_asleep(cloud)
     cloud.settings(ecs=SLOW_START)
     asked = estate.invoke({"command": "wake"})
