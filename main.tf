@@ -723,17 +723,14 @@ locals {
   wired_routes = { for key, route in local.routes : key => merge(local.wired_rules[key], local.environment_given ? { member = route.member } : {}) }
 
   # IANA's names and their POSIX rules, by tools/time_zones.py.
-  time_zones     = jsondecode(file("${path.module}/time-zones.json"))
-  weekdays       = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-  schedule_hours = var.schedule == null ? [] : concat(var.schedule.awake, var.schedule.closed)
+  time_zones = jsondecode(file("${path.module}/time-zones.json"))
+  weekdays   = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
-  # The hours closed in a week, in minutes. Hours that end before they begin end on the next day.
-  closed_minutes = sum(concat([0], [
-    for hours in try(var.schedule.closed, []) : length(distinct(hours.days)) * try(
-      (sum([for part, minutes in [60, 1] : minutes * (tonumber(split(":", hours.to)[part]) - tonumber(split(":", hours.from)[part]))]) + 24 * 60 - 1) % (24 * 60) + 1,
-      0,
-    )
-  ]))
+  # For people: "Awake mon, tue 08:55-18:00. Closed sat, sun 00:00-24:00. Time zone Europe/Berlin."
+  schedule_text = var.schedule == null ? "" : "${join(" ", [
+    for kind, given in { Awake = var.schedule.awake, Closed = var.schedule.closed } :
+    "${kind} ${join("; ", [for hours in given : "${join(", ", hours.days)} ${hours.from}-${hours.to}"])}." if length(given) > 0
+  ])} Time zone ${var.schedule.time_zone}."
 
   # Hours as the function reads them: "mon,tue 08:55-18:00".
   schedule = var.schedule == null ? null : {

@@ -996,23 +996,23 @@ variable "schedule" {
   }
 
   validation {
-    condition     = length(local.schedule_hours) > 0 || var.schedule == null
+    condition     = var.schedule == null ? true : length(concat(var.schedule.awake, var.schedule.closed)) > 0
     error_message = "schedule must have hours in awake or closed; got none. Write for example awake = [{ days = [\"mon\"], from = \"08:55\", to = \"18:00\" }], or leave schedule out."
   }
 
   validation {
-    condition     = alltrue([for hours in local.schedule_hours : length(hours.days) > 0 && length(setsubtract(hours.days, local.weekdays)) == 0])
-    error_message = "schedule: days must be some of ${join(", ", local.weekdays)}; got ${jsonencode(local.schedule_hours[*].days)}. Leave days out for every day."
+    condition     = alltrue([for hours in try(concat(var.schedule.awake, var.schedule.closed), []) : length(hours.days) > 0 && length(setsubtract(hours.days, local.weekdays)) == 0])
+    error_message = "schedule: days must be some of ${join(", ", local.weekdays)}; got ${jsonencode(try(concat(var.schedule.awake, var.schedule.closed)[*].days, []))}. Leave days out for every day."
   }
 
   validation {
-    condition     = alltrue([for hours in local.schedule_hours : can(regex("^([01][0-9]|2[0-3]):[0-5][0-9]$", hours.from)) && can(regex("^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$", hours.to))])
-    error_message = "schedule: from must be a time from \"00:00\" to \"23:59\", and to one up to \"24:00\"; got ${jsonencode([for hours in local.schedule_hours : [hours.from, hours.to]])}. Write two digits for hours and minutes, like \"08:55\"."
+    condition     = alltrue([for hours in try(concat(var.schedule.awake, var.schedule.closed), []) : can(regex("^([01][0-9]|2[0-3]):[0-5][0-9]$", hours.from)) && can(regex("^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$", hours.to))])
+    error_message = "schedule: from must be a time from \"00:00\" to \"23:59\", and to one up to \"24:00\"; got ${jsonencode([for hours in try(concat(var.schedule.awake, var.schedule.closed), []) : [hours.from, hours.to]])}. Write two digits for hours and minutes, like \"08:55\"."
   }
 
   validation {
-    condition     = alltrue([for hours in local.schedule_hours : hours.from != hours.to])
-    error_message = "schedule: from and to must differ; got ${jsonencode([for hours in local.schedule_hours : hours.from if hours.from == hours.to])}. For a whole day write from = \"00:00\" and to = \"24:00\"."
+    condition     = alltrue([for hours in try(concat(var.schedule.awake, var.schedule.closed), []) : hours.from != hours.to])
+    error_message = "schedule: from and to must differ; got ${jsonencode([for hours in try(concat(var.schedule.awake, var.schedule.closed), []) : hours.from if hours.from == hours.to])}. For a whole day write from = \"00:00\" and to = \"24:00\"."
   }
 
   validation {
@@ -1020,10 +1020,11 @@ variable "schedule" {
     error_message = "schedule.except must be dates; got ${jsonencode(try(var.schedule.except, []))}. Write them like \"2026-12-25\"."
   }
 
-  # A service that is always closed could not be woken by anybody but a command.
+  # Nobody but a command could wake a service that is always closed. Hours that end before they begin end on the next
+  # day: ((to - from) in minutes, less 1) modulo a day, and 1.
   validation {
-    condition     = local.closed_minutes < 7 * 24 * 60
-    error_message = "schedule.closed must be fewer than 168 hours a week, with no hour counted twice; got ${floor(local.closed_minutes / 60)}. Leave some hours open, or set the count to 0 and leave the module out."
+    condition     = try(sum([for hours in var.schedule.closed : length(distinct(hours.days)) * ((sum([for part, minutes in [60, 1] : minutes * (tonumber(split(":", hours.to)[part]) - tonumber(split(":", hours.from)[part]))]) + 1439) % 1440 + 1)]) < 7 * 1440, true)
+    error_message = "schedule.closed must be fewer than 168 hours a week, with no hour counted twice; got ${jsonencode(try(var.schedule.closed, []))}. Leave some hours open, or set the count to 0 and leave the module out."
   }
 }
 
