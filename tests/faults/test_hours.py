@@ -110,8 +110,8 @@ class Fortnight(Simulation):
 
     def beat(self) -> None:
         """A heartbeat of a page that somebody has left open."""
-        headers = {"authorization": "Bearer secret", "body": json.dumps({"requests": 1})}
-        self.request("a beat", "/health", "POST", **headers)
+        body = json.dumps({"requests": 1})
+        self.request("a beat", "/health", "POST", authorization="Bearer secret", body=body)
         self.tally["beats"] += 1
 
     def comes(self, client: Client) -> None:
