@@ -723,7 +723,7 @@ locals {
   wired_routes = { for key, route in local.routes : key => merge(local.wired_rules[key], local.environment_given ? { member = route.member } : {}) }
 
   # IANA's names and their POSIX rules, by tools/time_zones.py.
-  time_zones = jsondecode(file("${path.module}/time-zones.json"))
+  time_zones = jsondecode(file("${path.module}/lambda/time-zones.json"))
   weekdays   = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
   # For people: "Awake mon, tue 08:55-18:00. Closed sat, sun 00:00-24:00. Time zone Europe/Berlin."

@@ -992,7 +992,7 @@ variable "schedule" {
 
   validation {
     condition     = var.schedule == null ? true : contains(keys(local.time_zones), var.schedule.time_zone)
-    error_message = "schedule.time_zone must be one of the names in time-zones.json; got \"${try(var.schedule.time_zone, "")}\". Write an IANA name like \"Europe/Berlin\", or \"UTC\". A zone whose clock changes follow no yearly rule is not there: write one with the same offset, like \"Etc/GMT-2\"."
+    error_message = "schedule.time_zone must be one of the names in lambda/time-zones.json; got \"${try(var.schedule.time_zone, "")}\". Write an IANA name like \"Europe/Berlin\", or \"UTC\". A zone whose clock changes follow no yearly rule is not there: write one with the same offset, like \"Etc/GMT-2\"."
   }
 
   validation {

@@ -1,4 +1,4 @@
-"""Writes time-zones.json: the IANA time zones that `schedule` may have, each with its POSIX rule.
+"""Writes lambda/time-zones.json: the IANA time zones that `schedule` may have, each with its POSIX rule.
 
 The rules come from PyPI's tzdata, so that nothing depends on what a machine or a runtime brings. A
 zone is left out if its rule does not tell all of its future clock changes: in Gaza, for example,
@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 import tzdata
 import warmkeeper as wk
 
-FILE = Path(__file__).resolve().parent.parent / "time-zones.json"
+FILE = Path(__file__).resolve().parent.parent / "lambda" / "time-zones.json"
 # The time for which a rule must be right: the years after tzdata's release.
 FIRST_YEAR = int(tzdata.IANA_VERSION[:4]) + 1
 LAST_YEAR = 2037
@@ -77,7 +77,7 @@ def build() -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Writes or checks the file; 0 if it is now, or already was, what tzdata says."""
-    parser = argparse.ArgumentParser(description="Writes time-zones.json.")
+    parser = argparse.ArgumentParser(description="Writes lambda/time-zones.json.")
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")
     if not parser.parse_args(arguments).check:
         FILE.write_text(build(), encoding="utf-8")
