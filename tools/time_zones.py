@@ -1,4 +1,4 @@
-"""Writes lambda/time-zones.json: the IANA time zones that `schedule` may have, each with its POSIX rule.
+"""Writes lambda/time-zones.json: the time zones that `schedule` may have, each with its POSIX rule.
 
 The rules come from PyPI's tzdata, so that nothing depends on what a machine or a runtime brings. A
 zone is left out if its rule does not tell all of its future clock changes: in Gaza, for example,
