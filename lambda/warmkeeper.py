@@ -75,6 +75,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -118,6 +119,9 @@ FIRST_ANSWERS_SECONDS = 60.0  # for this time after a wake, redirects carry the 
 # reached every load balancer node. The sum is 10, because some clients follow no more redirects.
 MOST_HOLDS = 8
 
+# Databases
+STOP_AFTER_MINUTES = 120  # unless DATABASES has another number, and so the next
+DATABASE_DEADLINE_MINUTES = 30
 DATABASE_START_SECONDS = 300.0  # assumed if no start of a database is remembered
 
 # Heartbeats
@@ -287,20 +291,52 @@ def listener_of(rule_arn: str) -> str:
     return rule_arn.replace("-rule/", "/", 1).rpartition("/")[0]
 
 
-def parse_members(text: str) -> tuple[Member, ...]:
-    """The members of a JSON object: {"KEY": {"service": "NAME OF THE SERVICE", ...}}.
+# All environment variables together may have 4 KB. So fields with their default are left out, and
+# ARNs are cut to their ends. ACCOUNT has the beginning of all, and this table has, for each setting
+# with ARNs, the service of AWS and what stands between that beginning and the end.
+ARN_STARTS = {
+    "target_group_arns": ("elasticloadbalancing", "targetgroup/"),
+    "wake_target_group_arn": ("elasticloadbalancing", "targetgroup/"),
+    "control_target_group_arn": ("elasticloadbalancing", "targetgroup/"),
+    "topic_arn": ("sns", ""),
+    "idle_alarm_arns": ("cloudwatch", "alarm:"),
+    "wake_alarm_arn": ("cloudwatch", "alarm:"),
+}
+EACH_ROUTE = "{route}"  # in the name of an alarm: there is one for each route
 
-    The further fields are those of Member. A field that has its default is left out, because all
-    environment variables together may have 4 KB.
+
+@dataclass(frozen=True)
+class Account:
+    """Partition, region and account of everything that the function is told of."""
+
+    pattern: str  # "arn:aws:*:eu-west-1:123456789012:", with * for the service of AWS
+
+    @classmethod
+    def parse(cls, text: str) -> Account:
+        if not re.fullmatch(r"arn:[^:]+:\*:[^:]+:[0-9]{12}:", text):
+            raise ValueError(text)
+        return cls(text)
+
+    def arn(self, service: str, start: str, text: str) -> str:
+        """The ARN that ends with `start` and `text`; `text` itself if it is "" or an ARN."""
+        if not text or text.startswith("arn:"):
+            return text
+        return self.pattern.replace("*", service) + start + text
+
+
+def parse_members(text: str, account: Account) -> tuple[Member, ...]:
+    """The members of a JSON object: {"KEY": {"start_after": ["KEY", ...], ...}, ...}.
+
+    The further fields are those of Member. The key is the service's name unless `service` is given.
     """
     return tuple(
         Member(
             name=name,
-            service_name=given["service"],
+            service_name=given.get("service", name),
             start_after=tuple(given.get("start_after", ())),
             required=given.get("required", True),
             shared=given.get("shared", False),
-            queue_arns=tuple(given.get("queues", ())),
+            queue_arns=tuple(account.arn("sqs", "", end) for end in given.get("queues", ())),
         )
         for name, given in json.loads(text).items()
     )
@@ -316,94 +352,134 @@ def parse_databases(text: str) -> tuple[Database, ...]:
             name=name,
             identifier=given["cluster"] if "cluster" in given else given["instance"],
             is_cluster="cluster" in given,
-            stop_after_minutes=given["stop_after_minutes"],
-            deadline_minutes=given["deadline_minutes"],
+            stop_after_minutes=given.get("stop_after_minutes", STOP_AFTER_MINUTES),
+            deadline_minutes=given.get("deadline_minutes", DATABASE_DEADLINE_MINUTES),
             shared=given.get("shared", False),
         )
         for name, given in json.loads(text).items()
     )
 
 
-def parse_routes(text: str) -> tuple[Route, ...]:
-    """The routes of a JSON object: {"rules": "PREFIX OF RULE ARNS", "routes": {"KEY": {...}}}.
+def parse_routes(text: str, account: Account) -> tuple[Route, ...]:
+    """The routes of a JSON object: {"rules": "START OF ALL RULES", "routes": {"KEY": "ROUTE"}}.
 
-    The fields of a route are those of Route, with the ARNs of rules cut to what follows the prefix.
+    A ROUTE is "UP/PARKED SERVICE_RULE WAKE_RULE OWN_RULE ...": the two priorities of the wake rule,
+    and the ends of the rules' ARNs. With "UP/PARKED/created" the service rule is the module's, too.
+    The key of an environment's route is MEMBER/ROUTE.
     """
     read = json.loads(text)
-    prefix = read["rules"]
     return tuple(
-        Route(
-            name=name,
-            service_rule_arn=prefix + given["service_rule"],
-            wake_rule_arn=prefix + given["wake_rule"],
-            own_rule_arns=tuple(prefix + rule for rule in given["own_rules"]),
-            rule_priority=given["rule_priority"],
-            parked_rule_priority=given["parked_rule_priority"],
-            creates_service_rule=given["creates_service_rule"],
-            member=given.get("member", "this"),
-        )
-        for name, given in read["routes"].items()
+        parse_route(name, given, read["rules"], account) for name, given in read["routes"].items()
     )
 
 
-@dataclass(frozen=True)
+def parse_route(name: str, text: str, start: str, account: Account) -> Route:
+    """One route of `parse_routes`."""
+    priorities, *ends = text.split()
+    up, parked, *created = priorities.split("/")
+    service_rule, wake_rule, *own_rules = (
+        account.arn("elasticloadbalancing", f"listener-rule/{start}", end) for end in ends
+    )
+    if created not in ([], ["created"]):
+        raise ValueError(text)
+    return Route(
+        name=name,
+        service_rule_arn=service_rule,
+        wake_rule_arn=wake_rule,
+        own_rule_arns=tuple(own_rules),
+        rule_priority=int(up),
+        parked_rule_priority=int(parked),
+        creates_service_rule=bool(created),
+        member=name.rpartition("/")[0] or "this",
+    )
+
+
+def for_each_route(names: Iterable[str], routes: Iterable[Route]) -> tuple[str, ...]:
+    """The names of alarms, with one for each route in the place of a name with {route}."""
+    keys = [route.name.replace("/", "-") for route in routes]
+    return tuple(
+        name.replace(EACH_ROUTE, key)
+        for name in names
+        for key in (keys if EACH_ROUTE in name else [""])
+    )
+
+
+def lengthened(values: dict[str, Any]) -> dict[str, Any]:
+    """The settings, with whole ARNs in those of ARN_STARTS."""
+    account = values["account"]
+    whole = dict(values)
+    for name in ARN_STARTS.keys() & values.keys():
+        arn = partial(account.arn, *ARN_STARTS[name])
+        given = values[name]
+        whole[name] = tuple(map(arn, given)) if isinstance(given, tuple) else arn(given)
+    return whole
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """The function's settings: one environment variable per field, named as the field in capitals.
 
-    On the alarm path these are empty: the routes, and the ARNs of the wake and the control target
-    group.
+    The defaults are those of the module's inputs. On the alarm path these are empty: the routes,
+    and the ARNs of the wake and the control target group.
     """
 
     name: str
+    account: Account
     cluster_name: str
     members: tuple[Member, ...]
     routes: tuple[Route, ...]
-    databases: tuple[Database, ...]
+    databases: tuple[Database, ...] = ()
     target_group_arns: tuple[str, ...]  # the service's own: the wired ones
     wake_target_group_arn: str
     control_target_group_arn: str
-    control_path: str
-    heartbeat_path: str
-    heartbeat_token_parameter: str
+    control_path: str = "/.warmkeeper"
+    heartbeat_path: str = "/health"  # "" if no heartbeats are taken
+    heartbeat_token_parameter: str = ""
     table_name: str
     topic_arn: str
     idle_alarm_arns: tuple[str, ...]  # the service is idle if all of them are in ALARM
-    wake_alarm_arn: str
-    metric_namespace: str
-    idle_minutes: int
-    linger_seconds: int
+    wake_alarm_arn: str = ""
+    metric_namespace: str = "Warmkeeper"
+    idle_minutes: int = 5
+    linger_seconds: int = 60
     min_awake_minutes: int
-    awake_count: int
-    cold_start_target_seconds: int
-    wake_deadline_seconds: int
-    wake_budget_per_hour: int
-    wake_confirmation: str  # "request", or "browser" if a request alone must not wake the service
-    unseen_traffic: str  # "stay_awake" or "ignore"
-    transition_notices: bool
-    hold_seconds: int
-    hold_limit: int
-    waiting_status_code: int
-    cors_allowed_origins: tuple[str, ...]
-    restore_on_destroy: bool
-    suspend_autoscaling: bool
-    service_connect_names: tuple[str, ...]  # those whose requests an idle alarm counts
+    awake_count: int = 1
+    cold_start_target_seconds: int = 60
+    wake_deadline_seconds: int = 300
+    wake_budget_per_hour: int = 4
+    wake_confirmation: str = "request"  # or "browser" if a request alone must not wake the service
+    unseen_traffic: str = "stay_awake"  # or "ignore"
+    transition_notices: bool = True
+    hold_seconds: int = 25
+    hold_limit: int = 50
+    waiting_status_code: int = 503
+    cors_allowed_origins: tuple[str, ...] = ("*",)
+    restore_on_destroy: bool = True
+    suspend_autoscaling: bool = True
+    service_connect_names: tuple[str, ...] = ()  # those whose requests an idle alarm counts
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Config:
-        """Read every setting. Raises ValueError, with the variable's name and the expected type."""
+        """Read every setting. Raises ValueError, with the variable's name and the expected type.
+
+        A variable whose field has a default may be left out.
+        """
+        values: dict[str, Any] = {}
         parsers: dict[str, Callable[[str], Any]] = {
             "str": str,
             "int": int,
             "bool": {"true": True, "false": False}.__getitem__,
+            "Account": Account.parse,
             "tuple[str, ...]": lambda text: tuple(word for word in text.split(",") if word),
-            "tuple[Member, ...]": parse_members,
-            "tuple[Route, ...]": parse_routes,
+            "tuple[Member, ...]": lambda text: parse_members(text, values["account"]),
+            "tuple[Route, ...]": lambda text: parse_routes(text, values["account"]),
             "tuple[Database, ...]": parse_databases,
         }
-        values: dict[str, Any] = {}
         for item in fields(cls):
             variable = item.name.upper()
             kind = str(item.type)
+            if variable not in environment and item.default is not NO_DEFAULT:
+                continue
             if variable not in environment:
                 raise ValueError(f"{variable} is not set; the Terraform module sets it")
             got = environment[variable]
@@ -411,7 +487,8 @@ class Config:
                 values[item.name] = parsers[kind](got)
             except (AttributeError, KeyError, TypeError, ValueError):
                 raise ValueError(f"{variable} is {got!r}; it must be of type {kind}") from None
-        return cls(**values)
+        alarms = for_each_route(values["idle_alarm_arns"], values["routes"])
+        return cls(**lengthened({**values, "idle_alarm_arns": alarms}))
 
     @property
     def service_names(self) -> tuple[str, ...]:
