@@ -161,6 +161,46 @@ def test_a_wake_starts_the_database_first_and_who_needs_it_when_it_is_available(
     assert world.memory.database_seconds["main"] == pytest.approx(120, abs=2)
 
 
+@pytest.mark.parametrize("stopping", [0, 200])
+def test_the_cold_start_that_is_measured_leaves_out_what_a_database_took(
+    stopping: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = stopped()
+    world.databases["staging-main"] = "stopping" if stopping else "stopped"
+    world.signal(Kind.REQUEST)
+    follow(world, stopping)
+    world.databases["staging-main"] = "stopped"
+    follow(world, 120)
+    world.databases["staging-main"] = "available"
+    capsys.readouterr()
+    follow(world, 60)
+    (past,) = world.memory.wakes
+    of_database = stopping + 120
+    assert past["database_seconds"] == pytest.approx(of_database, abs=2)
+    (cold_start,) = metrics(capsys.readouterr().out, "ColdStartSeconds")
+    assert cold_start == pytest.approx(past["seconds"] - of_database, abs=2)
+    assert cold_start < 60 < past["seconds"]
+    notice = world.notices[-1]
+    assert f"s, of which a database took {past['database_seconds']:.1f} s (request)" in notice
+    assert "over the target" not in notice
+
+
+def test_services_that_are_slow_after_their_database_are_over_the_target() -> None:
+    world = stopped()
+    world.boot = 40.0  # the API, and then the web server
+    world.signal(Kind.REQUEST)
+    follow(world, 120)
+    world.databases["staging-main"] = "available"
+    follow(world, 120)
+    assert "; the rest is over the target of 60 s (request)" in world.notices[-1]
+
+
+def metrics(out: str, name: str) -> list[float]:
+    """The values of a metric in the log."""
+    lines = (json.loads(line) for line in out.splitlines())
+    return [line[name] for line in lines if name in line]
+
+
 def test_a_request_while_it_is_stopping_waits_for_both() -> None:
     world = with_database(asleep)
     world.minutes(121)
