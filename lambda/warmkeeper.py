@@ -1760,8 +1760,10 @@ class Case:
         if names and DATABASE_STARTED.code not in self.memory.open_problems:
             return notify_once(self.memory, DATABASE_STARTED, ", ".join(names))
         names = self.databases_to_stop()
-        refused = DATABASE_NOT_STOPPED.code in self.memory.open_problems
-        if not names or refused or not self.settled():
+        if DATABASE_NOT_STOPPED.code in self.memory.open_problems:
+            # what RDS has refused is not asked for again in this sleep
+            names = tuple(name for name in names if name not in self.memory.databases)
+        if not names or not self.settled():
             return Decision("asleep")
         states = {**self.memory.databases, **dict.fromkeys(names, STOPPING)}
         announced = replace(self.memory, databases=states, last_take_at=self.now)
@@ -4234,23 +4236,54 @@ class Reconciler:
 
     # apply
     def apply(self, decision: Decision, last_take_at: float) -> Applied:
-        """Make the calls of a decision: those that give first."""
+        """Make the calls of a decision: those that give first.
+
+        If AWS refuses one that gives, the others are made, and those that take are not. Then the
+        first refusal is raised.
+        """
+        aws = self.aws
         actions: list[str] = []
+        counts = {
+            f"{service}: count {count}": partial(aws.set_count, service, count)
+            for service, count in decision.scale_up
+        }
+        starts = {
+            f"{name}: started": partial(aws.start_database, self.config.database(name))
+            for name in decision.start
+        }
+        resumes = {
+            f"{service}: auto scaling resumed": partial(aws.set_flags, service, flags)
+            for service, flags in decision.resume
+        }
+        refusal = self.give({**counts, **starts, **resumes}, actions)
         try:
-            for service, count in decision.scale_up:
-                self.aws.set_count(service, count)
-                actions.append(f"{service}: count {count}")
-            for name in decision.start:
-                self.aws.start_database(self.config.database(name))
-                actions.append(f"{name}: started")
-            for service, flags in decision.resume:
-                self.aws.set_flags(service, flags)
-                actions.append(f"{service}: auto scaling resumed")
-            if decision.rule is Rule.UP and self.aws.move_rules(Rule.UP, last_take_at):
+            if decision.rule is Rule.UP and aws.move_rules(Rule.UP, last_take_at):
                 actions.append("rule up")
+            if refusal:
+                raise refusal
             return self.take(decision, last_take_at, actions)
         except RuleStuckError as error:
+            if refusal:
+                raise refusal from error
             return Applied([str(error)], stuck=error)
+
+    def give(
+        self, calls: Mapping[str, Callable[[], None]], actions: list[str]
+    ) -> ClientError | None:
+        """Make calls that give, each with its words for the log. Returns the first refusal.
+
+        One service or database that AWS refuses to start does not hold up the others. Any other
+        error is raised, because a call that times out is likely to be followed by others.
+        """
+        refusals = []
+        for action, call in calls.items():
+            try:
+                call()
+                actions.append(action)
+            except ClientError as error:
+                log(level="WARNING", message="not given", action=action, error=str(error))
+                refusals.append(error)
+        return refusals[0] if refusals else None
 
     def take(self, decision: Decision, last_take_at: float, actions: list[str]) -> Applied:
         """Make the calls that take. If one fails, a later decision announces and repeats it."""
@@ -4261,18 +4294,15 @@ class Reconciler:
                 actions.append(f"{service}: auto scaling suspended")
             taken = self.take_counts(decision.scale_to_zero, last_take_at)
             actions.extend(f"{service}: count 0" for service in taken)
-            for name in decision.stop:
-                self.aws.stop_database(self.config.database(name), last_take_at)
-                actions.append(f"{name}: stopped")
+            not_stopped = self.stop_databases(decision.stop, last_take_at, actions)
             if decision.rule is Rule.DOWN:
                 rule_down = self.aws.move_rules(Rule.DOWN, last_take_at)
         except ERRORS as error:
             log(level="ERROR", message="not taken", error=str(error))
-            refused = isinstance(error, ClientError) and bool(decision.stop)
-            return Applied(actions, not_stopped=str(error) if refused else "")
+            return Applied(actions)
         if rule_down:
             actions.append("rule down")
-        return Applied(actions, rule_down, taken)
+        return Applied(actions, rule_down, taken, not_stopped=not_stopped)
 
     def take_counts(self, services: Iterable[str], last_take_at: float) -> tuple[str, ...]:
         """Set the counts of services to 0. Returns those of which the call succeeded."""
@@ -4281,6 +4311,20 @@ class Reconciler:
         for service, error in errors.items():
             log(level="ERROR", message="not taken", service=service, error=str(error))
         return tuple(service for service in calls if service not in errors)
+
+    def stop_databases(self, names: Iterable[str], last_take_at: float, actions: list[str]) -> str:
+        """Stop each database. Returns RDS's reasons for those that it refuses to stop, or ""."""
+        refusals = []
+        for name in names:
+            database = self.config.database(name)
+            error = failed(partial(self.aws.stop_database, database, last_take_at))
+            if error is None:
+                actions.append(f"{name}: stopped")
+                continue
+            log(level="ERROR", message="not taken", database=name, error=str(error))
+            if isinstance(error, ClientError):
+                refusals.append(f"{name}: {error}")
+        return "; ".join(refusals)
 
     # reconcile
     def reconcile(self, signal: Signal) -> Observation:
@@ -4411,11 +4455,16 @@ class Reconciler:
         waking = Memory(0, Phase.WAKING, now, wake=Wake(now, signal.kind))
         seen = self.observe(waking, signal)
         log(level="ERROR", message="cannot remember", error=str(error), signal=signal.kind)
+        refusal: ClientError | None = None
         if signal.kind in WAKING_KINDS and not seen.desired:
-            for service in seen.services:
-                self.aws.set_count(service.name, self.config.awake_count)
+            names = [service.name for service in seen.services]
+            count = self.config.awake_count
+            calls = {name: partial(self.aws.set_count, name, count) for name in names}
+            refusal = self.give(calls, [])
         self.notifier.metrics(HandledErrors=1)
         self.notifier.notify_error(str(error))
+        if refusal:
+            raise refusal
         if not (seen.desired and seen.open):
             return replace(seen, reason=str(error))
         if seen.rule in RULES_UP:

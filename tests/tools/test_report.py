@@ -326,7 +326,8 @@ def test_the_example_of_the_document_is_one_of_this_report() -> None:
 
 
 def test_of_an_environment_the_order_of_the_last_wake_is_told() -> None:
-    of_several = {**wake(), "members": {"api": 0.3, "web": 24.1}, "database_seconds": 180.2}
+    ordered = {"members": {"api": 0.3, "web": 24.1}, "database_seconds": 180.2}
+    of_several = {**wake(), "seconds": 200.0, **ordered}
     text = report.render({**TOLD, "wakes": [wake(), of_several]}, GOOD)
     order = "The last wake started api after 0.3 s, web after 24.1 s"
     assert f"{order}; a database took 180 s to start." in text

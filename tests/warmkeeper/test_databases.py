@@ -110,6 +110,47 @@ def test_a_refused_stop_is_told_once_and_not_repeated_in_this_sleep() -> None:
     assert (len(told), len(refused)) == (1, 1)
 
 
+def two_databases(phase: Callable[..., World], store_after_minutes: int = 120) -> World:
+    """An environment whose API needs a database and a cluster, in this phase."""
+    members = {**MEMBERS, "api": {"service": "api", "start_after": ["main", "store"]}}
+    changes = environment_of(**members)
+    times = {"stop_after_minutes": store_after_minutes, "deadline_minutes": 30}
+    store = {"cluster": "staging-store", **times}
+    changes["environment"]["DATABASES"] = json.dumps({"main": MAIN, "store": store})
+    running = dict.fromkeys(["staging-main", "staging-store"], "available")
+    return phase(**changes, databases=running)
+
+
+def refuse() -> None:
+    """RDS does not do it, whatever the database's status is."""
+    raise ClientError({"Error": {"Code": "InsufficientDBInstanceCapacity"}}, "of RDS")
+
+
+@pytest.mark.parametrize("minutes", [120, 180])
+def test_a_refused_stop_holds_up_no_other_database(minutes: int) -> None:
+    world = two_databases(asleep, store_after_minutes=minutes)
+    world.between("stop_db_instance", refuse)
+    world.minutes(minutes + 2)
+    assert world.databases == {"staging-main": "available", "staging-store": "stopping"}
+    assert world.did("staging-store stopping") == 1
+    (told,) = [notice for notice in world.notices if wk.DATABASE_NOT_STOPPED.text in notice]
+    assert "main: " in told
+
+
+def test_a_refused_start_holds_up_no_other_database_and_is_raised_and_repeated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = two_databases(asleep)
+    world.databases = dict.fromkeys(world.databases, "stopped")
+    world.between("start_db_instance", refuse)
+    with pytest.raises(ClientError):
+        world.signal(Kind.REQUEST)
+    assert world.databases == {"staging-main": "stopped", "staging-store": "starting"}
+    assert '"message": "not given", "action": "main: started"' in capsys.readouterr().out
+    follow(world, 11)
+    assert world.databases["staging-main"] == "starting"
+
+
 def test_what_aws_starts_after_seven_days_is_stopped_again() -> None:
     world = stopped()
     overdue(world)
