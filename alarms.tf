@@ -130,7 +130,7 @@ locals {
   people_alarms = {
     # A single wake is an event, so the following minute without data is not reported as a recovery.
     cold_start = {
-      description = "A cold start of ${local.service_label} took longer than the target of ${var.cold_start_target_seconds} s. The warmkeeper's log has the duration of each stage."
+      description = "A cold start of ${local.service_label} took longer than the target of ${var.cold_start_target_seconds} s${length(var.databases) > 0 ? ", without the starts of databases" : ""}. The warmkeeper's log has the duration of each stage."
       namespace   = local.metric_namespace
       metric_name = "ColdStartSeconds"
       statistic   = "Maximum"

@@ -37,6 +37,12 @@ locals {
   wake_alarm      = "${var.name}-wake"
   wake_alarm_arn  = "${local.alarm_arn}:${local.wake_alarm}"
 
+  # What ARNs begin with, with * in the place of the service of AWS. In the function's environment this is
+  # written once, because all variables together may have 4 KB.
+  account_arn     = "arn:${local.partition}:*:${local.region}:${local.account_id}:"
+  group_arn_start = "${replace(local.account_arn, "*", "elasticloadbalancing")}targetgroup/"
+  rule_arn_start  = "${replace(local.account_arn, "*", "elasticloadbalancing")}listener-rule/"
+
   metric_namespace = "Warmkeeper"
 }
 
@@ -73,9 +79,9 @@ locals {
   # As the function reads them, without the fields that have their default.
   members = {
     for key, service in local.services : key => merge(
-      { service = service.service_name },
+      service.service_name != key ? { service = service.service_name } : {},
       length(service.start_after) > 0 ? { start_after = service.start_after } : {},
-      length(service.queue_arns) > 0 ? { queues = service.queue_arns } : {},
+      length(service.queue_arns) > 0 ? { queues = [for arn in service.queue_arns : trimprefix(arn, replace(local.account_arn, "*", "sqs"))] } : {},
       service.required ? {} : { required = false },
       service.shared ? { shared = true } : {},
     )
@@ -103,7 +109,8 @@ locals {
   databases = {
     for key, database in var.databases : key => merge(
       database.db_cluster_identifier == null ? { instance = database.db_instance_identifier } : { cluster = database.db_cluster_identifier },
-      { stop_after_minutes = database.stop_after_minutes, deadline_minutes = database.deadline_minutes },
+      database.stop_after_minutes != 120 ? { stop_after_minutes = database.stop_after_minutes } : {},
+      database.deadline_minutes != 30 ? { deadline_minutes = database.deadline_minutes } : {},
       database.shared ? { shared = true } : {},
     )
   }
@@ -697,7 +704,8 @@ resource "aws_lb_target_group_attachment" "warmkeeper" {
 locals {
   package = "${path.module}/lambda/warmkeeper.zip"
 
-  group_arns = { for role, group in aws_lb_target_group.warmkeeper : role => group.arn }
+  # The ends of the ARNs, NAME/ID.
+  group_ids = { for role, group in aws_lb_target_group.warmkeeper : role => trimprefix(group.arn, local.group_arn_start) }
 
   # The service rule of each route, and the wake rule.
   service_rule_arns = {
@@ -705,22 +713,11 @@ locals {
   }
   wake_rule_arns = { for key, rule in aws_lb_listener_rule.wake : key => rule.arn }
 
-  # All rules are on one load balancer. What their ARNs begin with is written once.
-  rule_arn_prefix = local.listener_path ? replace(local.routes[local.first_route].listener_arn, "/^(.*:listener)(/.*/)[^/]+$/", "$1-rule$2") : ""
-  wired_rules = {
-    for key, route in local.routes : key => {
-      service_rule = trimprefix(local.service_rule_arns[key], local.rule_arn_prefix)
-      wake_rule    = trimprefix(local.wake_rule_arns[key], local.rule_arn_prefix)
-      own_rules = [
-        for role in ["control", "heartbeat", "websocket"] : trimprefix(aws_lb_listener_rule.fixed["${key}/${role}"].arn, local.rule_arn_prefix)
-        if contains(keys(local.fixed_rules), "${key}/${role}")
-      ]
-      rule_priority        = route.rule_priority + route.rules_before_wake # of the wake rule that is up
-      parked_rule_priority = route.parked_rule_priority
-      creates_service_rule = route.create_service_rule
-    }
-  }
-  wired_routes = { for key, route in local.routes : key => merge(local.wired_rules[key], local.environment_given ? { member = route.member } : {}) }
+  # All rules are on one load balancer, and often on one listener. What their ARNs have in common is written
+  # once: app/NAME/ID/, or app/NAME/ID/LISTENER/.
+  listener_ids = distinct([for route in local.routes : replace(route.listener_arn, "/^.*//", "")])
+  one_listener = length(local.listener_ids) == 1 ? local.listener_ids : []
+  common_rules = local.listener_path ? join("/", concat([local.load_balancer_dimension], local.one_listener, [""])) : ""
 
   # IANA's names and their POSIX rules, by tools/time_zones.py.
   time_zones = jsondecode(file("${path.module}/lambda/time-zones.json"))
@@ -741,43 +738,75 @@ locals {
     except = var.schedule.except
   }
 
-  # Names and numbers only; everything longer is in the settings item.
-  environment = {
-    NAME                      = var.name
-    CLUSTER_NAME              = var.cluster_name
-    MEMBERS                   = jsonencode(local.members)
-    ROUTES                    = jsonencode({ rules = local.rule_arn_prefix, routes = local.wired_routes })
-    DATABASES                 = jsonencode(local.databases)
-    TARGET_GROUP_ARNS         = join(",", distinct(values(local.target_groups)))
-    SERVICE_CONNECT_NAMES     = join(",", distinct(flatten(values(local.services)[*].service_connect[*].discovery_name)))
-    SCHEDULE                  = local.schedule == null ? "" : jsonencode({ for field, given in local.schedule : field => given if length(given) > 0 })
-    WAKE_TARGET_GROUP_ARN     = lookup(local.group_arns, "wake", "")
-    CONTROL_TARGET_GROUP_ARN  = lookup(local.group_arns, "control", "")
-    CONTROL_PATH              = var.control_path
-    HEARTBEAT_PATH            = local.heartbeat_wanted ? var.heartbeat.path : ""
-    HEARTBEAT_TOKEN_PARAMETER = join("", local.heartbeat_tokens)
-    TABLE_NAME                = aws_dynamodb_table.this.name
-    TOPIC_ARN                 = aws_sns_topic.this.arn
-    IDLE_ALARM_ARNS           = join(",", values(local.idle_alarm_arns))
-    WAKE_ALARM_ARN            = local.alarm_path ? local.wake_alarm_arn : ""
-    METRIC_NAMESPACE          = local.metric_namespace
-    IDLE_MINUTES              = tostring(var.idle_minutes)
-    LINGER_SECONDS            = tostring(var.linger_seconds)
-    MIN_AWAKE_MINUTES         = tostring(local.min_awake_minutes)
-    AWAKE_COUNT               = tostring(var.awake_count)
-    COLD_START_TARGET_SECONDS = tostring(var.cold_start_target_seconds)
-    WAKE_DEADLINE_SECONDS     = tostring(var.wake_deadline_seconds)
-    WAKE_BUDGET_PER_HOUR      = tostring(var.wake_budget_per_hour)
-    WAKE_CONFIRMATION         = var.wake_confirmation
-    UNSEEN_TRAFFIC            = var.unseen_traffic
-    SUSPEND_AUTOSCALING       = tostring(var.suspend_autoscaling)
-    TRANSITION_NOTICES        = tostring(var.transition_notices)
-    HOLD_SECONDS              = tostring(var.hold_seconds)
-    HOLD_LIMIT                = tostring(var.hold_limit)
-    WAITING_STATUS_CODE       = tostring(var.waiting_status_code)
-    CORS_ALLOWED_ORIGINS      = join(",", var.cors_allowed_origins)
-    RESTORE_ON_DESTROY        = tostring(var.restore_on_destroy)
+  # Of each route, in one text: the priorities of the wake rule that is up, and parked; then the service rule,
+  # the wake rule and the other rules of the module.
+  wired_routes = {
+    for key, route in local.routes : key => join(" ", concat(
+      ["${route.rule_priority + route.rules_before_wake}/${route.parked_rule_priority}${route.create_service_rule ? "/created" : ""}"],
+      [
+        for arn in concat([local.service_rule_arns[key], local.wake_rule_arns[key]], [
+          for role in ["control", "heartbeat", "websocket"] : aws_lb_listener_rule.fixed["${key}/${role}"].arn
+          if contains(keys(local.fixed_rules), "${key}/${role}")
+        ]) : trimprefix(arn, "${local.rule_arn_start}${local.common_rules}")
+      ],
+    ))
   }
+
+  # The names of an environment's alarms begin with the keys of its routes. If each route has a first target
+  # group of its own, a second one and so on, one name with {route} stands for the alarms of all these.
+  groups_of_each_route = local.environment_given && local.listener_path ? min([for route in local.routes : length(route.own_target_group_arns)]...) : 0
+  alarms_by_route      = flatten([for key in keys(local.routes) : [for n in range(local.groups_of_each_route) : "${key}/${n + 1}"]])
+  idle_alarm_names = concat(
+    [for n in range(local.groups_of_each_route) : "${var.name}-idle-{route}-${n + 1}"],
+    [for key, alarm in local.idle_alarms : alarm.name if !contains(local.alarms_by_route, key)],
+  )
+
+  # Settings, each with its default, which is that of the input. The function knows it too (Config in
+  # warmkeeper.py), so only other values are written.
+  settings_and_defaults = {
+    SERVICE_CONNECT_NAMES     = [join(",", distinct(flatten(values(local.services)[*].service_connect[*].discovery_name))), ""]
+    CONTROL_PATH              = [var.control_path, "/.warmkeeper"]
+    HEARTBEAT_PATH            = [local.heartbeat_wanted ? var.heartbeat.path : "", "/health"]
+    METRIC_NAMESPACE          = [local.metric_namespace, "Warmkeeper"]
+    IDLE_MINUTES              = [tostring(var.idle_minutes), "5"]
+    LINGER_SECONDS            = [tostring(var.linger_seconds), "60"]
+    AWAKE_COUNT               = [tostring(var.awake_count), "1"]
+    COLD_START_TARGET_SECONDS = [tostring(var.cold_start_target_seconds), "60"]
+    WAKE_DEADLINE_SECONDS     = [tostring(var.wake_deadline_seconds), "300"]
+    WAKE_BUDGET_PER_HOUR      = [tostring(var.wake_budget_per_hour), "4"]
+    WAKE_CONFIRMATION         = [var.wake_confirmation, "request"]
+    UNSEEN_TRAFFIC            = [var.unseen_traffic, "stay_awake"]
+    SUSPEND_AUTOSCALING       = [tostring(var.suspend_autoscaling), "true"]
+    TRANSITION_NOTICES        = [tostring(var.transition_notices), "true"]
+    HOLD_SECONDS              = [tostring(var.hold_seconds), "25"]
+    HOLD_LIMIT                = [tostring(var.hold_limit), "50"]
+    WAITING_STATUS_CODE       = [tostring(var.waiting_status_code), "503"]
+    CORS_ALLOWED_ORIGINS      = [join(",", var.cors_allowed_origins), "*"]
+    RESTORE_ON_DESTROY        = [tostring(var.restore_on_destroy), "true"]
+  }
+
+  # Names and numbers only; everything longer is in the settings item. Of an ARN stands what follows ACCOUNT.
+  environment = merge(
+    {
+      NAME                     = var.name
+      ACCOUNT                  = local.account_arn
+      CLUSTER_NAME             = var.cluster_name
+      MEMBERS                  = jsonencode(local.members)
+      ROUTES                   = jsonencode({ rules = local.common_rules, routes = local.wired_routes })
+      TARGET_GROUP_ARNS        = join(",", [for arn in distinct(values(local.target_groups)) : trimprefix(arn, local.group_arn_start)])
+      WAKE_TARGET_GROUP_ARN    = lookup(local.group_ids, "wake", "")
+      CONTROL_TARGET_GROUP_ARN = lookup(local.group_ids, "control", "")
+      TABLE_NAME               = aws_dynamodb_table.this.name
+      TOPIC_ARN                = aws_sns_topic.this.name
+      IDLE_ALARM_ARNS          = join(",", local.idle_alarm_names)
+      MIN_AWAKE_MINUTES        = tostring(local.min_awake_minutes)
+    },
+    length(local.databases) > 0 ? { DATABASES = jsonencode(local.databases) } : {},
+    local.alarm_path ? { WAKE_ALARM_ARN = local.wake_alarm } : {},
+    { for parameter in local.heartbeat_tokens : "HEARTBEAT_TOKEN_PARAMETER" => parameter },
+    local.schedule == null ? {} : { SCHEDULE = jsonencode({ for field, given in local.schedule : field => given if length(given) > 0 }) },
+    { for name, setting in local.settings_and_defaults : name => setting[0] if setting[0] != setting[1] },
+  )
 
   # Lambda measures the JSON text of all variables, names included.
   # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html

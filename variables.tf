@@ -509,7 +509,7 @@ variable "wake_deadline_seconds" {
 }
 
 variable "cold_start_target_seconds" {
-  description = "The cold start that you want, in seconds from the first request to the first live target; a slower one raises an alarm."
+  description = "The cold start that you want, in seconds from the first request to the first live target, without the starts of databases; a slower one raises an alarm."
   type        = number
   default     = 60
   nullable    = false

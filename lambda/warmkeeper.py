@@ -75,6 +75,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, field, fields, replace
 from datetime import date, timedelta
 from enum import StrEnum
@@ -119,6 +120,9 @@ FIRST_ANSWERS_SECONDS = 60.0  # for this time after a wake, redirects carry the 
 # reached every load balancer node. The sum is 10, because some clients follow no more redirects.
 MOST_HOLDS = 8
 
+# Databases
+STOP_AFTER_MINUTES = 120  # unless DATABASES has another number, and so the next
+DATABASE_DEADLINE_MINUTES = 30
 DATABASE_START_SECONDS = 300.0  # assumed if no start of a database is remembered
 
 # Heartbeats
@@ -288,20 +292,52 @@ def listener_of(rule_arn: str) -> str:
     return rule_arn.replace("-rule/", "/", 1).rpartition("/")[0]
 
 
-def parse_members(text: str) -> tuple[Member, ...]:
-    """The members of a JSON object: {"KEY": {"service": "NAME OF THE SERVICE", ...}}.
+# All environment variables together may have 4 KB. So fields with their default are left out, and
+# ARNs are cut to their ends. ACCOUNT has the beginning of all, and this table has, for each setting
+# with ARNs, the service of AWS and what stands between that beginning and the end.
+ARN_STARTS = {
+    "target_group_arns": ("elasticloadbalancing", "targetgroup/"),
+    "wake_target_group_arn": ("elasticloadbalancing", "targetgroup/"),
+    "control_target_group_arn": ("elasticloadbalancing", "targetgroup/"),
+    "topic_arn": ("sns", ""),
+    "idle_alarm_arns": ("cloudwatch", "alarm:"),
+    "wake_alarm_arn": ("cloudwatch", "alarm:"),
+}
+EACH_ROUTE = "{route}"  # in the name of an alarm: there is one for each route
 
-    The further fields are those of Member. A field that has its default is left out, because all
-    environment variables together may have 4 KB.
+
+@dataclass(frozen=True)
+class Account:
+    """Partition, region and account of everything that the function is told of."""
+
+    pattern: str  # "arn:aws:*:eu-west-1:123456789012:", with * for the service of AWS
+
+    @classmethod
+    def parse(cls, text: str) -> Account:
+        if not re.fullmatch(r"arn:[^:]+:\*:[^:]+:[0-9]{12}:", text):
+            raise ValueError(text)
+        return cls(text)
+
+    def arn(self, service: str, start: str, text: str) -> str:
+        """The ARN that ends with `start` and `text`; `text` itself if it is "" or an ARN."""
+        if not text or text.startswith("arn:"):
+            return text
+        return self.pattern.replace("*", service) + start + text
+
+
+def parse_members(text: str, account: Account) -> tuple[Member, ...]:
+    """The members of a JSON object: {"KEY": {"start_after": ["KEY", ...], ...}, ...}.
+
+    The further fields are those of Member. The key is the service's name unless `service` is given.
     """
     return tuple(
         Member(
             name=name,
-            service_name=given["service"],
+            service_name=given.get("service", name),
             start_after=tuple(given.get("start_after", ())),
             required=given.get("required", True),
             shared=given.get("shared", False),
-            queue_arns=tuple(given.get("queues", ())),
+            queue_arns=tuple(account.arn("sqs", "", end) for end in given.get("queues", ())),
         )
         for name, given in json.loads(text).items()
     )
@@ -317,96 +353,136 @@ def parse_databases(text: str) -> tuple[Database, ...]:
             name=name,
             identifier=given["cluster"] if "cluster" in given else given["instance"],
             is_cluster="cluster" in given,
-            stop_after_minutes=given["stop_after_minutes"],
-            deadline_minutes=given["deadline_minutes"],
+            stop_after_minutes=given.get("stop_after_minutes", STOP_AFTER_MINUTES),
+            deadline_minutes=given.get("deadline_minutes", DATABASE_DEADLINE_MINUTES),
             shared=given.get("shared", False),
         )
         for name, given in json.loads(text).items()
     )
 
 
-def parse_routes(text: str) -> tuple[Route, ...]:
-    """The routes of a JSON object: {"rules": "PREFIX OF RULE ARNS", "routes": {"KEY": {...}}}.
+def parse_routes(text: str, account: Account) -> tuple[Route, ...]:
+    """The routes of a JSON object: {"rules": "START OF ALL RULES", "routes": {"KEY": "ROUTE"}}.
 
-    The fields of a route are those of Route, with the ARNs of rules cut to what follows the prefix.
+    A ROUTE is "UP/PARKED SERVICE_RULE WAKE_RULE OWN_RULE ...": the two priorities of the wake rule,
+    and the ends of the rules' ARNs. With "UP/PARKED/created" the service rule is the module's, too.
+    The key of an environment's route is MEMBER/ROUTE.
     """
     read = json.loads(text)
-    prefix = read["rules"]
     return tuple(
-        Route(
-            name=name,
-            service_rule_arn=prefix + given["service_rule"],
-            wake_rule_arn=prefix + given["wake_rule"],
-            own_rule_arns=tuple(prefix + rule for rule in given["own_rules"]),
-            rule_priority=given["rule_priority"],
-            parked_rule_priority=given["parked_rule_priority"],
-            creates_service_rule=given["creates_service_rule"],
-            member=given.get("member", "this"),
-        )
-        for name, given in read["routes"].items()
+        parse_route(name, given, read["rules"], account) for name, given in read["routes"].items()
     )
 
 
-@dataclass(frozen=True)
+def parse_route(name: str, text: str, start: str, account: Account) -> Route:
+    """One route of `parse_routes`."""
+    priorities, *ends = text.split()
+    up, parked, *created = priorities.split("/")
+    service_rule, wake_rule, *own_rules = (
+        account.arn("elasticloadbalancing", f"listener-rule/{start}", end) for end in ends
+    )
+    if created not in ([], ["created"]):
+        raise ValueError(text)
+    return Route(
+        name=name,
+        service_rule_arn=service_rule,
+        wake_rule_arn=wake_rule,
+        own_rule_arns=tuple(own_rules),
+        rule_priority=int(up),
+        parked_rule_priority=int(parked),
+        creates_service_rule=bool(created),
+        member=name.rpartition("/")[0] or "this",
+    )
+
+
+def for_each_route(names: Iterable[str], routes: Iterable[Route]) -> tuple[str, ...]:
+    """The names of alarms, with one for each route in the place of a name with {route}."""
+    keys = [route.name.replace("/", "-") for route in routes]
+    return tuple(
+        name.replace(EACH_ROUTE, key)
+        for name in names
+        for key in (keys if EACH_ROUTE in name else [""])
+    )
+
+
+def lengthened(values: dict[str, Any]) -> dict[str, Any]:
+    """The settings, with whole ARNs in those of ARN_STARTS."""
+    account = values["account"]
+    whole = dict(values)
+    for name in ARN_STARTS.keys() & values.keys():
+        arn = partial(account.arn, *ARN_STARTS[name])
+        given = values[name]
+        whole[name] = tuple(map(arn, given)) if isinstance(given, tuple) else arn(given)
+    return whole
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """The function's settings: one environment variable per field, named as the field in capitals.
 
-    On the alarm path these are empty: the routes, and the ARNs of the wake and the control target
-    group.
+    The defaults are those of the module's inputs. On the alarm path these are empty: the routes,
+    and the ARNs of the wake and the control target group.
     """
 
     name: str
+    account: Account
     cluster_name: str
     members: tuple[Member, ...]
     routes: tuple[Route, ...]
-    databases: tuple[Database, ...]
+    databases: tuple[Database, ...] = ()
     target_group_arns: tuple[str, ...]  # the service's own: the wired ones
     wake_target_group_arn: str
     control_target_group_arn: str
-    control_path: str
-    heartbeat_path: str
-    heartbeat_token_parameter: str
+    control_path: str = "/.warmkeeper"
+    heartbeat_path: str = "/health"  # "" if no heartbeats are taken
+    heartbeat_token_parameter: str = ""
     table_name: str
     topic_arn: str
     idle_alarm_arns: tuple[str, ...]  # the service is idle if all of them are in ALARM
-    wake_alarm_arn: str
-    metric_namespace: str
-    idle_minutes: int
-    linger_seconds: int
+    wake_alarm_arn: str = ""
+    metric_namespace: str = "Warmkeeper"
+    idle_minutes: int = 5
+    linger_seconds: int = 60
     min_awake_minutes: int
-    awake_count: int
-    cold_start_target_seconds: int
-    wake_deadline_seconds: int
-    wake_budget_per_hour: int
-    wake_confirmation: str  # "request", or "browser" if a request alone must not wake the service
-    unseen_traffic: str  # "stay_awake" or "ignore"
-    transition_notices: bool
-    hold_seconds: int
-    hold_limit: int
-    waiting_status_code: int
-    cors_allowed_origins: tuple[str, ...]
-    restore_on_destroy: bool
-    suspend_autoscaling: bool
-    service_connect_names: tuple[str, ...]  # those whose requests an idle alarm counts
-    schedule: Schedule | None  # hours in which the service is kept awake, or closed
+    awake_count: int = 1
+    cold_start_target_seconds: int = 60
+    wake_deadline_seconds: int = 300
+    wake_budget_per_hour: int = 4
+    wake_confirmation: str = "request"  # or "browser" if a request alone must not wake the service
+    unseen_traffic: str = "stay_awake"  # or "ignore"
+    transition_notices: bool = True
+    hold_seconds: int = 25
+    hold_limit: int = 50
+    waiting_status_code: int = 503
+    cors_allowed_origins: tuple[str, ...] = ("*",)
+    restore_on_destroy: bool = True
+    suspend_autoscaling: bool = True
+    service_connect_names: tuple[str, ...] = ()  # those whose requests an idle alarm counts
+    schedule: Schedule | None = None  # hours in which the service is kept awake, or closed
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Config:
-        """Read every setting. Raises ValueError, with the variable's name and the expected type."""
+        """Read every setting. Raises ValueError, with the variable's name and the expected type.
+
+        A variable whose field has a default may be left out.
+        """
+        values: dict[str, Any] = {}
         parsers: dict[str, Callable[[str], Any]] = {
             "str": str,
             "int": int,
             "bool": {"true": True, "false": False}.__getitem__,
+            "Account": Account.parse,
             "tuple[str, ...]": lambda text: tuple(word for word in text.split(",") if word),
-            "tuple[Member, ...]": parse_members,
-            "tuple[Route, ...]": parse_routes,
+            "tuple[Member, ...]": lambda text: parse_members(text, values["account"]),
+            "tuple[Route, ...]": lambda text: parse_routes(text, values["account"]),
             "tuple[Database, ...]": parse_databases,
             "Schedule | None": parse_schedule,
         }
-        values: dict[str, Any] = {}
         for item in fields(cls):
             variable = item.name.upper()
             kind = str(item.type)
+            if variable not in environment and item.default is not NO_DEFAULT:
+                continue
             if variable not in environment:
                 raise ValueError(f"{variable} is not set; the Terraform module sets it")
             got = environment[variable]
@@ -414,7 +490,8 @@ class Config:
                 values[item.name] = parsers[kind](got)
             except (AttributeError, KeyError, TypeError, ValueError):
                 raise ValueError(f"{variable} is {got!r}; it must be of type {kind}") from None
-        return cls(**values)
+        alarms = for_each_route(values["idle_alarm_arns"], values["routes"])
+        return cls(**lengthened({**values, "idle_alarm_arns": alarms}))
 
     @property
     def service_names(self) -> tuple[str, ...]:
@@ -1141,7 +1218,7 @@ class Wake:
     # member -> when its count was last set; database -> when it was last started
     given: dict[str, float] = field(default_factory=dict)
     started: dict[str, float] = field(default_factory=dict)  # the same, for the first time
-    database_seconds: float = 0.0  # how long the slowest database took to start
+    database_seconds: float = 0.0  # from the beginning until the last database had started
     started_by_us: bool = True  # this program set the counts; a failed wake sets them to 0
     stage: str = "asked"  # see Case.stage
     polled_at: float = 0.0  # when AWS was last observed on behalf of all waiting clients
@@ -1974,8 +2051,10 @@ class Case:
         if names and DATABASE_STARTED.code not in self.memory.open_problems:
             return notify_once(self.memory, DATABASE_STARTED, ", ".join(names))
         names = self.databases_to_stop()
-        refused = DATABASE_NOT_STOPPED.code in self.memory.open_problems
-        if not names or refused or not self.settled():
+        if DATABASE_NOT_STOPPED.code in self.memory.open_problems:
+            # what RDS has refused is not asked for again in this sleep
+            names = tuple(name for name in names if name not in self.memory.databases)
+        if not names or not self.settled():
             return Decision("asleep")
         states = {**self.memory.databases, **dict.fromkeys(names, STOPPING)}
         announced = replace(self.memory, databases=states, last_take_at=self.now)
@@ -2176,7 +2255,9 @@ class Case:
         wakes = (*self.memory.wakes, record)[-KEPT_WAKES:]
         awake = self.to_awake_by_wake("live", wakes=wakes)
         notice = self.awake_notice(wake, seconds)
-        return replace(awake, notice=notice, metrics={"ColdStartSeconds": seconds}, wake=record)
+        # A database takes minutes to start, and no change of the service shortens that.
+        own = round(seconds - wake.database_seconds, 3)
+        return replace(awake, notice=notice, metrics={"ColdStartSeconds": own}, wake=record)
 
     def started_after(self, wake: Wake) -> dict[str, dict[str, float]]:
         """Seconds after which the wake started each member; {} if there is one member."""
@@ -2192,8 +2273,11 @@ class Case:
         A wake beyond the budget has no notice (None), so that a crash loop is published once.
         """
         target = self.config.cold_start_target_seconds
-        over = f", over the target of {target} s" if seconds > target else ""
-        text = f"{AWAKE.text} {seconds:.1f} s{over} ({wake.cause})"
+        database = wake.database_seconds
+        part = f", of which a database took {database:.1f} s" if database else ""
+        rest = "; the rest is" if database else ","
+        over = f"{rest} over the target of {target} s" if seconds - database > target else ""
+        text = f"{AWAKE.text} {seconds:.1f} s{part}{over} ({wake.cause})"
         budget = self.config.wake_budget_per_hour
         wakes = len(self.wakes_last_hour()) + 1
         if wake.cause == BY_SCHEDULE:
@@ -2414,8 +2498,8 @@ def with_databases(memory: Memory, seen: Observation, now: float) -> Memory:
     wake = memory.wake
     if wake and ready:  # it is measured once
         started = {name: at for name, at in wake.started.items() if name not in ready}
-        slowest = max(wake.database_seconds, *ready.values())
-        wake = replace(wake, started=started, database_seconds=slowest)
+        # also a database that was still stopping when the wake began made it wait from then on
+        wake = replace(wake, started=started, database_seconds=round(now - wake.began, 1))
     if states == memory.databases and not ready:
         return memory
     return replace(
@@ -4457,23 +4541,54 @@ class Reconciler:
 
     # apply
     def apply(self, decision: Decision, last_take_at: float) -> Applied:
-        """Make the calls of a decision: those that give first."""
+        """Make the calls of a decision: those that give first.
+
+        If AWS refuses one that gives, the others are made, and those that take are not. Then the
+        first refusal is raised.
+        """
+        aws = self.aws
         actions: list[str] = []
+        counts = {
+            f"{service}: count {count}": partial(aws.set_count, service, count)
+            for service, count in decision.scale_up
+        }
+        starts = {
+            f"{name}: started": partial(aws.start_database, self.config.database(name))
+            for name in decision.start
+        }
+        resumes = {
+            f"{service}: auto scaling resumed": partial(aws.set_flags, service, flags)
+            for service, flags in decision.resume
+        }
+        refusal = self.give({**counts, **starts, **resumes}, actions)
         try:
-            for service, count in decision.scale_up:
-                self.aws.set_count(service, count)
-                actions.append(f"{service}: count {count}")
-            for name in decision.start:
-                self.aws.start_database(self.config.database(name))
-                actions.append(f"{name}: started")
-            for service, flags in decision.resume:
-                self.aws.set_flags(service, flags)
-                actions.append(f"{service}: auto scaling resumed")
-            if decision.rule is Rule.UP and self.aws.move_rules(Rule.UP, last_take_at):
+            if decision.rule is Rule.UP and aws.move_rules(Rule.UP, last_take_at):
                 actions.append("rule up")
+            if refusal:
+                raise refusal
             return self.take(decision, last_take_at, actions)
         except RuleStuckError as error:
+            if refusal:
+                raise refusal from error
             return Applied([str(error)], stuck=error)
+
+    def give(
+        self, calls: Mapping[str, Callable[[], None]], actions: list[str]
+    ) -> ClientError | None:
+        """Make calls that give, each with its words for the log. Returns the first refusal.
+
+        One service or database that AWS refuses to start does not hold up the others. Any other
+        error is raised, because a call that times out is likely to be followed by others.
+        """
+        refusals = []
+        for action, call in calls.items():
+            try:
+                call()
+                actions.append(action)
+            except ClientError as error:
+                log(level="WARNING", message="not given", action=action, error=str(error))
+                refusals.append(error)
+        return refusals[0] if refusals else None
 
     def take(self, decision: Decision, last_take_at: float, actions: list[str]) -> Applied:
         """Make the calls that take. If one fails, a later decision announces and repeats it."""
@@ -4484,18 +4599,15 @@ class Reconciler:
                 actions.append(f"{service}: auto scaling suspended")
             taken = self.take_counts(decision.scale_to_zero, last_take_at)
             actions.extend(f"{service}: count 0" for service in taken)
-            for name in decision.stop:
-                self.aws.stop_database(self.config.database(name), last_take_at)
-                actions.append(f"{name}: stopped")
+            not_stopped = self.stop_databases(decision.stop, last_take_at, actions)
             if decision.rule is Rule.DOWN:
                 rule_down = self.aws.move_rules(Rule.DOWN, last_take_at)
         except ERRORS as error:
             log(level="ERROR", message="not taken", error=str(error))
-            refused = isinstance(error, ClientError) and bool(decision.stop)
-            return Applied(actions, not_stopped=str(error) if refused else "")
+            return Applied(actions)
         if rule_down:
             actions.append("rule down")
-        return Applied(actions, rule_down, taken)
+        return Applied(actions, rule_down, taken, not_stopped=not_stopped)
 
     def take_counts(self, services: Iterable[str], last_take_at: float) -> tuple[str, ...]:
         """Set the counts of services to 0. Returns those of which the call succeeded."""
@@ -4504,6 +4616,20 @@ class Reconciler:
         for service, error in errors.items():
             log(level="ERROR", message="not taken", service=service, error=str(error))
         return tuple(service for service in calls if service not in errors)
+
+    def stop_databases(self, names: Iterable[str], last_take_at: float, actions: list[str]) -> str:
+        """Stop each database. Returns RDS's reasons for those that it refuses to stop, or ""."""
+        refusals = []
+        for name in names:
+            database = self.config.database(name)
+            error = failed(partial(self.aws.stop_database, database, last_take_at))
+            if error is None:
+                actions.append(f"{name}: stopped")
+                continue
+            log(level="ERROR", message="not taken", database=name, error=str(error))
+            if isinstance(error, ClientError):
+                refusals.append(f"{name}: {error}")
+        return "; ".join(refusals)
 
     # reconcile
     def reconcile(self, signal: Signal) -> Observation:
@@ -4634,11 +4760,16 @@ class Reconciler:
         waking = Memory(0, Phase.WAKING, now, wake=Wake(now, signal.kind))
         seen = self.observe(waking, signal)
         log(level="ERROR", message="cannot remember", error=str(error), signal=signal.kind)
+        refusal: ClientError | None = None
         if signal.kind in WAKING_KINDS and not seen.desired:
-            for service in seen.services:
-                self.aws.set_count(service.name, self.config.awake_count)
+            names = [service.name for service in seen.services]
+            count = self.config.awake_count
+            calls = {name: partial(self.aws.set_count, name, count) for name in names}
+            refusal = self.give(calls, [])
         self.notifier.metrics(HandledErrors=1)
         self.notifier.notify_error(str(error))
+        if refusal:
+            raise refusal
         if not (seen.desired and seen.open):
             return replace(seen, reason=str(error))
         if seen.rule in RULES_UP:

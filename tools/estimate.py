@@ -7,7 +7,9 @@ that are printed: CloudWatch tells of a request late, a cold start takes so and 
     python -m tools.estimate requests.csv
     python -m tools.estimate logs/ --only targetgroup/staging-app/ --cpu 512 --memory 1024
     python -m tools.estimate --example
+    python -m tools.estimate logs/ --service 256:512 --service 512:1024 --database 0.016 --queues 1
 
+The last one is of an environment: services and databases that sleep with the one of the log.
 `--help` says what a LOG may be; tools/request_log.py reads it.
 """
 
@@ -18,7 +20,9 @@ import bisect
 import csv
 import dataclasses
 import datetime
+import math
 import random
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +31,7 @@ from typing import Any
 
 import warmkeeper as wk
 
-from tools.cost import Book, markdown
+from tools.cost import MINUTES_AN_HOUR, Book, markdown
 from tools.request_log import NAMES, Log, LogError, Request, read
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,7 +45,8 @@ EXTRA_MINUTES = 2
 STOP_SECONDS = 30.0  # a task is paid for until it has drained and stopped
 POLL_SECONDS = 0.5
 SKIP_SECONDS = 120.0  # of sleep, beyond which its minutes are not played one by one
-# The module's own cost a month, at most: tests/tools/test_cost_of_a_plan.py holds the plan to it.
+# The cost of the module a month, at most, for one service with one target group:
+# tests/tools/test_cost_of_a_plan.py holds the plans to it, and to what more alarms and queues add.
 MODULE_ASLEEP_USD = 1.00
 MODULE_AWAKE_USD = 1.50
 EXAMPLE_SEED = 6
@@ -53,20 +58,44 @@ LEAST_DAYS = 7.0  # of log, so that a weekend is in it
 
 # --- playing it through the product ------------------------------------------------------------
 @dataclass(frozen=True)
+class Size:
+    """A service's tasks."""
+
+    cpu: int = 256
+    memory: int = 512
+    tasks: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.tasks} task(s) of {self.cpu / 1024:g} vCPU and {self.memory / 1024:g} GB"
+
+
+@dataclass(frozen=True)
 class Settings:
     """What is assumed; the module's defaults where it has one."""
 
     linger_seconds: int = 60
     cold_start_seconds: float = 45.0
-    cpu: int = 256
-    memory: int = 512
-    tasks: int = 1
+    services: tuple[Size, ...] = (Size(),)  # that of the log, and those that sleep with it
     public_ip: bool = False
+    databases: tuple[float, ...] = ()  # USD an hour of each, while it is not stopped
+    stop_after_minutes: int = wk.STOP_AFTER_MINUTES
+    database_start_seconds: float = wk.DATABASE_START_SECONDS
+    target_groups: int = 1
+    queues: int = 0
 
     def task_hour(self, book: Book) -> float:
         """USD for an hour of all tasks."""
         address = book.prices["public_ipv4_hour"] if self.public_ip else 0.0
-        return self.tasks * (book.task_hour(self.cpu, self.memory) + address)
+        return sum(
+            each.tasks * (book.task_hour(each.cpu, each.memory) + address) for each in self.services
+        )
+
+    def module_month(self, book: Book, asleep: float) -> float:
+        """USD a month for the module, at most, if it sleeps for this share of the time."""
+        alarms = self.target_groups - 1 + self.queues
+        requests = self.queues * book.hours * MINUTES_AN_HOUR
+        more = alarms * book.prices["alarm_metric"] + requests * book.prices["sqs_request"]
+        return MODULE_ASLEEP_USD * asleep + MODULE_AWAKE_USD * (1 - asleep) + more
 
 
 @dataclass
@@ -81,6 +110,11 @@ class Outcome:
     lingered: int = 0  # requests in the linger time: about a second
     clients: int = 0  # distinct ones of those that waited, by wake
     asleep: list[tuple[float, float]] = field(default_factory=list)
+    stopped: list[tuple[float, float]] = field(default_factory=list)  # the databases
+
+    @property
+    def stopped_hours(self) -> float:
+        return sum(until - since for since, until in self.stopped) / HOUR
 
     @property
     def asleep_hours(self) -> float:
@@ -92,26 +126,27 @@ class Outcome:
 
     def saved(self, book: Book, settings: Settings) -> float:
         """USD a month that would have been saved, the module's own cost taken off."""
-        stopped = max(0.0, self.asleep_hours - len(self.asleep) * STOP_SECONDS / HOUR)
-        share = self.asleep_hours / self.hours
-        module = MODULE_ASLEEP_USD * share + MODULE_AWAKE_USD * (1 - share)
-        return stopped / self.hours * book.hours * settings.task_hour(book) - module
+        without_tasks = max(0.0, self.asleep_hours - len(self.asleep) * STOP_SECONDS / HOUR)
+        databases = self.stopped_hours * sum(settings.databases)
+        usd = (without_tasks * settings.task_hour(book) + databases) / self.hours * book.hours
+        return usd - settings.module_month(book, self.asleep_hours / self.hours)
 
 
 def config_of(settings: Settings, idle_minutes: int) -> wk.Config:
     """The product's settings: these, the module's defaults, and names that nobody calls."""
+    databases = tuple(
+        wk.Database(f"database-{n}", "none", False, settings.stop_after_minutes, 1440)
+        for n, _ in enumerate(settings.databases)
+    )
+    after = tuple(database.name for database in databases)
     chosen: dict[str, Any] = {
         "idle_minutes": idle_minutes,
         "linger_seconds": settings.linger_seconds,
         "min_awake_minutes": idle_minutes + 3,
-        "awake_count": settings.tasks,
-        "cold_start_target_seconds": 60,
-        "wake_deadline_seconds": 300,
-        "wake_budget_per_hour": 4,
-        "hold_seconds": 25,
-        "members": (wk.Member("this", "app"),),
+        "awake_count": settings.services[0].tasks,
+        "members": (wk.Member("this", "app", start_after=after),),
         "routes": (),
-        "databases": (),
+        "databases": databases,
     }
     blank: dict[str, Any] = {"int": 0, "bool": False, "tuple[str, ...]": ()}
     for item in dataclasses.fields(wk.Config):
@@ -122,14 +157,20 @@ def config_of(settings: Settings, idle_minutes: int) -> wk.Config:
 
 
 class Simulation:
-    """One service, its tasks, its rule and its idle alarm, under the product's decisions."""
+    """One service, its tasks, its rule, its alarm and databases, under the product's decisions.
+
+    The other services of an environment start and sleep with it. All databases do the same at the
+    same time, so they have one status.
+    """
 
     def __init__(self, settings: Settings, idle_minutes: int, began: float) -> None:
         self.settings = settings
         self.config = config_of(settings, idle_minutes)
         self.outcome = Outcome(idle_minutes, began)
         self.now = began
-        self.desired, self.live_from = settings.tasks, began
+        self.desired, self.live_from = settings.services[0].tasks, began
+        self.database, self.database_from = "available", began
+        self.stopped: float | None = None
         self.rule = wk.Rule.DOWN
         self.counted: list[float] = [began]  # minutes that RequestCount has, ascending
         self.slept: float | None = None
@@ -137,7 +178,7 @@ class Simulation:
         start = began - self.config.min_awake_minutes * 60
         self.memory = wk.Memory(version=1, phase=wk.Phase.AWAKE, since=start, min_awake_from=start)
         deployed = wk.Deployment("app", primary=True, created=0.0)
-        self.service = wk.Service("app", settings.tasks, deployments=(deployed,))
+        self.service = wk.Service("app", self.desired, deployments=(deployed,))
 
     @property
     def phase(self) -> wk.Phase:
@@ -153,23 +194,35 @@ class Simulation:
     def hear(self, kind: wk.Kind, arrived: float = 0.0) -> None:
         """One signal, decided and done."""
         for _ in range(10):
-            healthy = bool(self.desired) and self.now >= self.live_from
-            tasks = (wk.Task("task"),) if self.desired else ()
-            seen = wk.Observation(
-                memory=self.memory,
-                services=(dataclasses.replace(self.service, desired=self.desired),),
-                rule=self.rule,
-                tasks=tasks,
-                live=tasks if healthy else (),
-                idle=self.idle(),
-                protected=False,
-                began=self.now,
+            decision = wk.decide(
+                self.observe(), wk.Signal(kind, arrived=arrived), self.config, self.now
             )
-            decision = wk.decide(seen, wk.Signal(kind, arrived=arrived), self.config, self.now)
             self.follow(decision)
             if not decision.requeue:
                 return
         raise RuntimeError(f"no end of decisions at {self.now:.0f}")
+
+    def observe(self) -> wk.Observation:
+        """What there is now."""
+        if self.database == "starting" and self.now >= self.database_from:
+            self.database = "available"
+        databases = {each.name: self.database for each in self.config.databases}
+        down = tuple(name for name, status in databases.items() if wk.is_down(status))
+        healthy = bool(self.desired) and self.now >= self.live_from
+        tasks = (wk.Task("task"),) if self.desired else ()
+        return wk.Observation(
+            memory=self.memory,
+            services=(dataclasses.replace(self.service, desired=self.desired),),
+            rule=self.rule,
+            tasks=tasks,
+            live=tasks if healthy else (),
+            unready=down if healthy else (*down, "this"),
+            lacking=down if healthy else (*down, "this"),
+            databases=databases,
+            idle=self.idle(),
+            protected=False,
+            began=self.now,
+        )
 
     def follow(self, decision: wk.Decision) -> None:
         if decision.memory:
@@ -181,6 +234,12 @@ class Simulation:
             self.desired = count
         if decision.scale_to_zero:
             self.desired, self.slept = 0, self.now
+        if decision.stop:
+            self.database, self.stopped = "stopped", self.now
+        if decision.start and self.stopped is not None:
+            self.outcome.stopped.append((self.stopped, self.now))
+            self.database, self.stopped = "starting", None
+            self.database_from = self.now + self.settings.database_start_seconds
         self.rule = decision.rule or self.rule
 
     def request(self, request: Request) -> None:
@@ -222,7 +281,7 @@ class Simulation:
         """Let time pass: ticks by the minute, and polls while somebody waits."""
         while self.now < until:
             if self.phase is wk.Phase.WAKING:
-                step = max(self.now + POLL_SECONDS, self.live_from)
+                step = max(self.now + POLL_SECONDS, self.live_from, self.database_from)
                 kind = wk.Kind.POLL
             else:
                 step, kind = self.now - self.now % 60 + 60, wk.Kind.TICK
@@ -232,13 +291,20 @@ class Simulation:
             self.hear(kind)
             if kind is wk.Kind.POLL and self.phase is wk.Phase.AWAKE:
                 self.count()  # those who waited come back
-            if self.phase is wk.Phase.ASLEEP and until - self.now > SKIP_SECONDS:
+            still = self.phase is wk.Phase.ASLEEP and not self.stops_databases()
+            if still and until - self.now > SKIP_SECONDS:
                 # nothing changes until somebody comes: the minutes in between say the same
                 self.now = until - until % 60 - 60
         self.now = until
 
+    def stops_databases(self) -> bool:
+        """Whether a tick of this sleep will stop databases."""
+        return bool(self.config.databases) and self.stopped is None
+
     def end(self, at: float) -> Outcome:
         self.pass_to(at)
+        if self.stopped is not None:
+            self.outcome.stopped.append((self.stopped, at))
         if self.slept is not None:
             self.outcome.asleep.append((self.slept, at))
         self.outcome.ended = at
@@ -275,7 +341,9 @@ def estimate_table(
 ) -> str:
     head = ["Idle minutes", "Hours asleep", "Asleep", "Wakes a week", "Requests that wait a week"]
     head += ["Clients that wait a week"] if clients else []
-    head += ["In the linger time a week", "USD saved a month"]
+    head += ["In the linger time a week"]
+    head += ["Hours with the databases stopped"] if settings.databases else []
+    head += ["USD saved a month"]
     rows = []
     for one in outcomes:
         weeks = one.hours / 168
@@ -283,7 +351,9 @@ def estimate_table(
         row += [f"{one.asleep_hours / one.hours:.0%}", f"{one.wakes / weeks:.1f}"]
         row += [f"{one.waited / weeks:,.1f}"]
         row += [f"{one.clients / weeks:,.1f}"] if clients else []
-        row += [f"{one.lingered / weeks:,.1f}", f"{one.saved(book, settings):,.2f}"]
+        row += [f"{one.lingered / weeks:,.1f}"]
+        row += [f"{one.stopped_hours:,.0f}"] if settings.databases else []
+        row += [f"{one.saved(book, settings):,.2f}"]
         rows.append(row)
     return markdown(head, rows, texts=0)
 
@@ -295,17 +365,29 @@ def assumptions(requests: Sequence[Request], settings: Settings, book: Book) -> 
         f"{datetime.datetime.fromtimestamp(t, datetime.UTC):%Y-%m-%d}" for t in (began, ended)
     )
     address = " and a public address each" if settings.public_ip else ""
+    asleep, awake = (settings.module_month(book, share) for share in (1, 0))
     return (
-        f"{total:,} requests in {days:.1f} days, {first} to {last}. {settings.tasks} task(s) of "
-        f"{settings.cpu / 1024:g} vCPU and {settings.memory / 1024:g} GB{address}, "
-        f"{settings.task_hour(book):.5f} USD an hour; a cold start of "
-        f"{settings.cold_start_seconds:g} s; a linger time of {settings.linger_seconds} s. Saved "
-        f"is what is left when the module has been paid, at {MODULE_ASLEEP_USD:.2f} USD a month "
-        f"asleep and {MODULE_AWAKE_USD:.2f} awake, which are its bounds."
+        f"{total:,} requests in {days:.1f} days, {first} to {last}. "
+        f"{', '.join(map(str, settings.services))}{address}, {settings.task_hour(book):.5f} USD an "
+        f"hour; {databases_assumed(settings)}a cold start of {settings.cold_start_seconds:g} s; a "
+        f"linger time of {settings.linger_seconds} s. Saved is what is left when the module has "
+        f"been paid, at {asleep:.2f} USD a month asleep and {awake:.2f} awake, which are its "
+        "bounds."
     )
 
 
-def notes(log: Log) -> list[str]:
+def databases_assumed(settings: Settings) -> str:
+    """A part of a sentence; "" without databases."""
+    if not settings.databases:
+        return ""
+    return (
+        f"{len(settings.databases)} database(s), {sum(settings.databases):g} USD an hour, stopped "
+        f"after {settings.stop_after_minutes} minutes of sleep, with a start of "
+        f"{settings.database_start_seconds:g} s before the cold start; "
+    )
+
+
+def notes(log: Log, settings: Settings) -> list[str]:
     """What is not in the estimate, and what makes it a poor one."""
     found = []
     began, ended = span_of(log.requests)
@@ -321,10 +403,11 @@ def notes(log: Log) -> list[str]:
             f"{ignored:,} requests are of clients or for paths that the default wake_policy "
             "ignores. They wake nothing. While the service is awake, they count as activity."
         )
-    if len(log.groups) > 1:
+    if len(log.groups) > settings.target_groups:
         found.append(
             f"The requests are for {len(log.groups)} target groups. Keep those of one: "
-            "--only targetgroup/NAME/"
+            "--only targetgroup/NAME/. If they sleep together, give their number: --target-groups "
+            f"{len(log.groups)}"
         )
     if log.skipped:
         found.append(log.what_was_skipped())
@@ -440,10 +523,10 @@ def parser() -> argparse.ArgumentParser:
         metavar="MINUTES",
         help="idle times, a row for each",
     )
-    defaults = Settings()
-    found.add_argument("--cpu", type=int, default=defaults.cpu, help="units, 1024 a vCPU")
-    found.add_argument("--memory", type=int, default=defaults.memory, help="MiB")
-    found.add_argument("--tasks", type=int, default=defaults.tasks, help="while awake")
+    defaults, size = Settings(), Size()
+    found.add_argument("--cpu", type=int, default=size.cpu, help="units, 1024 a vCPU")
+    found.add_argument("--memory", type=int, default=size.memory, help="MiB")
+    found.add_argument("--tasks", type=int, default=size.tasks, help="while awake")
     found.add_argument("--public-ip", action="store_true", help="each task has a public address")
     found.add_argument(
         "--cold-start", type=float, default=defaults.cold_start_seconds, metavar="SECONDS"
@@ -452,27 +535,106 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--plot", type=Path, default=ROOT / ".cache" / "estimate.png", metavar="FILE"
     )
+    add_environment(found, defaults)
     return found
 
 
-def settings_of(options: argparse.Namespace) -> Settings:
+def add_environment(found: argparse.ArgumentParser, defaults: Settings) -> None:
+    """The options for what sleeps with the service of the log."""
+    group = found.add_argument_group("an environment: what else sleeps with the service")
+    group.add_argument(
+        "--service",
+        action="append",
+        default=[],
+        metavar="CPU:MEMORY[:TASKS]",
+        help="a further service, such as 256:512 or 512:1024:2; once for each",
+    )
+    group.add_argument(
+        "--database",
+        type=float,
+        action="append",
+        default=[],
+        metavar="USD",
+        help="a database, by its price an hour; once for each",
+    )
+    group.add_argument(
+        "--stop-after",
+        type=int,
+        default=defaults.stop_after_minutes,
+        metavar="MINUTES",
+        help="of sleep, until the databases are stopped",
+    )
+    group.add_argument(
+        "--database-start", type=float, default=defaults.database_start_seconds, metavar="SECONDS"
+    )
+    group.add_argument(
+        "--target-groups",
+        type=int,
+        default=defaults.target_groups,
+        metavar="NUMBER",
+        help="of all services, and names of service_connect: each has an alarm",
+    )
+    group.add_argument("--queues", type=int, default=defaults.queues, metavar="NUMBER")
+
+
+def size_of(text: str) -> Size:
+    """The Size of CPU:MEMORY[:TASKS]. Raises LogError."""
+    if not re.fullmatch(r"[1-9]\d*:[1-9]\d*(:[1-9]\d*)?", text):
+        raise LogError(
+            f"--service {text}: give CPU:MEMORY or CPU:MEMORY:TASKS in whole numbers, such as "
+            "256:512 for a task of 0.25 vCPU and 0.5 GB."
+        )
+    return Size(*map(int, text.split(":")))
+
+
+LEAST = {
+    "cpu": 1,
+    "memory": 1,
+    "tasks": 1,
+    "cold_start": 1,
+    "linger": 10,
+    "stop_after": 1,
+    "database_start": 1,
+    "target_groups": 0,
+    "queues": 0,
+}
+
+
+def check(options: argparse.Namespace) -> None:
     """Raises LogError for a number that the module would not take."""
-    least = {"cpu": 1, "memory": 1, "tasks": 1, "cold_start": 1, "linger": 10}
-    for name, bound in least.items():
+    for name, bound in LEAST.items():
         got = getattr(options, name)
         if got < bound:
             raise LogError(f"--{name.replace('_', '-')} {got:g}: give {bound} or more.")
+    for usd in options.database:
+        if not 0 < usd < math.inf:
+            raise LogError(
+                f"--database {usd:g}: give USD an hour, above 0. AWS lists the prices at "
+                "https://aws.amazon.com/rds/pricing/."
+            )
+    if options.target_groups + options.queues < 1:
+        raise LogError("--target-groups 0 --queues 0: give 1 or more, or nothing would wake it.")
     if any(not 1 <= minutes <= 1440 for minutes in options.idle):
         raise LogError(f"--idle {' '.join(map(str, options.idle))}: give minutes from 1 to 1440.")
     if options.plot.suffix not in (".png", ".svg"):
         raise LogError(f"--plot {options.plot}: its name must end with .png or .svg.")
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """Raises LogError for a size that cannot be read."""
     return Settings(
         linger_seconds=options.linger,
         cold_start_seconds=options.cold_start,
-        cpu=options.cpu,
-        memory=options.memory,
-        tasks=options.tasks,
+        services=(
+            Size(options.cpu, options.memory, options.tasks),
+            *map(size_of, options.service),
+        ),
         public_ip=options.public_ip,
+        databases=tuple(options.database),
+        stop_after_minutes=options.stop_after,
+        database_start_seconds=options.database_start,
+        target_groups=options.target_groups,
+        queues=options.queues,
     )
 
 
@@ -488,6 +650,7 @@ def log_of(options: argparse.Namespace) -> Log:
 
 def show(options: argparse.Namespace) -> None:
     """Print the table and its notes, and draw the picture. LogError, OSError."""
+    check(options)
     settings = settings_of(options)
     book = Book.read()
     log = log_of(options)
@@ -495,7 +658,7 @@ def show(options: argparse.Namespace) -> None:
     outcomes = [play(requests, settings, minutes) for minutes in sorted(set(options.idle))]
     print(estimate_table(outcomes, settings, book, clients=has_clients(requests)))
     print(f"\n{assumptions(requests, settings, book)}")
-    for note in notes(log):
+    for note in notes(log, settings):
         print(f"\n{note}")
     from tools import estimate_plot  # as above
 

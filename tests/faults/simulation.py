@@ -338,7 +338,7 @@ class Simulation(World):
         phase, counts = self.remembered
         if not self.phases or self.phases[-1][1] != phase:
             self.phases.append((self.time, phase))
-        first, *others = wk.parse_members(self.environment["MEMBERS"])
+        first, *others = self.settings.members
         expected = {first.name: self.count, **{member.name: 1 for member in others}}
         if counts != expected and "count" not in self.broken:
             self.broken["count"] = f"{counts} is remembered, not {expected}"

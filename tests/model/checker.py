@@ -298,7 +298,7 @@ class ModelWorld(World):
         super().__post_init__()
         self.wake_rules = [route.wake_rule_arn for route in self.routes]
         self.service_rules = [route.service_rule_arn for route in self.routes]
-        members = [member.name for member in wk.parse_members(self.environment["MEMBERS"])]
+        members = [member.name for member in self.settings.members]
         self.members = [members.index(route.member) for route in self.routes]  # by route
 
     def load(self, snap: Snap, old: Old | None = None) -> None:
@@ -393,7 +393,7 @@ class Checker:
         shown = (world.desired, world.deploying, rules, world.forwards_to)
         self.begin = Snap(world.time, *shown, tasks_of(world), others_of(world), memory, flags)
         known = remembered(self.begin).get("counts", {})
-        members = wk.parse_members(world.environment["MEMBERS"])
+        members = world.settings.members
         self.counts = {
             member.name: count or known.get(member.name, 1)
             for member, count in zip(members, self.desired(self.begin), strict=True)

@@ -145,7 +145,7 @@ run "a_parked_number_right_behind_the_service_rule_is_enough" {
   }
 
   assert {
-    condition     = jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes.this.parked_rule_priority == 50000
+    condition     = strcontains(jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes.this, "/50000 ")
     error_message = "the wake rule goes back there"
   }
 }

@@ -11,12 +11,12 @@ run "rules_stand_where_the_caller_left_room" {
   }
 
   assert {
-    condition     = jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes.this.rule_priority == 12
+    condition     = startswith(jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes.this, "12/")
     error_message = "the wake rule, up, takes the third"
   }
 
   assert {
-    condition     = aws_lb_listener_rule.wake["this"].priority == 30010 && jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes.this.parked_rule_priority == 30010
+    condition     = aws_lb_listener_rule.wake["this"].priority == 30010 && strcontains(jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes.this, "/30010 ")
     error_message = "down, and when it is made, it has a number of its own, far behind the service rule"
   }
 
@@ -133,39 +133,28 @@ run "function_is_what_the_design_says" {
 
   assert {
     condition = {
-      for key, value in aws_lambda_function.this.environment[0].variables : key => value
-      if contains(["MEMBERS", "DATABASES", "TARGET_GROUP_ARNS", "SERVICE_CONNECT_NAMES", "CONTROL_PATH", "HEARTBEAT_PATH", "HEARTBEAT_TOKEN_PARAMETER", "IDLE_ALARM_ARNS", "WAKE_ALARM_ARN", "UNSEEN_TRAFFIC", "SUSPEND_AUTOSCALING", "RESTORE_ON_DESTROY"], key)
+      for key, value in aws_lambda_function.this.environment[0].variables : key => value if key != "ROUTES"
       } == {
-      MEMBERS                   = jsonencode({ this = { service = "web" } })
-      DATABASES                 = "{}"
-      TARGET_GROUP_ARNS         = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"
-      SERVICE_CONNECT_NAMES     = ""
-      CONTROL_PATH              = "/.warmkeeper"
-      HEARTBEAT_PATH            = "/health"
-      HEARTBEAT_TOKEN_PARAMETER = ""
-      IDLE_ALARM_ARNS           = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:web-idle"
-      WAKE_ALARM_ARN            = ""
-      UNSEEN_TRAFFIC            = "stay_awake"
-      SUSPEND_AUTOSCALING       = "true"
-      RESTORE_ON_DESTROY        = "true"
+      NAME                     = "web"
+      ACCOUNT                  = "arn:aws:*:eu-west-1:123456789012:"
+      CLUSTER_NAME             = "staging"
+      MEMBERS                  = jsonencode({ this = { service = "web" } })
+      TARGET_GROUP_ARNS        = "web/0123456789abcdef"
+      WAKE_TARGET_GROUP_ARN    = "web-lambda/4444444444444444"
+      CONTROL_TARGET_GROUP_ARN = "web-lambda/4444444444444444"
+      TABLE_NAME               = "web-warmkeeper"
+      TOPIC_ARN                = "web-warmkeeper"
+      IDLE_ALARM_ARNS          = "web-idle"
+      MIN_AWAKE_MINUTES        = "8"
     }
-    error_message = "the environment says what the inputs say"
+    error_message = "the environment says what the inputs say, and nothing that the function has as its default"
   }
 
   # The mocked rules of the module have one ARN.
   assert {
     condition = jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES) == {
-      rules = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/edge/1111111111111111/"
-      routes = {
-        this = {
-          service_rule         = "2222222222222222/3333333333333333"
-          wake_rule            = "2222222222222222/5555555555555555"
-          own_rules            = ["2222222222222222/5555555555555555", "2222222222222222/5555555555555555"]
-          rule_priority        = 12
-          parked_rule_priority = 30010
-          creates_service_rule = false
-        }
-      }
+      rules  = "app/edge/1111111111111111/2222222222222222/"
+      routes = { this = "12/30010 3333333333333333 5555555555555555 5555555555555555 5555555555555555" }
     }
     error_message = "the function knows its rules, whose ARNs it puts together"
   }

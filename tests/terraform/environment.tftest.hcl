@@ -65,39 +65,38 @@ variables {
 run "the_function_is_told_of_members_routes_and_databases" {
   assert {
     condition = jsondecode(aws_lambda_function.this.environment[0].variables.MEMBERS) == {
-      web    = { service = "web", start_after = ["api"] }
+      web    = { start_after = ["api"] }
       api    = { service = "backend", start_after = ["main", "auth"] }
-      mailer = { service = "mailer", start_after = ["ledger"], queues = ["arn:aws:sqs:eu-west-1:123456789012:mail", "arn:aws:sqs:eu-west-1:123456789012:bills.fifo"], required = false }
-      auth   = { service = "auth", start_after = ["common", "books"], shared = true }
+      mailer = { start_after = ["ledger"], queues = ["mail", "bills.fifo"], required = false }
+      auth   = { start_after = ["common", "books"], shared = true }
     }
-    error_message = "fields with their default are left out"
+    error_message = "fields with their default are left out, and a service whose name is its key has none"
   }
 
   assert {
     condition = jsondecode(aws_lambda_function.this.environment[0].variables.DATABASES) == {
-      main   = { instance = "staging-main", stop_after_minutes = 120, deadline_minutes = 30 }
+      main   = { instance = "staging-main" }
       ledger = { cluster = "staging-ledger", stop_after_minutes = 240, deadline_minutes = 45 }
-      common = { instance = "common", stop_after_minutes = 120, deadline_minutes = 30, shared = true }
-      books  = { cluster = "books", stop_after_minutes = 120, deadline_minutes = 30, shared = true }
+      common = { instance = "common", shared = true }
+      books  = { cluster = "books", shared = true }
     }
     error_message = "an instance or a cluster, and how long"
   }
 
   assert {
-    condition = { for key, route in jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes : key => [route.member, route.service_rule, length(route.own_rules), route.rule_priority, route.parked_rule_priority] } == {
-      "web/apex" = ["web", "2222222222222222/3333333333333333", 2, 12, 40000]
-      "web/www"  = ["web", "2222222222222222/4444444444444444", 1, 22, 40001]
-      "api/this" = ["api", "2222222222222222/5555555555555555", 1, 32, 30030]
+    condition = jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES) == {
+      rules = "app/edge/1111111111111111/"
+      routes = {
+        "web/apex" = "12/40000 2222222222222222/3333333333333333 2222222222222222/5555555555555555 2222222222222222/5555555555555555 2222222222222222/5555555555555555"
+        "web/www"  = "22/40001 2222222222222222/4444444444444444 2222222222222222/5555555555555555 2222222222222222/5555555555555555"
+        "api/this" = "32/30030/created 2222222222222222/5555555555555555 2222222222222222/5555555555555555 2222222222222222/5555555555555555"
+      }
     }
-    error_message = "each route, and whose it is"
+    error_message = "numbers and rules of each route, without what the rules of two listeners have in common"
   }
 
   assert {
-    condition = aws_lambda_function.this.environment[0].variables.TARGET_GROUP_ARNS == join(",", [
-      "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/api/0123456789abcdef",
-      "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/blue/0123456789abcdef",
-      "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/green/0123456789abcdef",
-    ]) && aws_lambda_function.this.environment[0].variables.SERVICE_CONNECT_NAMES == "backend"
+    condition     = aws_lambda_function.this.environment[0].variables.TARGET_GROUP_ARNS == "api/0123456789abcdef,blue/0123456789abcdef,green/0123456789abcdef" && aws_lambda_function.this.environment[0].variables.SERVICE_CONNECT_NAMES == "backend"
     error_message = "the groups of all routes, each once, and the names of all services"
   }
 }
@@ -162,8 +161,8 @@ run "idle_alarms_are_named_by_their_keys" {
   }
 
   assert {
-    condition     = aws_lambda_function.this.environment[0].variables.IDLE_ALARM_ARNS == join(",", values(local.idle_alarm_arns)) && length(local.idle_alarm_arns) == 7
-    error_message = "the function reads all of them"
+    condition     = aws_lambda_function.this.environment[0].variables.IDLE_ALARM_ARNS == "web-idle-{route}-1,web-idle-connect-api-backend,web-idle-queue-mailer-1,web-idle-queue-mailer-2,web-idle-web-apex-2" && length(local.idle_alarm_arns) == 7
+    error_message = "the function reads all of them: one of each route's first target group, and the others"
   }
 
   assert {
@@ -330,17 +329,16 @@ run "queues_alone_need_no_load_balancer" {
   assert {
     condition = {
       for key, value in aws_lambda_function.this.environment[0].variables : key => value
-      if contains(["MEMBERS", "DATABASES", "ROUTES", "TARGET_GROUP_ARNS", "IDLE_ALARM_ARNS", "WAKE_TARGET_GROUP_ARN", "CONTROL_TARGET_GROUP_ARN", "HEARTBEAT_PATH", "WAKE_ALARM_ARN"], key)
+      if contains(["ACCOUNT", "MEMBERS", "DATABASES", "ROUTES", "TARGET_GROUP_ARNS", "IDLE_ALARM_ARNS", "WAKE_TARGET_GROUP_ARN", "CONTROL_TARGET_GROUP_ARN", "HEARTBEAT_PATH", "WAKE_ALARM_ARN"], key)
       } == {
-      MEMBERS                  = jsonencode({ mailer = { queues = ["arn:aws:sqs:eu-north-1:210987654321:mail"], service = "mailer" }, worker = { service = "worker" } })
-      DATABASES                = "{}"
+      ACCOUNT                  = "arn:aws:*:eu-north-1:210987654321:"
+      MEMBERS                  = jsonencode({ mailer = { queues = ["mail"] }, worker = {} })
       ROUTES                   = jsonencode({ rules = "", routes = {} })
       TARGET_GROUP_ARNS        = ""
-      IDLE_ALARM_ARNS          = "arn:aws:cloudwatch:eu-north-1:210987654321:alarm:web-idle-queue-mailer-1"
+      IDLE_ALARM_ARNS          = "web-idle-queue-mailer-1"
       WAKE_TARGET_GROUP_ARN    = ""
       CONTROL_TARGET_GROUP_ARN = ""
       HEARTBEAT_PATH           = ""
-      WAKE_ALARM_ARN           = ""
     }
     error_message = "region and account are those of the queue"
   }
@@ -364,5 +362,55 @@ run "queues_alone_need_no_load_balancer" {
       ["AWS/ECS", "CPUUtilization", "ServiceName", "worker", "ClusterName", "staging", { id = "live1", stat = "SampleCount", visible = false }],
     ]
     error_message = "the dashboard counts tasks"
+  }
+}
+
+# Names of services, target groups, the load balancer, queues and databases as long as AWS and the module allow
+# them, or of 32 characters. There is room for about 400 bytes more, which other inputs need.
+run "ten_services_fit_the_function_s_environment" {
+  variables {
+    name         = "an-environment-of-twelve"
+    cluster_name = "a-cluster-of-thirty-two-letters-"
+    heartbeat    = { route = "service-of-tens0/this" }
+
+    services = {
+      for n in range(10) : "service-of-tens${n}" => {
+        service_name = "a-service-of-thirty-two-letters${n}"
+        routes = {
+          this = {
+            service_rule_arn     = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:listener-rule/app/a-balancer-of-thirty-two-letters/1111111111111111/2222222222222222/333333333333333${n}"
+            rule_priority        = 10010 + 10 * n
+            parked_rule_priority = 40010 + 10 * n
+            conditions           = { host_header = ["${n}.example.com"] }
+            target_group_arns    = ["arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:targetgroup/target-group-of-thirty-letters-${n}/012345678abcdef${n}"]
+          }
+        }
+        queue_arns  = n < 2 ? ["arn:aws:sqs:ap-northeast-1:123456789012:${join("", [for letter in range(79) : "q"])}${n}"] : []
+        start_after = n < 2 ? ["a-database-tens${n}"] : []
+      }
+    }
+    databases = {
+      for n in range(2) : "a-database-tens${n}" => { db_instance_identifier = "${join("", [for letter in range(62) : "d"])}${n}" }
+    }
+  }
+
+  override_resource {
+    target = aws_lb_listener_rule.wake
+    values = { arn = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:listener-rule/app/a-balancer-of-thirty-two-letters/1111111111111111/2222222222222222/5555555555555555" }
+  }
+
+  override_resource {
+    target = aws_lb_listener_rule.fixed
+    values = { arn = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:listener-rule/app/a-balancer-of-thirty-two-letters/1111111111111111/2222222222222222/6666666666666666" }
+  }
+
+  override_resource {
+    target = aws_lb_target_group.warmkeeper
+    values = { arn = "arn:aws:elasticloadbalancing:ap-northeast-1:123456789012:targetgroup/an-environment-of-twelve-control/7777777777777777" }
+  }
+
+  assert {
+    condition     = local.environment_bytes <= local.most_environment_bytes - 400
+    error_message = "${local.environment_bytes} bytes are too many: ${jsonencode(local.environment)}"
   }
 }

@@ -70,10 +70,14 @@ run "each_route_has_its_rules_on_its_listener_and_one_has_the_heartbeat" {
   }
 
   assert {
-    condition = { for key, route in jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes : key => [route.service_rule, length(route.own_rules), route.rule_priority, route.parked_rule_priority] } == {
-      apex = ["2222222222222222/3333333333333333", 1, 12, 40000]
-      www  = ["2222222222222222/4444444444444444", 3, 23, 40001]
-      http = ["6666666666666666/7777777777777777", 1, 12, 40000]
+    condition = { for key, route in jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes : key => join(" ", slice(split(" ", route), 0, 2)) } == {
+      apex = "12/40000 2222222222222222/3333333333333333"
+      www  = "23/40001 2222222222222222/4444444444444444"
+      http = "12/40000 6666666666666666/7777777777777777"
+      } && { for key, route in jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes : key => length(split(" ", route)) } == {
+      apex = 4
+      www  = 6
+      http = 4
     }
     error_message = "the function knows each of them"
   }
@@ -159,7 +163,7 @@ run "the_service_rule_is_the_last_of_the_block_and_forwards_as_the_default_actio
     condition = (
       aws_lb_listener_rule.service["this"].priority == 14
       && aws_lb_listener_rule.wake["this"].priority == 30010
-      && jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes.this.rule_priority == 13
+      && startswith(jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes.this, "13/")
     )
     error_message = "control, heartbeat, WebSocket, wake, service"
   }
@@ -253,12 +257,12 @@ run "each_target_group_has_an_alarm_that_calls_the_function" {
   }
 
   assert {
-    condition     = aws_lambda_function.this.environment[0].variables.IDLE_ALARM_ARNS == join(",", [for name in ["-test-site-1", "-test-site-2", "", "-this-1"] : "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:web-idle${name}"])
+    condition     = aws_lambda_function.this.environment[0].variables.IDLE_ALARM_ARNS == join(",", [for name in ["-test-site-1", "-test-site-2", "", "-this-1"] : "web-idle${name}"])
     error_message = "the function reads all of them"
   }
 
   assert {
-    condition     = aws_lambda_function.this.environment[0].variables.TARGET_GROUP_ARNS == join(",", [for name in ["test", "blue", "green"] : "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/${name}/0123456789abcdef"])
+    condition     = aws_lambda_function.this.environment[0].variables.TARGET_GROUP_ARNS == join(",", [for name in ["test", "blue", "green"] : "${name}/0123456789abcdef"])
     error_message = "and knows each group once"
   }
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warmkeeper as wk
 
 from tests.terraform import plans
 
@@ -129,3 +130,57 @@ def test_every_shape_is_planned_while_no_arn_is_known(states: dict[str, dict[str
         for shape in SHAPES
     }
     assert found == SHAPES
+
+
+def modules(state: dict[str, Any]) -> Iterator[dict[str, dict[str, Any]]]:
+    """The values of the resources of each instance of this module, by their addresses in it."""
+    for child in [state, *state.get("child_modules", ())]:
+        start = child["address"] + "."
+        found = {each["address"].removeprefix(start): each for each in child.get("resources", ())}
+        if "aws_lambda_function.this" in found:
+            yield {address: each["values"] for address, each in found.items()}
+        if child is not state:
+            yield from modules({**child, "resources": ()})
+
+
+def of_kind(resources: dict[str, dict[str, Any]], address: str) -> dict[str, dict[str, Any]]:
+    """The resources of this address, by their keys."""
+    start = address + '["'
+    return {
+        each.removeprefix(start).removesuffix('"]'): values
+        for each, values in resources.items()
+        if each.startswith(start)
+    }
+
+
+def test_the_function_reads_what_terraform_has_made(states: dict[str, dict[str, Any]]) -> None:
+    """Its environment has the ends of ARNs, and one name for the alarms of all routes."""
+    found = [module for state in states.values() for module in modules(state)]
+    assert len(found) >= len(plans.EXAMPLES) + len(SHAPES) + 2
+    for module in found:
+        (function,) = module["aws_lambda_function.this"]["environment"]
+        config = wk.Config.from_environment(function["variables"])
+        alarms = of_kind(module, "aws_cloudwatch_metric_alarm.idle").values()
+        groups = of_kind(module, "aws_lb_target_group.warmkeeper")
+        wake_rules = of_kind(module, "aws_lb_listener_rule.wake")
+        fixed_rules = of_kind(module, "aws_lb_listener_rule.fixed")
+
+        names = sorted(arn.rpartition(":alarm:")[2] for arn in config.idle_alarm_arns)
+        assert names == sorted(alarm["alarm_name"] for alarm in alarms)
+        watched = {alarm["dimensions"].get("TargetGroup") for alarm in alarms} - {None}
+        assert {arn.rpartition(":")[2] for arn in config.target_group_arns} == watched
+        assert config.wake_target_group_arn == groups.get("wake", {"arn": ""})["arn"]
+        assert config.control_target_group_arn == groups.get("control", {"arn": ""})["arn"]
+        assert config.topic_arn.rpartition(":")[2] == module["aws_sns_topic.this"]["name"]
+
+        assert {route.name for route in config.routes} == wake_rules.keys()
+        for route in config.routes:
+            own = [rule for key, rule in fixed_rules.items() if key.startswith(f"{route.name}/")]
+            assert route.wake_rule_arn == wake_rules[route.name]["arn"]
+            assert route.parked_rule_priority == wake_rules[route.name]["priority"]
+            assert route.own_rule_arns == tuple(rule["arn"] for rule in own)
+            assert route.rule_priority > max(rule["priority"] for rule in own)
+            assert route.creates_service_rule == (
+                f'aws_lb_listener_rule.service["{route.name}"]' in module
+            )
+            assert route.member in {member.name for member in config.members}

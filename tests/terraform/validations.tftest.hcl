@@ -675,7 +675,7 @@ run "accepts_the_highest_number_that_another_follows_from" {
   }
 
   assert {
-    condition     = jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes.this.parked_rule_priority == 50000
+    condition     = strcontains(jsondecode(aws_lambda_function.this.environment[0].variables.ROUTES).routes.this, "/50000 ")
     error_message = "30000 and the number given"
   }
 }

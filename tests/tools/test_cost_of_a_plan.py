@@ -44,6 +44,25 @@ def test_the_estimate_takes_off_no_less_than_the_module_costs(bill: cost.Bill) -
     assert bill.awake <= estimate.MODULE_AWAKE_USD
 
 
+def test_the_estimate_of_the_environment_agrees_with_its_plan(of_environment: cost.Bill) -> None:
+    book = of_environment.book
+    settings = estimate.Settings(
+        services=(estimate.Size(),) * 3,
+        public_ip=True,
+        databases=(book.prices["rds_t4g_micro_hour"],),
+        target_groups=2,
+        queues=1,
+    )
+    whole = (0.0, book.hours * estimate.HOUR)
+    month = estimate.Outcome(5, *whole, asleep=[whole], stopped=[whole])
+    module = settings.module_month(book, asleep=1)
+    assert month.saved(book, settings) + module == pytest.approx(
+        of_environment.saved_hour * book.hours, rel=0.001
+    )
+    assert of_environment.asleep <= module < of_environment.asleep + 0.10
+    assert of_environment.awake <= settings.module_month(book, asleep=0)
+
+
 def test_three_services_and_a_database_save_more_than_one(
     bill: cost.Bill, of_environment: cost.Bill
 ) -> None:

@@ -12,7 +12,7 @@ import hcl2
 import pytest
 
 from tools import cost, estimate, request_log
-from tools.estimate import DAY, HOUR, Settings, play
+from tools.estimate import DAY, HOUR, Settings, Size, play
 from tools.request_log import Log, Request, read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,6 +116,35 @@ def test_minutes_that_are_passed_over_asleep_change_nothing(
     assert play(requests, SETTINGS, 5) == short
 
 
+WITH_DATABASE = Settings(databases=(0.016,))
+
+
+def test_a_database_is_stopped_after_its_minutes_and_a_wake_waits_for_its_start() -> None:
+    wake = MONDAY + 10 * HOUR
+    clients = [(0, "a"), (299, "b"), (330, "c"), (347, "d")]
+    requests = [Request(MONDAY), *(Request(wake + s, client=who) for s, who in clients)]
+    found = play(requests, WITH_DATABASE, 5)
+    fell_asleep, woke = found.asleep[0]
+    ((stopped, started),) = found.stopped
+    assert 0 <= stopped - fell_asleep - 120 * 60 <= 60  # at the tick after two hours
+    assert woke <= started <= woke + 1
+    assert (found.wakes, found.waited, found.clients) == (1, 3, 3)  # 300 s and 45 s
+
+
+def test_a_database_runs_through_a_nap_and_nobody_waits_for_it() -> None:
+    wake = MONDAY + HOUR
+    requests = [Request(MONDAY), Request(wake, client="a"), Request(wake + 47, client="b")]
+    found = play(requests, WITH_DATABASE, 5)
+    assert (found.wakes, found.waited, found.stopped) == (1, 1, [])
+
+
+def test_a_database_that_is_stopped_at_the_end_of_the_log_is_counted_until_then() -> None:
+    found = play([Request(MONDAY)], WITH_DATABASE, 5, (MONDAY, MONDAY + 10 * HOUR))
+    ((stopped, until),) = found.stopped
+    assert until == MONDAY + 10 * HOUR
+    assert stopped == pytest.approx(found.asleep[0][0] + 2 * HOUR, abs=60)
+
+
 def test_a_longer_idle_time_sleeps_less_and_wakes_less_on_the_example() -> None:
     requests = estimate.example(days=7)
     found = [play(requests, SETTINGS, idle) for idle in (5, 15, 60)]
@@ -152,12 +181,47 @@ def test_its_settings_are_the_module_s_defaults() -> None:
 
 # --- money and telling -------------------------------------------------------------------------
 def test_saved_is_what_the_tasks_cost_asleep_less_the_module() -> None:
-    settings, book = Settings(cpu=1024, memory=2048, tasks=2), cost.Book.read()
+    settings, book = Settings(services=(Size(1024, 2048, 2),)), cost.Book.read()
     day = estimate.Outcome(5, MONDAY, MONDAY + 24 * HOUR, asleep=[(MONDAY, MONDAY + 12 * HOUR)])
     hours = book.hours * (12 - 30 / HOUR) / 24
     module = (estimate.MODULE_ASLEEP_USD + estimate.MODULE_AWAKE_USD) / 2
     expected = hours * 2 * (0.04048 + 2 * 0.004445) - module
     assert day.saved(book, settings) == pytest.approx(expected)
+
+
+def test_an_environment_saves_its_services_and_databases_less_its_alarms_and_queues() -> None:
+    book = cost.Book.read()
+    services = (Size(), Size(512, 1024, 2))
+    settings = Settings(services=services, databases=(0.016, 0.1), target_groups=3, queues=2)
+    day = estimate.Outcome(
+        5,
+        MONDAY,
+        MONDAY + 24 * HOUR,
+        asleep=[(MONDAY, MONDAY + 12 * HOUR)],
+        stopped=[(MONDAY + 2 * HOUR, MONDAY + 12 * HOUR)],
+    )
+    tasks = (12 - 30 / HOUR) / 24 * (book.task_hour(256, 512) + 2 * book.task_hour(512, 1024))
+    databases = 10 / 24 * 0.116
+    module = (estimate.MODULE_ASLEEP_USD + estimate.MODULE_AWAKE_USD) / 2
+    module += 4 * 0.10 + 2 * 43_800 * 0.40 / 1e6
+    expected = book.hours * (tasks + databases) - module
+    assert day.saved(book, settings) == pytest.approx(expected)
+
+
+def test_the_command_tells_what_it_assumes_of_an_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = written(tmp_path, "\n".join(f"{MONDAY + n * 5 * HOUR:.0f}" for n in range(30)))
+    sleeps = ["--service", "512:1024:2", "--database", "0.016", "--stop-after", "60"]
+    more = ["--target-groups", "2", "--queues", "1", "--plot", str(tmp_path / "plot.svg")]
+    assert estimate.main([str(log), "--idle", "5", *sleeps, *more]) == 0
+    out = capsys.readouterr().out
+    assert "1 task(s) of 0.25 vCPU and 0.5 GB, 2 task(s) of 0.5 vCPU and 1 GB, 0.06171 USD" in out
+    assert "1 database(s), 0.016 USD an hour, stopped after 60 minutes of sleep" in out
+    assert "at 1.22 USD a month asleep and 1.72 awake" in out
+    head, _, row = out.splitlines()[:3]
+    column = head.split(" | ").index("Hours with the databases stopped")
+    assert int(row.split(" | ")[column]) == pytest.approx(29 * (5 - 1.15), abs=3)
 
 
 def test_the_command_prints_a_row_for_each_idle_time_and_draws(
@@ -178,9 +242,16 @@ def test_the_command_prints_a_row_for_each_idle_time_and_draws(
 
 def test_below_seven_days_of_log_it_warns() -> None:
     days = [Log(requests=[Request(MONDAY), Request(MONDAY + days * DAY)]) for days in (6.9, 7, 30)]
-    warned = [estimate.notes(log) for log in days]
+    warned = [estimate.notes(log, SETTINGS) for log in days]
     assert [len(each) for each in warned] == [1, 0, 0]
     assert warned[0][0].startswith("Only 6.9 days of log: give 7 or more")
+
+
+def test_groups_that_sleep_together_are_not_to_be_kept_apart() -> None:
+    log = Log(requests=[Request(MONDAY), Request(MONDAY + 7 * DAY)], groups={"web", "api"})
+    assert estimate.notes(log, Settings(target_groups=2)) == []
+    (told,) = estimate.notes(log, SETTINGS)
+    assert told.endswith("--target-groups 2")
 
 
 def test_it_says_what_it_skipped_and_what_the_policy_ignores(
@@ -195,7 +266,7 @@ def test_it_says_what_it_skipped_and_what_the_policy_ignores(
     assert estimate.main([str(tmp_path), "--idle", "5", "--plot", str(plot)]) == 0
     out = capsys.readouterr().out
     assert "12 requests are of clients or for paths that the default wake_policy ignores" in out
-    assert "for 2 target groups. Keep those of one: --only targetgroup/NAME/" in out
+    assert "for 2 target groups. Keep those of one: --only targetgroup/NAME/. If" in out
     assert "Skipped lines of health check logs: 1." in out
     assert f"Not read: {tmp_path / 'b.parquet'}: Parquet is not read." in out
 
@@ -208,6 +279,13 @@ def test_it_says_what_it_skipped_and_what_the_policy_ignores(
         (["x.csv", "--cpu", "0"], "--cpu 0: give 1 or more."),
         (["x.csv", "--cold-start", "0.5"], "--cold-start 0.5: give 1"),
         (["x.csv", "--idle", "5", "0"], "--idle 5 0: give"),
+        (["x.csv", "--service", "256"], "--service 256: give CPU:MEMORY"),
+        (["x.csv", "--service", "0:512"], "--service 0:512: give"),
+        (["x.csv", "--database", "0"], "--database 0: give USD an hour, above 0."),
+        (["x.csv", "--database", "nan"], "--database nan: give"),
+        (["x.csv", "--stop-after", "0"], "--stop-after 0: give 1 or more."),
+        (["x.csv", "--queues", "-1"], "--queues -1: give 0 or more."),
+        (["x.csv", "--target-groups", "0"], "--target-groups 0 --queues 0: give 1 or more"),
         (["x.csv", "--plot", "x.pdf"], "--plot x.pdf: its name must end"),
         (["LOG"], "or name yours: --column NAME."),
         (["LOG", "--column", "at"], "is at. Give"),

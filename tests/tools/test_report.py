@@ -326,8 +326,13 @@ def test_the_example_of_the_document_is_one_of_this_report() -> None:
 
 
 def test_of_an_environment_the_order_of_the_last_wake_is_told() -> None:
-    of_several = {**wake(), "members": {"api": 0.3, "web": 24.1}, "database_seconds": 180.2}
+    ordered = {"members": {"api": 0.3, "web": 24.1}, "database_seconds": 180.2}
+    of_several = {**wake(), "seconds": 200.0, **ordered}
     text = report.render({**TOLD, "wakes": [wake(), of_several]}, GOOD)
     order = "The last wake started api after 0.3 s, web after 24.1 s"
     assert f"{order}; a database took 180 s to start." in text
+    assert "Over the target of 60 s: 0 of 2, without the starts of databases." in text
+    slow = {**of_several, "seconds": 241.0}
+    over = "Over the target of 60 s: 1 of 1, without"
+    assert over in report.render({**TOLD, "wakes": [slow]}, GOOD)
     assert "The last wake started" not in report.render({**TOLD, "wakes": [wake()]}, GOOD)

@@ -216,14 +216,13 @@ MEMBERS: dict[str, dict[str, Any]] = {
 def environment_of(**members: dict[str, Any]) -> dict[str, Any]:
     """What of a World is so in an environment of these members, with routes to web and api."""
     two = OTHER_ESTATES["two routes"]
-    of_web, of_api = {**route(), "member": "web"}, {**OTHER_ROUTE, "member": "api"}
     return {
         "rules": dict(two["rules"]),
         "forwards": {OTHER_SERVICE_RULE: OTHER_GROUP},
         "environment": {
             **GROUPS_OF_BOTH,
             "MEMBERS": json.dumps(members),
-            **routes(**{"web/this": of_web, "api/this": of_api}),
+            **routes(**{"web/this": route(), "api/this": OTHER_ROUTE}),
         },
         "beside": {
             name: Beside(group=OTHER_GROUP if name == "api" else "")

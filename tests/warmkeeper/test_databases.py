@@ -110,6 +110,47 @@ def test_a_refused_stop_is_told_once_and_not_repeated_in_this_sleep() -> None:
     assert (len(told), len(refused)) == (1, 1)
 
 
+def two_databases(phase: Callable[..., World], store_after_minutes: int = 120) -> World:
+    """An environment whose API needs a database and a cluster, in this phase."""
+    members = {**MEMBERS, "api": {"service": "api", "start_after": ["main", "store"]}}
+    changes = environment_of(**members)
+    times = {"stop_after_minutes": store_after_minutes, "deadline_minutes": 30}
+    store = {"cluster": "staging-store", **times}
+    changes["environment"]["DATABASES"] = json.dumps({"main": MAIN, "store": store})
+    running = dict.fromkeys(["staging-main", "staging-store"], "available")
+    return phase(**changes, databases=running)
+
+
+def refuse() -> None:
+    """RDS does not do it, whatever the database's status is."""
+    raise ClientError({"Error": {"Code": "InsufficientDBInstanceCapacity"}}, "of RDS")
+
+
+@pytest.mark.parametrize("minutes", [120, 180])
+def test_a_refused_stop_holds_up_no_other_database(minutes: int) -> None:
+    world = two_databases(asleep, store_after_minutes=minutes)
+    world.between("stop_db_instance", refuse)
+    world.minutes(minutes + 2)
+    assert world.databases == {"staging-main": "available", "staging-store": "stopping"}
+    assert world.did("staging-store stopping") == 1
+    (told,) = [notice for notice in world.notices if wk.DATABASE_NOT_STOPPED.text in notice]
+    assert "main: " in told
+
+
+def test_a_refused_start_holds_up_no_other_database_and_is_raised_and_repeated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = two_databases(asleep)
+    world.databases = dict.fromkeys(world.databases, "stopped")
+    world.between("start_db_instance", refuse)
+    with pytest.raises(ClientError):
+        world.signal(Kind.REQUEST)
+    assert world.databases == {"staging-main": "stopped", "staging-store": "starting"}
+    assert '"message": "not given", "action": "main: started"' in capsys.readouterr().out
+    follow(world, 11)
+    assert world.databases["staging-main"] == "starting"
+
+
 def test_what_aws_starts_after_seven_days_is_stopped_again() -> None:
     world = stopped()
     overdue(world)
@@ -159,6 +200,46 @@ def test_a_wake_starts_the_database_first_and_who_needs_it_when_it_is_available(
     order = [call for _, call in world.calls if call in ("api 1", "count 1")]
     assert order == ["api 1", "count 1"]
     assert world.memory.database_seconds["main"] == pytest.approx(120, abs=2)
+
+
+@pytest.mark.parametrize("stopping", [0, 200])
+def test_the_cold_start_that_is_measured_leaves_out_what_a_database_took(
+    stopping: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = stopped()
+    world.databases["staging-main"] = "stopping" if stopping else "stopped"
+    world.signal(Kind.REQUEST)
+    follow(world, stopping)
+    world.databases["staging-main"] = "stopped"
+    follow(world, 120)
+    world.databases["staging-main"] = "available"
+    capsys.readouterr()
+    follow(world, 60)
+    (past,) = world.memory.wakes
+    of_database = stopping + 120
+    assert past["database_seconds"] == pytest.approx(of_database, abs=2)
+    (cold_start,) = metrics(capsys.readouterr().out, "ColdStartSeconds")
+    assert cold_start == pytest.approx(past["seconds"] - of_database, abs=2)
+    assert cold_start < 60 < past["seconds"]
+    notice = world.notices[-1]
+    assert f"s, of which a database took {past['database_seconds']:.1f} s (request)" in notice
+    assert "over the target" not in notice
+
+
+def test_services_that_are_slow_after_their_database_are_over_the_target() -> None:
+    world = stopped()
+    world.boot = 40.0  # the API, and then the web server
+    world.signal(Kind.REQUEST)
+    follow(world, 120)
+    world.databases["staging-main"] = "available"
+    follow(world, 120)
+    assert "; the rest is over the target of 60 s (request)" in world.notices[-1]
+
+
+def metrics(out: str, name: str) -> list[float]:
+    """The values of a metric in the log."""
+    lines = (json.loads(line) for line in out.splitlines())
+    return [line[name] for line in lines if name in line]
 
 
 def test_a_request_while_it_is_stopping_waits_for_both() -> None:

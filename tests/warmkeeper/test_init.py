@@ -95,10 +95,10 @@ def test_a_client_that_cannot_be_built_is_told_and_tried_again_by_the_invocation
 
 
 def test_a_setting_that_is_missing_is_an_error_of_each_invocation_as_without_init() -> None:
-    few = {name: value for name, value in ENVIRONMENT.items() if name != "IDLE_MINUTES"}
+    few = {name: value for name, value in ENVIRONMENT.items() if name != "TABLE_NAME"}
     warned, made, raised = container(WITHOUT, **few, **IN_LAMBDA)
     assert made == {"containers": 0}
-    assert raised["error"] == "ValueError: IDLE_MINUTES is not set; the Terraform module sets it"
+    assert raised["error"] == "ValueError: TABLE_NAME is not set; the Terraform module sets it"
     assert warned["error"] == raised["error"]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import warmkeeper as wk
+from botocore.exceptions import ClientError
 from warmkeeper import Kind, Phase
 
 from tests.warmkeeper.scenes import (
@@ -157,6 +158,32 @@ def test_nothing_is_made_ready_for_taking_where_nothing_is_taken(
     follow(world, 60)
     assert world.phase() is Phase.AWAKE
     assert made == []
+
+
+def refuse() -> None:
+    raise ClientError({"Error": {"Code": "ThrottlingException"}}, "UpdateService")
+
+
+def test_a_count_that_is_refused_holds_up_no_other_member_and_is_raised_and_repeated() -> None:
+    world = whole(asleep)
+    at_once = ["api", "worker"]  # the others wait for one of them, or for a shared one
+    world.between("update_service", refuse)
+    with pytest.raises(ClientError):
+        world.signal(Kind.REQUEST)
+    assert [counts(world)[name] for name in at_once] == [0, 1]
+    follow(world, 11)
+    assert [counts(world)[name] for name in at_once] == [1, 1]
+
+
+def test_without_a_table_a_count_that_is_refused_holds_up_no_other_member() -> None:
+    world = whole(asleep)
+    world.gone.add("table")
+    before = sum(counts(world).values())
+    world.between("update_service", refuse)
+    with pytest.raises(ClientError):
+        world.signal(Kind.REQUEST)
+    assert world.did("count 1") == 0  # that of web, which is the first
+    assert sum(counts(world).values()) == before + 3
 
 
 def test_each_member_is_given_once() -> None:

@@ -320,7 +320,13 @@ def test_routes_are_read_from_the_environment() -> None:
     assert {SERVICE_RULE, OTHER_WAKE_RULE, CONTROL_RULE} <= config.wired_rule_arns
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"rules": "", "routes": {"a": {}}})])
+UNREADABLE = ["", "12/40000", "12 a b", "x/40000 a b", "12/40000/new a b", "12/40000 a"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", *(json.dumps({"rules": "", "routes": {"a": each}}) for each in UNREADABLE)],
+)
 def test_routes_that_cannot_be_read_are_named(text: str) -> None:
     with pytest.raises(ValueError, match=r"^ROUTES is "):
         wk.Config.from_environment({**World().environment, "ROUTES": text})

@@ -32,7 +32,7 @@ OTHER_WAKE_RULE = f"{BALANCING}:listener-rule/app/staging/a1/l2/r-wake"
 OTHER_CONTROL_RULE = f"{BALANCING}:listener-rule/app/staging/a1/l2/r-control"
 IDLE_ALARM = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:staging-idle"
 WAKE_ALARM = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:staging-wake"
-RULES = f"{BALANCING}:listener-rule/app/staging/a1/"  # what the ARNs of all rules begin with
+RULES = "app/staging/a1/"  # what the ARNs of all rules begin with, after "listener-rule/"
 PAGED = {"describe_rules"}
 
 
@@ -44,28 +44,25 @@ def route(
     parked_rule_priority: int = 30_010,
     *,
     creates_service_rule: bool = False,
-) -> dict[str, Any]:
+) -> str:
     """A route as Terraform writes it into the environment; without arguments the only one."""
-    return {
-        "service_rule": service_rule.removeprefix(RULES),
-        "wake_rule": wake_rule.removeprefix(RULES),
-        "own_rules": [rule.removeprefix(RULES) for rule in own_rules],
-        "rule_priority": rule_priority,
-        "parked_rule_priority": parked_rule_priority,
-        "creates_service_rule": creates_service_rule,
-    }
+    start = f"{BALANCING}:listener-rule/{RULES}"
+    rules = [rule.removeprefix(start) for rule in (service_rule, wake_rule, *own_rules)]
+    created = "/created" if creates_service_rule else ""
+    return f"{rule_priority}/{parked_rule_priority}{created} {' '.join(rules)}"
 
 
 OTHER_ROUTE = route(OTHER_SERVICE_RULE, OTHER_WAKE_RULE, (OTHER_CONTROL_RULE,))
 
 
-def routes(**named: dict[str, Any]) -> dict[str, str]:
+def routes(**named: str) -> dict[str, str]:
     """The variable that holds routes."""
     return {"ROUTES": json.dumps({"rules": RULES, "routes": named})}
 
 
 ENVIRONMENT = {
     "NAME": "staging",
+    "ACCOUNT": "arn:aws:*:eu-central-1:123456789012:",
     "CLUSTER_NAME": "estate",
     "MEMBERS": '{"this": {"service": "app"}}',
     **routes(this=route()),
@@ -245,8 +242,12 @@ class World:
         return self.memory.phase
 
     @property
+    def settings(self) -> wk.Config:
+        return config(tuple(self.environment.items()))
+
+    @property
     def routes(self) -> tuple[wk.Route, ...]:
-        return wk.parse_routes(self.environment["ROUTES"])
+        return self.settings.routes
 
     @property
     def rule_up(self) -> bool:
@@ -353,7 +354,7 @@ class SimulatedAws(wk.Aws):
     """The adapter, with clients over a World."""
 
     def __init__(self, world: World) -> None:
-        super().__init__(config(tuple(world.environment.items())))
+        super().__init__(world.settings)
         self.world = world
 
     def now(self) -> float:
