@@ -734,6 +734,7 @@ locals {
     WAKE_TARGET_GROUP_ARN     = lookup(local.group_arns, "wake", "")
     CONTROL_TARGET_GROUP_ARN  = lookup(local.group_arns, "control", "")
     CONTROL_PATH              = var.control_path
+    PUBLIC_URL                = var.public_url
     HEARTBEAT_PATH            = local.heartbeat_wanted ? var.heartbeat.path : ""
     HEARTBEAT_TOKEN_PARAMETER = join("", local.heartbeat_tokens)
     TABLE_NAME                = aws_dynamodb_table.this.name

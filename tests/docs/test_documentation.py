@@ -14,6 +14,7 @@ import hcl2
 import pytest
 import warmkeeper as wk
 
+from tests.warmkeeper.world import ENVIRONMENT
 from tools import terraform_docs, terraform_env
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -247,8 +248,9 @@ def test_every_command_is_documented_with_a_line_that_invokes_it() -> None:
     payloads = [json.loads(text) for text in re.findall(r"--payload '([^']+)'", lines)]
     assert {payload["command"] for payload in payloads} == set(wk.COMMANDS)
     assert {f"### {command}" for command in wk.COMMANDS} <= set(OPERATING.read_text().splitlines())
+    config = wk.Config.from_environment(ENVIRONMENT)
     for payload in payloads:
-        wk.parse_command(payload, 0.0)
+        wk.parse_command(payload, config, 0.0)
 
 
 AWS_CLI = re.compile(r"\baws [a-z0-9]+ [a-z-]{4,} ?(?:--|s3:)")

@@ -134,13 +134,14 @@ run "function_is_what_the_design_says" {
   assert {
     condition = {
       for key, value in aws_lambda_function.this.environment[0].variables : key => value
-      if contains(["MEMBERS", "DATABASES", "TARGET_GROUP_ARNS", "SERVICE_CONNECT_NAMES", "CONTROL_PATH", "HEARTBEAT_PATH", "HEARTBEAT_TOKEN_PARAMETER", "IDLE_ALARM_ARNS", "WAKE_ALARM_ARN", "UNSEEN_TRAFFIC", "SUSPEND_AUTOSCALING", "RESTORE_ON_DESTROY"], key)
+      if contains(["MEMBERS", "DATABASES", "TARGET_GROUP_ARNS", "SERVICE_CONNECT_NAMES", "CONTROL_PATH", "PUBLIC_URL", "HEARTBEAT_PATH", "HEARTBEAT_TOKEN_PARAMETER", "IDLE_ALARM_ARNS", "WAKE_ALARM_ARN", "UNSEEN_TRAFFIC", "SUSPEND_AUTOSCALING", "RESTORE_ON_DESTROY"], key)
       } == {
       MEMBERS                   = jsonencode({ this = { service = "web" } })
       DATABASES                 = "{}"
       TARGET_GROUP_ARNS         = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"
       SERVICE_CONNECT_NAMES     = ""
       CONTROL_PATH              = "/.warmkeeper"
+      PUBLIC_URL                = ""
       HEARTBEAT_PATH            = "/health"
       HEARTBEAT_TOKEN_PARAMETER = ""
       IDLE_ALARM_ARNS           = "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:web-idle"
@@ -326,7 +327,7 @@ run "outputs_are_of_what_was_made" {
   }
 
   assert {
-    condition     = output.wake_rule_arns["this"] == aws_lb_listener_rule.wake["this"].arn && output.status_path == "/.warmkeeper/status" && output.heartbeat_path == "/health"
+    condition     = output.wake_rule_arns["this"] == aws_lb_listener_rule.wake["this"].arn && output.status_path == "/.warmkeeper/status" && output.heartbeat_path == "/health" && output.page_url == null
     error_message = "what there is on the listener"
   }
 
