@@ -35,6 +35,7 @@ DOCUMENTS = [
 README_LINES = 220
 
 SOURCE = "github.com/OWNER/terraform-aws-ecs-scale-to-zero?ref=v"
+ACTION = re.compile(r"uses: OWNER/terraform-aws-ecs-scale-to-zero/\.github/actions/\w+@(\S+)")
 META_ARGUMENTS = {"source", "providers", "count", "for_each", "depends_on"}
 # The inputs that a call needs beside the required ones: one of these sets.
 NEEDED_ON = {
@@ -241,6 +242,9 @@ def test_the_module_is_pinned_to_the_newest_version_of_the_changelog() -> None:
     assert versions
     for call in module_calls():
         assert call["source"] == SOURCE + versions[0]
+    actions = [each for document in DOCUMENTS for each in ACTION.findall(document.read_text())]
+    assert actions
+    assert {*actions} == {f"v{versions[0]}"}
 
 
 def test_every_command_is_documented_with_a_line_that_invokes_it() -> None:
