@@ -83,6 +83,11 @@ variable "heartbeat_token_parameter_arn" {
   default = null
 }
 
+variable "public_url" {
+  type    = string
+  default = ""
+}
+
 module "scale_to_zero" {
   source = "../../../"
 
@@ -97,6 +102,7 @@ module "scale_to_zero" {
   websocket_rule    = var.websocket_rule
   load_balancer_arn = var.load_balancer_arn # for the alarm path only
   idle_minutes      = var.idle_minutes
+  public_url        = var.public_url
   dashboard_enabled = true
   tags              = { Estate = var.name }
 
