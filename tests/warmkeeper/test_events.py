@@ -22,6 +22,7 @@ from tests.warmkeeper.recorded import (
     state,
     told_already,
 )
+from tests.warmkeeper.scenes import ALARM_PATH, world_of
 from tests.warmkeeper.world import (
     CONTROL_GROUP,
     ENVIRONMENT,
@@ -387,8 +388,11 @@ def test_the_command_beat_counts_as_the_body_of_a_heartbeat_and_without_fields_a
     assert (world.memory.beat > 0) is counted
 
 
-def test_the_command_beat_keeps_an_idle_service_awake_and_wakes_none() -> None:
-    world = World()
+@pytest.mark.parametrize("environment", [{}, ALARM_PATH], ids=["listener path", "alarm path"])
+def test_the_command_beat_keeps_an_idle_service_awake_and_wakes_none(
+    environment: dict[str, str],
+) -> None:
+    world = world_of(environment=environment)
     world.signal(Kind.ADOPT)
     world.alarm = "ALARM"
     for _ in range(30):
