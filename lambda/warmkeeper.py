@@ -3679,8 +3679,9 @@ def render(
     """The page. Every known {{name}} is replaced by a value that is escaped for its place.
 
     - `page`: the entry `page` of the settings; {} if the settings cannot be read. If this entry has
-      `html`, that text replaces page.html. If it has `texts`, each language there is complete,
-      because Terraform has merged it with the language in the package.
+      `html`, that text replaces page.html, with `home` only if it contains {{home}}. If it has
+      `texts`, each language there is complete, because Terraform has merged it with the language in
+      the package.
     - `status`: the answer of the status path
     - `location`: the URL to load again
     - `home`: of the control path's page, the URL that it goes to once the service is ready; of any
@@ -3711,7 +3712,8 @@ def render(
         "texts": in_script(words),
         "status": in_script(status),
     }
-    source = page.get("html") or packaged("page.html")
+    own = page.get("html") or ""
+    source = own if own and (not home or "{{home}}" in own) else packaged("page.html")
     return re.sub(r"\{\{(\w+)\}\}", lambda found: filled.get(found[1], found[0]), source)
 
 

@@ -1018,6 +1018,20 @@ def test_the_control_path_s_page_leads_to_the_service(public_url: str, home: str
     )
 
 
+@pytest.mark.parametrize(
+    ("own", "shown"),
+    [("Mine: {{home}}", "Mine: https://x.example.com"), ("Mine: {{title}}", "<!doctype html>")],
+)
+def test_a_page_of_one_s_own_is_the_control_path_s_page_if_it_knows_where_to_go(
+    own: str, shown: str
+) -> None:
+    world = asleep()
+    body = json.dumps({"page": {"html": own}})
+    world.items["settings"] = {"id": {"S": "settings"}, "body": {"S": body}}
+    assert control_page(world).startswith(shown)
+    assert page(world)[0].startswith("Mine: ")
+
+
 def test_a_reload_of_the_control_path_s_page_calls_back_no_drowsy_service() -> None:
     world = drowsy()
     assert refresh(control_page(world)) == f"5;url={CONTROL}/"
