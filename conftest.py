@@ -37,6 +37,7 @@ BEGINNINGS = (
         "test_waiting_page.py",
         "test_caddy_beat.py",
         "test_beats.py",
+        "integration/test_actions.py",
     ),
     (
         "test_changing.py",

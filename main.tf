@@ -766,6 +766,7 @@ locals {
   settings_and_defaults = {
     SERVICE_CONNECT_NAMES     = [join(",", distinct(flatten(values(local.services)[*].service_connect[*].discovery_name))), ""]
     CONTROL_PATH              = [var.control_path, "/.warmkeeper"]
+    PUBLIC_URL                = [var.public_url, ""]
     HEARTBEAT_PATH            = [local.heartbeat_wanted ? var.heartbeat.path : "", "/health"]
     METRIC_NAMESPACE          = [local.metric_namespace, "Warmkeeper"]
     IDLE_MINUTES              = [tostring(var.idle_minutes), "5"]

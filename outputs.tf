@@ -3,7 +3,7 @@
 # ---------------------------------------------------------------------------------------------
 
 output "function_name" {
-  description = "Name of the warmkeeper, for `aws lambda invoke` with a command: status, wake, sleep, pin, unpin, doctor, explain, report."
+  description = "Name of the warmkeeper, for `aws lambda invoke` with a command: status, wake, sleep, pin, unpin, beat, doctor, explain, report."
   value       = aws_lambda_function.this.function_name
 }
 
@@ -30,6 +30,11 @@ output "status_path" {
 output "health_path" {
   description = "Path for monitors, `GET`, on the service's own hosts: 200 also while the service sleeps, 503 after a failed wake. Null on the alarm path, and with queues alone."
   value       = local.listener_path ? "${var.control_path}/health" : null
+}
+
+output "page_url" {
+  description = "URL of the page that shows the phase and wakes the service at a click. Null without `public_url`."
+  value       = var.public_url == "" ? null : "${var.public_url}${var.control_path}/"
 }
 
 output "heartbeat_path" {

@@ -401,7 +401,7 @@ variable "routes" {
 }
 
 variable "control_path" {
-  description = "Path below which every request goes to the Lambda (status, health, wake, heartbeat); several modules on one host need different paths."
+  description = "Path below which every request goes to the Lambda (a page, status, health, wake, heartbeat); several modules on one host need different paths."
   type        = string
   default     = "/.warmkeeper"
   nullable    = false
@@ -409,6 +409,23 @@ variable "control_path" {
   validation {
     condition     = can(regex("^(/[a-zA-Z0-9._~-]+)+$", var.control_path)) && length(var.control_path) <= 100
     error_message = "control_path must begin with /, not end with one, and hold at most 100 letters, digits and . _ ~ - between its slashes; got \"${var.control_path}\". Write for example \"/.warmkeeper\"."
+  }
+}
+
+variable "public_url" {
+  description = "URL at which people open the service, such as `https://staging.example.com`: notices then link to the page below `control_path`, which shows the phase and wakes at a click."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^(https?://[a-zA-Z0-9.-]{1,253}(:[0-9]{1,5})?)?$", var.public_url))
+    error_message = "public_url must be https:// or http://, a host and perhaps a port, without a path, a query or a / at its end; got \"${var.public_url}\". Write for example \"https://staging.example.com\"."
+  }
+
+  validation {
+    condition     = var.public_url == "" || (var.wake_path == "listener" && length(local.given_routes) > 0)
+    error_message = "public_url must be \"\" without a route on the listener path, because notices would link to the control path, which only a listener rule of the module serves; got \"${var.public_url}\" with wake_path = \"${var.wake_path}\" and ${length(local.given_routes)} routes. Leave public_url out."
   }
 }
 

@@ -119,6 +119,7 @@ FIRST_ANSWERS_SECONDS = 60.0  # for this time after a wake, redirects carry the 
 # service is live, up to 3 redirects follow (1 s, 4 s and 14 s later), until the rule change has
 # reached every load balancer node. The sum is 10, because some clients follow no more redirects.
 MOST_HOLDS = 8
+CONTROL_PAGE_SECONDS = "30"  # between two reloads of the control path's page without JavaScript
 
 # Databases
 STOP_AFTER_MINUTES = 120  # unless DATABASES has another number, and so the next
@@ -434,6 +435,7 @@ class Config:
     wake_target_group_arn: str
     control_target_group_arn: str
     control_path: str = "/.warmkeeper"
+    public_url: str = ""  # the URL at which people open the service
     heartbeat_path: str = "/health"  # "" if no heartbeats are taken
     heartbeat_token_parameter: str = ""
     table_name: str
@@ -597,6 +599,7 @@ COMMANDS = (
     Kind.SLEEP,
     Kind.PIN,
     Kind.UNPIN,
+    Kind.BEAT,
     Kind.DOCTOR,
     Kind.REPORT,
     Kind.EXPLAIN,
@@ -4059,15 +4062,19 @@ def render(
     confirm: bool,
     location: str,
     refresh_seconds: str,
+    home: str = "",
     **values: str,
 ) -> str:
     """The page. Every known {{name}} is replaced by a value that is escaped for its place.
 
     - `page`: the entry `page` of the settings; {} if the settings cannot be read. If this entry has
-      `html`, that text replaces page.html. If it has `texts`, each language there is complete,
-      because Terraform has merged it with the language in the package.
+      `html`, that text replaces page.html, with `home` only if it contains {{home}}. If it has
+      `texts`, each language there is complete, because Terraform has merged it with the language in
+      the package.
     - `status`: the answer of the status path
     - `location`: the URL to load again
+    - `home`: of the control path's page, the URL that it goes to once the service is ready; of any
+      other page "", because that page loads its own URL again
     - `values`: the values of further names
     """
     lang, words = localized(page.get("texts", {}), accept_language)
@@ -4079,7 +4086,8 @@ def render(
         "lang": lang,
         "dir": "rtl" if lang.partition("-")[0].lower() in RIGHT_TO_LEFT else "ltr",
         "title": page.get("title") or status["name"],
-        "words": phase_line(status, words, confirm=confirm),
+        "words": phase_line(status, words, confirm=confirm or home != ""),
+        "home": home,
         "confirm": "true" if confirm else "false",
         "refresh_seconds": refresh_seconds,
     }
@@ -4093,12 +4101,13 @@ def render(
         "texts": in_script({k: text for k, text in words.items() if k not in OUTSIDE_SCRIPT}),
         "status": in_script(status),
     }
-    source = page.get("html") or packaged("page.html")
+    own = page.get("html") or ""
+    source = own if own and (not home or "{{home}}" in own) else packaged("page.html")
     return re.sub(r"\{\{(\w+)\}\}", lambda found: filled.get(found[1], found[0]), source)
 
 
 # --- events, beats and commands -------------------------------------------------------------------
-def parse_command(event: Mapping[str, Any], now: float) -> Signal:
+def parse_command(event: Mapping[str, Any], config: Config, now: float) -> Signal:
     """The signal of a direct invoke: {"command": ..., "minutes": ...}.
 
     Terraform sends the command "terraform" with a member "tf". Raises RefusedError.
@@ -4109,6 +4118,8 @@ def parse_command(event: Mapping[str, Any], now: float) -> Signal:
     match event:
         case {"command": "terraform", "tf": {"action": str(action)}} if action in actions:
             return Signal(actions[action])
+        case {"command": Kind.BEAT}:
+            return beat_signal(parse_beat_command(event), config, now)
     if command not in COMMANDS:
         allowed = f"{', '.join(COMMANDS)}; or terraform with tf.action {', '.join(actions)}"
         raise RefusedError(f"the command is not one of {allowed}")
@@ -4127,9 +4138,8 @@ class Beat:
     idle_seconds: float | None = None  # since the last activity; None if the sender does not know
 
 
-def parse_beat(body: bytes) -> Beat:
-    """The body of a heartbeat; missing fields count as zero. Raises RefusedError."""
-    read = from_json(body or b"{}")
+def parse_beat(read: Any) -> Beat:
+    """The JSON of a heartbeat; missing fields count as zero. Raises RefusedError."""
     names = [item.name for item in fields(Beat)]
     if not isinstance(read, dict):
         raise RefusedError('the body must be JSON like {"in_flight": 1, "requests": 0}')
@@ -4159,6 +4169,18 @@ def activity(beat: Beat, now: float, idle_minutes: int) -> float | None:
     return now - beat.idle_seconds if beat.idle_seconds <= idle_minutes * 60 else None
 
 
+def beat_signal(beat: Beat, config: Config, now: float) -> Signal:
+    """The signal of a heartbeat. It is active if the beat counts."""
+    at = activity(beat, now, config.idle_minutes)
+    return Signal(Kind.BEAT, active=at is not None, at=at or 0.0)
+
+
+def parse_beat_command(event: Mapping[str, Any]) -> Beat:
+    """The heartbeat of the command beat. Without any field, the caller is active now."""
+    read = {name: value for name, value in event.items() if name != "command"}
+    return parse_beat(read) if read else Beat(in_flight=1)
+
+
 # AWS starts a database that was stopped for seven days: an instance, a cluster.
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html
 OVERDUE_EVENTS = ("RDS-EVENT-0154", "RDS-EVENT-0153")
@@ -4171,7 +4193,7 @@ def parse_signal(event: Any, config: Config, now: float) -> Signal:
         alarms[config.wake_alarm_arn] = Kind.WAKE_ALARM
     match event:
         case {"command": _}:
-            return parse_command(event, now)
+            return parse_command(event, config, now)
         case {"alarmArn": str(arn), "alarmData": {"state": {"value": "ALARM"}}} if arn in alarms:
             return Signal(alarms[arn])
         case {"Records": [{"Sns": {"Message": str(message)}}]}:
@@ -4219,16 +4241,19 @@ def sns_subject(notice: Notice, facts: Mapping[str, str]) -> str:
     return "".join(c if " " <= c <= "~" else "?" for c in title)[:99]
 
 
-def sns_messages(notice: Notice, facts: Mapping[str, str]) -> dict[str, str]:
+def sns_messages(notice: Notice, facts: Mapping[str, str], link: str) -> dict[str, str]:
     """A notice for SNS's MessageStructure "json": one text per protocol.
 
-    The text for `https` is a custom notification of Amazon Q Developer in chat applications.
+    `link`: the URL of the control path's page, or "". The text for `https` is a custom notification
+    of Amazon Q Developer in chat applications.
     """
     # https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
     text = notice.text[:NOTICE_CHARACTERS]
     remedy = notice.remedy or notice.problem.remedy
     title = f"{facts['name']}: {text}".splitlines()[0][:250]
+    page = f"To see its phase, or to wake it: {link}"
     runbook = f"Runbook: docs/guide/operating.md, section Notices, row {facts['kind']}"
+    steps = [remedy, page, runbook] if link else [remedy, runbook]
     chat = {
         "version": "1.0",
         "source": "custom",
@@ -4236,7 +4261,7 @@ def sns_messages(notice: Notice, facts: Mapping[str, str]) -> dict[str, str]:
             "textType": "client-markdown",
             "title": title,
             "description": text,
-            "nextSteps": [remedy, runbook],
+            "nextSteps": steps,
         },
         "metadata": {
             "threadId": facts["name"],
@@ -4245,7 +4270,8 @@ def sns_messages(notice: Notice, facts: Mapping[str, str]) -> dict[str, str]:
             "additionalContext": dict(facts),
         },
     }
-    mail = f"{text}\n\nWhat to do: {remedy}\n{runbook}\n"
+    next_steps = "\n".join(steps)
+    mail = f"{text}\n\nWhat to do: {next_steps}\n"
     return {"default": text, "email": mail, "https": json.dumps(chat)}
 
 
@@ -4282,6 +4308,8 @@ class Notifier:
         problem = notice.problem
         if problem.severity == "info" and not self.config.transition_notices:
             return True
+        public_url = self.config.public_url
+        link = f"{public_url}{self.config.control_path}/" if public_url else ""
         facts = {
             "name": self.config.name,
             "kind": problem.code,
@@ -4292,7 +4320,7 @@ class Notifier:
             self.aws.client("sns", taking=in_haste).publish(
                 TopicArn=self.config.topic_arn,
                 Subject=sns_subject(notice, facts),
-                Message=json.dumps(sns_messages(notice, facts)),
+                Message=json.dumps(sns_messages(notice, facts, link)),
                 MessageStructure="json",
                 MessageAttributes={
                     name: {"DataType": "String", "StringValue": value}
@@ -4844,6 +4872,18 @@ class Reconciler:
         except Exception as unseen:  # the refusal stands, and its client is answered
             log(level="ERROR", message="the refusal is not counted", error=type(unseen).__name__)
 
+    def beat(self, signal: Signal) -> dict[str, Any]:
+        """Reconcile for a heartbeat. The answer says whether it counted."""
+        seen = self.reconcile(signal)
+        if signal.active and seen.memory.phase is not Phase.ASLEEP:
+            self.notifier.metrics(Beats=1)
+        return {
+            "name": self.config.name,
+            "phase": seen.memory.phase,
+            "counted": signal.active,
+            "holds_seconds": self.config.idle_minutes * 60,
+        }
+
     def status(self, seen: Observation) -> dict[str, Any]:
         """The public status: nothing in it names a resource of the account."""
         memory = seen.memory
@@ -5044,18 +5084,29 @@ class WaitingRoom:
                 log(level="ERROR", message="unknown answer in wake_policy", answer=answer)
         return request.problem(503, "It is asleep, and this does not wake it.", Retry_After="3600")
 
-    def page(self, request: Request, seen: Observation, headers: dict[str, str]) -> dict[str, Any]:
-        """The waiting page, in the client's language, with further headers."""
+    def page(
+        self,
+        request: Request,
+        seen: Observation,
+        headers: Mapping[str, str],
+        home: str = "",
+    ) -> dict[str, Any]:
+        """The waiting page, in the client's language, with further headers.
+
+        With `home` it is the page of the control path, which wakes only at a click.
+        """
         config = self.config
         nonce = secrets.token_urlsafe(16)
         starts = seen.memory.phase is not Phase.ASLEEP
+        leaves = home != "" and seen.memory.phase is Phase.AWAKE
         page = render(
             self.aws.settings().get("page", {}),
             self.reconciler.status(seen),
             accept_language=request.headers.get("accept-language", ""),
-            confirm=config.wake_confirmation == "browser",
-            location=request.location,
-            refresh_seconds="5" if starts else headers["Retry_After"],
+            confirm=config.wake_confirmation == "browser" and not home,
+            location=home if leaves else request.location,
+            refresh_seconds="5" if starts else headers.get("Retry_After", CONTROL_PAGE_SECONDS),
+            home=home,
             nonce=nonce,
             status_url=f"{config.control_path}/status",
         )
@@ -5064,7 +5115,7 @@ class WaitingRoom:
             "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'"
         )
         return request.answer(
-            config.waiting_status_code,
+            HTTPStatus.OK if home else config.waiting_status_code,
             page,
             Content_Security_Policy=policy,
             X_Robots_Tag="noindex",
@@ -5073,7 +5124,7 @@ class WaitingRoom:
 
     # the control rule
     def control(self, request: Request, arrived: float) -> dict[str, Any]:
-        """The control path: GET status, GET health, POST wake, POST heartbeat."""
+        """The control path: its page, GET status, GET health, POST wake, POST heartbeat."""
         path = self.config.control_path
         beat_path = self.config.heartbeat_path
         posts = request.method == "POST"
@@ -5093,8 +5144,15 @@ class WaitingRoom:
             return request.answer(200, self.reconciler.status(seen))
         if not posts and request.path == f"{path}/health":
             return self.health(request)
-        here = "Here are GET status, GET health, POST wake and POST heartbeat."
+        if not posts and request.path == f"{path}/":
+            return self.control_page(request)
+        here = "Here are a page (GET), GET status, GET health, POST wake and POST heartbeat."
         return request.problem(404, here)
+
+    def control_page(self, request: Request) -> dict[str, Any]:
+        """The page to which notices link. A GET wakes nothing: mail scanners fetch each link."""
+        seen = self.reconciler.reconcile(Signal(Kind.POLL))
+        return self.page(request, seen, {}, home=self.config.public_url or "/")
 
     def health(self, request: Request) -> dict[str, Any]:
         """For monitors: 200, also while the service sleeps; 503 after a failed wake."""
@@ -5113,21 +5171,9 @@ class WaitingRoom:
             if not hmac.compare_digest(given, f"Bearer {self.aws.token()}".encode()):
                 kind = WrongTokenError if given.startswith(b"Bearer ") else RefusedError
                 raise kind("send the token as 'Authorization: Bearer <token>'", 401)
-        minutes = self.config.idle_minutes
-        at = activity(parse_beat(request.body), self.aws.now(), minutes)
-        counted = at is not None
-        seen = self.reconciler.reconcile(Signal(Kind.BEAT, active=counted, at=at or 0.0))
-        if counted and seen.memory.phase is not Phase.ASLEEP:
-            self.notifier.metrics(Beats=1)
-        return request.answer(
-            200,
-            {
-                "name": self.config.name,
-                "phase": seen.memory.phase,
-                "counted": counted,
-                "holds_seconds": minutes * 60,
-            },
-        )
+        beat = parse_beat(from_json(request.body or b"{}"))
+        signal = beat_signal(beat, self.config, self.aws.now())
+        return request.answer(200, self.reconciler.beat(signal))
 
 
 # --- Operator: commands, doctor, report, explain --------------------------------------------------
@@ -5178,6 +5224,8 @@ class Operator:
                 return self.report()
             case Kind.EXPLAIN:
                 return self.explain()
+            case Kind.BEAT:
+                return self.reconciler.beat(signal)
             case Kind.RESTORE if not self.config.restore_on_destroy:
                 return {"reason": "restore_on_destroy is false: left as it is"}
         return self.answer(event, signal, now)

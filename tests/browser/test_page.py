@@ -237,6 +237,46 @@ def test_after_a_failed_wake_the_page_wakes_nothing_by_itself(
         assert read(browser, "button") == "Try again"
 
 
+@pytest.mark.parametrize("make", [site.asleep, lambda: confirming(site.asleep())])
+def test_the_page_to_which_notices_link_wakes_at_a_click_and_leads_to_the_service(
+    browser: Chrome, make: Callable[[], World]
+) -> None:
+    world = make()
+    with serving(world) as place:
+        world.environment["PUBLIC_URL"] = f"{place.url}/app"  # no URL that the page would reload
+        visit(browser, place, "/.warmkeeper/")
+        assert read(browser, "button") == "Wake it"
+        for _ in range(2):
+            look_again(browser, place)
+        assert read(browser, "#words") == "It is asleep."
+        assert world.desired == 0
+        assert {each for each in place.asked if "favicon" not in each} == {
+            "GET /.warmkeeper/",
+            "GET /.warmkeeper/status",
+        }
+        assert accessibility(browser) == []
+        browser.find_element(By.ID, "wake").click()
+        eventually(lambda: "Finding a place to run it." in read(browser))
+        assert place.asked.count(WAKE) == 1
+        world.time += 34
+        eventually(lambda: "The application" in browser.page_source)
+        assert browser.current_url == f"{place.url}/app"
+    assert violations(browser) == []
+
+
+def test_without_news_the_page_to_which_notices_link_leads_nowhere_else(browser: Chrome) -> None:
+    world = site.asleep()
+    with serving(world) as place:
+        world.environment["PUBLIC_URL"] = f"{place.url}/app"
+        visit(browser, place, "/.warmkeeper/")
+        world.gone.add("table")
+        for _ in range(6):
+            look_again(browser, place)
+        eventually(lambda: place.asked.count("GET /.warmkeeper/") == 2)
+        assert "GET /app" not in place.asked
+        assert WAKE not in place.asked
+
+
 def test_a_wake_that_cannot_be_asked_for_says_so_and_leaves_the_button(browser: Chrome) -> None:
     world = site.asleep()
     world.failing.add("put_item")

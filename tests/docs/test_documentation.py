@@ -14,6 +14,7 @@ import hcl2
 import pytest
 import warmkeeper as wk
 
+from tests.warmkeeper.world import ENVIRONMENT
 from tools import terraform_docs, terraform_env
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,6 +35,7 @@ DOCUMENTS = [
 README_LINES = 220
 
 SOURCE = "github.com/OWNER/terraform-aws-ecs-scale-to-zero?ref=v"
+ACTION = re.compile(r"uses: OWNER/terraform-aws-ecs-scale-to-zero/\.github/actions/\w+@(\S+)")
 META_ARGUMENTS = {"source", "providers", "count", "for_each", "depends_on"}
 # The inputs that a call needs beside the required ones: one of these sets.
 NEEDED_ON = {
@@ -240,6 +242,9 @@ def test_the_module_is_pinned_to_the_newest_version_of_the_changelog() -> None:
     assert versions
     for call in module_calls():
         assert call["source"] == SOURCE + versions[0]
+    actions = [each for document in DOCUMENTS for each in ACTION.findall(document.read_text())]
+    assert actions
+    assert {*actions} == {f"v{versions[0]}"}
 
 
 def test_every_command_is_documented_with_a_line_that_invokes_it() -> None:
@@ -247,8 +252,9 @@ def test_every_command_is_documented_with_a_line_that_invokes_it() -> None:
     payloads = [json.loads(text) for text in re.findall(r"--payload '([^']+)'", lines)]
     assert {payload["command"] for payload in payloads} == set(wk.COMMANDS)
     assert {f"### {command}" for command in wk.COMMANDS} <= set(OPERATING.read_text().splitlines())
+    config = wk.Config.from_environment(ENVIRONMENT)
     for payload in payloads:
-        wk.parse_command(payload, 0.0)
+        wk.parse_command(payload, config, 0.0)
 
 
 AWS_CLI = re.compile(r"\baws [a-z0-9]+ [a-z-]{4,} ?(?:--|s3:)")

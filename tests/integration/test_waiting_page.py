@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import html
+import re
 import time
 
 import pytest
+import requests
 from selenium.webdriver.common.by import By
 
 from localcloud.client import LocalCloud
@@ -43,3 +45,31 @@ def test_a_deep_link_to_a_sleeping_service_ends_on_that_link_in_the_app_or_witho
             assert path in text, "the application was asked for something else"
             assert driver.current_url == expected
             assert chromium.violations(driver) == []
+
+
+def test_the_link_of_a_notice_wakes_nothing_until_its_button_is_clicked_and_leads_to_the_app(
+    estate: Estate, cloud: LocalCloud
+) -> None:
+    estate.apply(public_url=estate.url)
+    try:
+        before = len(cloud.mailbox())
+        estate.fall_asleep(cloud)
+        (notice,) = cloud.mailbox()[before:]
+        (link,) = re.findall(r"(?m) (http://\S+)$", notice["message"])
+        assert link.startswith(estate.url)
+        for method in ("HEAD", "GET"):
+            fetched = requests.request(method, link, headers={"User-Agent": "Slackbot 1.0"})
+            assert fetched.status_code == 200
+        with chromium.chromium() as browser:
+            browser.get(link)
+            assert browser.title == "Asleep: staging"
+            assert (estate.phase(), estate.service()["desiredCount"]) == ("asleep", 0)
+            browser.find_element(By.ID, "wake").click()
+            end = time.monotonic() + 300
+            while browser.current_url != f"{estate.url}/":
+                assert time.monotonic() < end, browser.page_source
+                time.sleep(0.2)
+            assert chromium.violations(browser) == []
+        assert estate.phase() == "awake"
+    finally:
+        estate.apply(public_url="")

@@ -315,7 +315,7 @@ run "outputs_are_of_what_was_made" {
   }
 
   assert {
-    condition     = output.wake_rule_arns["this"] == aws_lb_listener_rule.wake["this"].arn && output.status_path == "/.warmkeeper/status" && output.heartbeat_path == "/health"
+    condition     = output.wake_rule_arns["this"] == aws_lb_listener_rule.wake["this"].arn && output.status_path == "/.warmkeeper/status" && output.heartbeat_path == "/health" && output.page_url == null
     error_message = "what there is on the listener"
   }
 

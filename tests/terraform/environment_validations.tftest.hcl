@@ -539,3 +539,13 @@ run "refuses_half_a_minute_for_a_database_to_start" {
 
   expect_failures = [var.databases]
 }
+
+run "refuses_a_public_url_of_an_environment_without_routes" {
+  command = plan
+
+  variables {
+    public_url = "https://staging.example.com"
+  }
+
+  expect_failures = [var.public_url]
+}

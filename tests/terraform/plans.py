@@ -54,6 +54,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "vpc_id": "vpc-0123456789abcdef0",
         "health_check_path": "/healthz",
     },
+    "chat": {
+        **WIRED,
+        "public_url": "https://staging.example.com",
+        "slack_workspace_id": "T07EA123LEP",
+        "slack_channel_id": "C07EZ1ABC23",
+    },
     "default-action": NAMES,
     "environment": {},
     "existing-estate": {**NAMES, "service_rule_priority": 100, "hosts": []},
@@ -86,6 +92,7 @@ REGISTRY_MODULE = re.compile(r'source  = "terraform-aws-modules/(\w+)/aws"\n +ve
 PARKED = "parked_rule_priority"
 
 TELLING = {
+    "aws_cloudformation_stack": ("template_body",),
     "aws_cloudwatch_event_rule": ("schedule_expression",),
     "aws_cloudwatch_log_group": ("retention_in_days",),
     "aws_cloudwatch_metric_alarm": ("metric_name", "evaluation_periods", "threshold"),

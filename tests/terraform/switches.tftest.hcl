@@ -327,6 +327,7 @@ run "numbers_reach_the_function" {
     restore_on_destroy        = false
     transition_notices        = false
     control_path              = "/-/keeper"
+    public_url                = "https://staging.example.com:8443"
     memory_size               = 1024
     log_retention_days        = 30
     page                      = { accent = "#0055aa", accent_dark = "#88bbff", texts = { de = { wake = "Wecken" } } }
@@ -335,7 +336,7 @@ run "numbers_reach_the_function" {
   assert {
     condition = {
       for key, value in aws_lambda_function.this.environment[0].variables : key => value
-      if contains(["IDLE_MINUTES", "LINGER_SECONDS", "MIN_AWAKE_MINUTES", "AWAKE_COUNT", "COLD_START_TARGET_SECONDS", "WAKE_DEADLINE_SECONDS", "HOLD_SECONDS", "HOLD_LIMIT", "WAITING_STATUS_CODE", "WAKE_CONFIRMATION", "CORS_ALLOWED_ORIGINS", "RESTORE_ON_DESTROY", "TRANSITION_NOTICES", "CONTROL_PATH"], key)
+      if contains(["IDLE_MINUTES", "LINGER_SECONDS", "MIN_AWAKE_MINUTES", "AWAKE_COUNT", "COLD_START_TARGET_SECONDS", "WAKE_DEADLINE_SECONDS", "HOLD_SECONDS", "HOLD_LIMIT", "WAITING_STATUS_CODE", "WAKE_CONFIRMATION", "CORS_ALLOWED_ORIGINS", "RESTORE_ON_DESTROY", "TRANSITION_NOTICES", "CONTROL_PATH", "PUBLIC_URL"], key)
       } == {
       IDLE_MINUTES              = "10"
       LINGER_SECONDS            = "90"
@@ -351,6 +352,7 @@ run "numbers_reach_the_function" {
       RESTORE_ON_DESTROY        = "false"
       TRANSITION_NOTICES        = "false"
       CONTROL_PATH              = "/-/keeper"
+      PUBLIC_URL                = "https://staging.example.com:8443"
     }
     error_message = "as text, under the names that the function reads"
   }
@@ -377,7 +379,7 @@ run "numbers_reach_the_function" {
   }
 
   assert {
-    condition     = output.status_path == "/-/keeper/status" && output.health_path == "/-/keeper/health" && aws_cloudwatch_log_group.this.retention_in_days == 30
+    condition     = output.status_path == "/-/keeper/status" && output.health_path == "/-/keeper/health" && output.page_url == "https://staging.example.com:8443/-/keeper/" && aws_cloudwatch_log_group.this.retention_in_days == 30
     error_message = "the path and the log follow"
   }
 }

@@ -122,6 +122,23 @@ def test_two_instances_on_one_listener_share_no_name_and_no_rule_number(
     assert numbers == [87, 88, 97, 98, 30087, 30097]
 
 
+def test_the_chat_s_commands_invoke_the_function_within_aws_s_hundred_characters(
+    states: dict[str, dict[str, Any]],
+) -> None:
+    (stack,) = [
+        r for r in plans.resources(states["chat"]) if r["type"] == "aws_cloudformation_stack"
+    ]
+    actions = json.loads(stack["values"]["template_body"])["Resources"].values()
+    texts = [action["Properties"]["Definition"]["CommandText"] for action in actions]
+    assert all(len(text) <= 100 for text in texts)
+    form = r"lambda invoke -function-name staging-warmkeeper -payload (\{.*\}) -region eu-west-1"
+    commands = [re.fullmatch(form, text) for text in texts]
+    assert [json.loads(found[1]) for found in commands if found] == [
+        {"command": "sleep"},
+        {"command": "wake"},
+    ]
+
+
 def test_every_shape_is_planned_while_no_arn_is_known(states: dict[str, dict[str, Any]]) -> None:
     """One that hangs on an ARN would have failed the plan that `states` begins with."""
     made = "\n".join(r["address"] for r in plans.resources(states["unknown"]))

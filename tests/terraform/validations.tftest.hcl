@@ -259,6 +259,30 @@ run "refuses_to_confirm_in_a_browser_where_there_is_no_page" {
   expect_failures = [var.wake_confirmation]
 }
 
+run "refuses_a_public_url_where_there_is_no_control_path" {
+  command = plan
+
+  variables {
+    wake_path         = "alarm"
+    service_rule_arn  = null
+    rule_priority     = null
+    load_balancer_arn = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/app/staging/50dc6c495c0c9188"
+    public_url        = "https://staging.example.com"
+  }
+
+  expect_failures = [var.public_url]
+}
+
+run "refuses_a_public_url_with_a_query" {
+  command = plan
+
+  variables {
+    public_url = "https://staging.example.com?a=b"
+  }
+
+  expect_failures = [var.public_url]
+}
+
 run "refuses_origins_with_a_path" {
   command = plan
 
@@ -347,10 +371,11 @@ run "refuses_names_and_paths_one_character_too_long" {
   variables {
     name         = "abcdefghijklmnopqrstuvwxy"
     control_path = "/${join("", [for _ in range(100) : "a"])}"
+    public_url   = "staging.example.com"
     page         = { texts = { de = {} }, html = "{{look_again}}${join("", [for n in range(297) : join("", [for m in range(100) : "0123456789"])])}" }
   }
 
-  expect_failures = [var.name, var.control_path, var.page]
+  expect_failures = [var.name, var.control_path, var.public_url, var.page]
 }
 
 run "refuses_a_path_pattern_one_character_too_long" {
@@ -369,10 +394,11 @@ run "refuses_names_and_paths_that_end_wrongly" {
   variables {
     name         = "web-"
     control_path = "/keeper/"
+    public_url   = "https://staging.example.com/"
     page         = { title = "Web " }
   }
 
-  expect_failures = [var.name, var.control_path, var.page]
+  expect_failures = [var.name, var.control_path, var.public_url, var.page]
 }
 
 run "refuses_paths_that_begin_wrongly" {
@@ -380,10 +406,11 @@ run "refuses_paths_that_begin_wrongly" {
 
   variables {
     control_path = "keeper"
+    public_url   = "ftp://staging.example.com"
     page         = { accent = "0055aa", accent_dark = "66cccc" }
   }
 
-  expect_failures = [var.control_path, var.page]
+  expect_failures = [var.control_path, var.public_url, var.page]
 }
 
 run "refuses_a_path_pattern_that_begins_wrongly" {

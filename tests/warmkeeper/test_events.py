@@ -22,6 +22,7 @@ from tests.warmkeeper.recorded import (
     state,
     told_already,
 )
+from tests.warmkeeper.scenes import ALARM_PATH, world_of
 from tests.warmkeeper.world import (
     CONTROL_GROUP,
     ENVIRONMENT,
@@ -51,11 +52,12 @@ MEANINGS = {
     "command_sleep": Signal(Kind.SLEEP),
     "command_pin": Signal(Kind.PIN, pinned_until=NOW + 90 * 60),
     "command_unpin": Signal(Kind.UNPIN),
+    "command_beat": Signal(Kind.BEAT, active=True, at=NOW - 40),
     "command_doctor": Signal(Kind.DOCTOR),
     "command_report": Signal(Kind.REPORT),
     "command_explain": Signal(Kind.EXPLAIN),
 }
-OTHER_ANSWERS = {"command_doctor", "command_report", "command_explain"}
+OTHER_ANSWERS = {"command_beat", "command_doctor", "command_report", "command_explain"}
 FOREIGN = [
     "alarm_foreign",
     "alarm_foreign_sns",
@@ -87,6 +89,9 @@ MALFORMED: list[Any] = [
     {"command": "terraform", "tf": {"action": "read"}},
     {"command": "terraform", "tf": {"action": ["delete"]}},
     *({"command": "pin", "minutes": minutes} for minutes in BAD_MINUTES),
+    {"command": "beat", "minutes": 5},
+    {"command": "beat", "in_flight": True},
+    {"command": "beat", "idle_seconds": float("nan")},
     {"requestContext": None},
     {"requestContext": {}},
     {"requestContext": "elb"},
@@ -358,6 +363,47 @@ def test_pin_says_until_when_and_unpin_ends_it() -> None:
     assert world.invoke(recorded("command_pin"))["pinned_until"] == world.time + 90 * 60
     assert world.invoke({"command": "pin"})["pinned_until"] == world.time + 60 * 60
     assert world.invoke(recorded("command_unpin"))["pinned_until"] == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "counted"),
+    [
+        ({}, True),
+        ({"requests": 2}, True),
+        ({"in_flight": 0}, False),
+        ({"idle_seconds": 299}, True),
+        ({"idle_seconds": 301}, False),
+    ],
+)
+def test_the_command_beat_counts_as_the_body_of_a_heartbeat_and_without_fields_at_once(
+    fields: dict[str, Any], counted: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World()
+    world.signal(Kind.ADOPT)
+    capsys.readouterr()
+    answer = world.invoke({"command": "beat", **fields})
+    told = {"name": "staging", "phase": "awake", "counted": counted, "holds_seconds": 300}
+    assert answer == told
+    assert metrics(capsys.readouterr().out) == ({"Beats": 1} if counted else {})
+    assert (world.memory.beat > 0) is counted
+
+
+@pytest.mark.parametrize("environment", [{}, ALARM_PATH], ids=["listener path", "alarm path"])
+def test_the_command_beat_keeps_an_idle_service_awake_and_wakes_none(
+    environment: dict[str, str],
+) -> None:
+    world = world_of(environment=environment)
+    world.signal(Kind.ADOPT)
+    world.alarm = "ALARM"
+    for _ in range(30):
+        world.invoke({"command": "beat"})
+        world.minutes(1)
+        assert world.phase() is wk.Phase.AWAKE
+    world.minutes(20)
+    assert world.phase() is wk.Phase.ASLEEP
+    assert world.invoke({"command": "beat"})["phase"] == "asleep"
+    world.minutes(3)
+    assert world.desired == 0
 
 
 @pytest.mark.parametrize("command", ["wake", "sleep", "pin", "unpin"])

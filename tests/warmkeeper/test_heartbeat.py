@@ -44,13 +44,13 @@ def moment(told: str) -> float | None:
 
 @pytest.mark.parametrize(("body", "told"), [row for row in rows() if "400" not in row[1]])
 def test_a_beat_says_what_the_table_says(body: str, told: str) -> None:
-    assert wk.activity(wk.parse_beat(body.encode()), NOW, MINUTES) == moment(told)
+    assert wk.activity(wk.parse_beat(wk.from_json(body.encode())), NOW, MINUTES) == moment(told)
 
 
 @pytest.mark.parametrize(("body", "told"), [row for row in rows() if "400" in row[1]])
 def test_a_wrong_beat_is_refused_with_the_words_of_the_table(body: str, told: str) -> None:
     with pytest.raises(wk.RefusedError) as refused:
-        wk.parse_beat(body.encode())
+        wk.parse_beat(wk.from_json(body.encode()))
     assert f"{refused.value.status}: {refused.value}" == told
 
 
@@ -65,7 +65,7 @@ def test_the_table_has_every_field_and_every_kind_of_answer() -> None:
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "-0.1", "1e999", "1" * 400])
 def test_a_number_of_seconds_that_is_none_is_refused(number: str) -> None:
     with pytest.raises(wk.RefusedError, match="idle_seconds"):
-        wk.parse_beat(f'{{"in_flight": 1, "idle_seconds": {number}}}'.encode())
+        wk.parse_beat(wk.from_json(f'{{"in_flight": 1, "idle_seconds": {number}}}'))
 
 
 @given(

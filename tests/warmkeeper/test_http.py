@@ -751,8 +751,10 @@ def page(world: World) -> tuple[str, dict[str, str]]:
 
 def test_the_page_enters_by_the_browsers_own_url() -> None:
     """Behind a path prefix the server saw another one, which its script has no need of."""
-    text, _ = page(asleep())
-    _, _, script = text.partition("<script")
+    text, _ = page(asleep(PUBLIC_URL="https://staging.example.com"))
+    body, _, script = text.partition("<script")
+    assert 'data-home=""' in body
+    script = script.replace("if (home) location.replace(home);", "")
     assert "location.reload()" in script
     assert not re.search(r"location\.(assign|replace|href)|location *=|url=", script)
 
@@ -939,12 +941,102 @@ def test_post_wake_wakes_and_get_wake_does_not() -> None:
     assert world.desired == 1
 
 
-@pytest.mark.parametrize("path", ["/", f"{CONTROL}/", f"{CONTROL}/sleep", f"{CONTROL}/status/x"])
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_what_is_not_on_the_control_path_is_404_and_wakes_nothing(path: str, method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("GET", path) for path in ("/", CONTROL, f"{CONTROL}/sleep", f"{CONTROL}/status/x")),
+        *(("POST", path) for path in ("/", CONTROL, f"{CONTROL}/", f"{CONTROL}/sleep")),
+    ],
+)
+def test_what_is_not_on_the_control_path_is_404_and_wakes_nothing(method: str, path: str) -> None:
     world = asleep()
     assert control(world, method, path)["statusCode"] == 404
     assert world.desired == 0
+
+
+# Programs that fetch the links of a mail or a chat message, by their User-Agents.
+FETCHERS = [
+    {},
+    NAVIGATION,
+    BY_PLAIN_HTTP,
+    {"user-agent": "Mozilla/5.0 (compatible; MSIE 10.0; Windows NT 6.1; Trident/6.0)"},
+    {"user-agent": "Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)"},
+    {"user-agent": "Mozilla/5.0 (Windows NT 6.1; WOW64) SkypeUriPreview Preview/0.5"},
+    {"user-agent": "Mozilla/5.0 (compatible; GoogleImageProxy)", "accept": "image/avif,*/*"},
+    {"user-agent": "BarracudaCentral/1.0", "accept": "text/html"},
+    {"purpose": "prefetch", **NAVIGATION},
+]
+
+
+@pytest.mark.parametrize("headers", FETCHERS)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("confirmation", ["request", "browser"])
+@pytest.mark.parametrize("make", [asleep, broken])
+def test_who_fetches_the_link_of_a_notice_gets_the_page_and_changes_nothing(
+    make: Callable[..., World], confirmation: str, method: str, headers: dict[str, str]
+) -> None:
+    world = make()
+    world.environment |= {"WAKE_CONFIRMATION": confirmation, "PUBLIC_URL": "https://x.example.com"}
+    before = state(world)
+    answer = control(world, method, f"{CONTROL}/", headers=headers)
+    assert answer["statusCode"] == 200
+    assert headers_of(answer)["content-type"] == "text/html; charset=utf-8"
+    assert headers_of(answer)["x-robots-tag"] == "noindex"
+    assert bool(answer["body"]) is (method == "GET")
+    world.minutes(3)
+    assert world.desired == 0
+    assert state(world)[2:] == before[2:]
+
+
+def control_page(world: World, public_url: str = "https://x.example.com") -> str:
+    """The page of the control path."""
+    world.environment |= {"PUBLIC_URL": public_url, "WAKE_CONFIRMATION": "browser"}
+    text: str = control(world, "GET", f"{CONTROL}/", headers=NAVIGATION)["body"]
+    assert "{{" not in text
+    return text
+
+
+def refresh(text: str) -> str:
+    """Where a browser without JavaScript goes, and after how many seconds."""
+    (content,) = re.findall(r'http-equiv="refresh" content="([^"]*)"', text)
+    return html.unescape(content)
+
+
+def test_the_control_path_s_page_wakes_at_a_click_only_also_where_a_page_has_to_wake() -> None:
+    text = control_page(asleep())
+    assert 'data-confirm="false"' in text
+    assert "It is asleep. Only with JavaScript can this page start it." in text
+    assert refresh(text) == f"30;url={CONTROL}/"
+
+
+@pytest.mark.parametrize(
+    ("public_url", "home"), [("https://x.example.com", "https://x.example.com"), ("", "/")]
+)
+def test_the_control_path_s_page_leads_to_the_service(public_url: str, home: str) -> None:
+    assert f'data-home="{home}"' in control_page(asleep(), public_url)
+    assert refresh(control_page(play(World(), (lambda w: w.signal(Kind.ADOPT),)), public_url)) == (
+        f"5;url={home}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "shown"),
+    [("Mine: {{home}}", "Mine: https://x.example.com"), ("Mine: {{title}}", "<!doctype html>")],
+)
+def test_a_page_of_one_s_own_is_the_control_path_s_page_if_it_knows_where_to_go(
+    own: str, shown: str
+) -> None:
+    world = asleep()
+    body = json.dumps({"page": {"html": own}})
+    world.items["settings"] = {"id": {"S": "settings"}, "body": {"S": body}}
+    assert control_page(world).startswith(shown)
+    assert page(world)[0].startswith("Mine: ")
+
+
+def test_a_reload_of_the_control_path_s_page_calls_back_no_drowsy_service() -> None:
+    world = drowsy()
+    assert refresh(control_page(world)) == f"5;url={CONTROL}/"
+    assert world.phase() is Phase.DROWSY
 
 
 def test_another_control_path_is_heeded() -> None:

@@ -314,6 +314,22 @@ def test_a_notice_is_worded_for_mail_for_chat_and_for_machines(kind: str) -> Non
     assert {value["DataType"] for value in attributes.values()} == {"String"}
 
 
+@pytest.mark.parametrize("kind", wk.NOTICES)
+def test_each_notice_links_to_the_control_path_s_page_where_there_is_a_public_url(
+    kind: str,
+) -> None:
+    link = "https://staging.example.com:8443/-/keeper/"
+    where = {"PUBLIC_URL": "https://staging.example.com:8443", "CONTROL_PATH": "/-/keeper"}
+    (sent,) = publish(kind, **where).published
+    messages = json.loads(sent["Message"])
+    line = f"To see its phase, or to wake it: {link}"
+    assert line in messages["email"].splitlines()
+    assert line in json.loads(messages["https"])["content"]["nextSteps"]
+    assert messages["default"] == "text"
+    (without,) = publish(kind, CONTROL_PATH="/-/keeper").published
+    assert "to wake it:" not in without["Message"]
+
+
 @given(st.text(min_size=1, max_size=5000))
 @example("x" * 200)
 def test_whatever_ecs_says_fits_into_a_message_and_a_subject(text: str) -> None:

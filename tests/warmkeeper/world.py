@@ -71,6 +71,7 @@ ENVIRONMENT = {
     "WAKE_TARGET_GROUP_ARN": WAKE_GROUP,
     "CONTROL_TARGET_GROUP_ARN": CONTROL_GROUP,
     "CONTROL_PATH": "/.warmkeeper",
+    "PUBLIC_URL": "",
     "HEARTBEAT_PATH": "/health",
     "HEARTBEAT_TOKEN_PARAMETER": "",
     "TABLE_NAME": "staging",

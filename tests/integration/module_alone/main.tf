@@ -89,6 +89,11 @@ variable "heartbeat_token_parameter_arn" {
   default = null
 }
 
+variable "public_url" {
+  type    = string
+  default = ""
+}
+
 module "scale_to_zero" {
   source = "../../../"
 
@@ -104,6 +109,7 @@ module "scale_to_zero" {
   load_balancer_arn = var.load_balancer_arn # for the alarm path only
   idle_minutes      = var.idle_minutes
   schedule          = var.schedule == "" ? null : jsondecode(var.schedule)
+  public_url        = var.public_url
   dashboard_enabled = true
   tags              = { Estate = var.name }
 
