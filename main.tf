@@ -733,6 +733,25 @@ locals {
     ))
   }
 
+  # IANA's names and their POSIX rules, by tools/time_zones.py.
+  time_zones = jsondecode(file("${path.module}/lambda/time-zones.json"))
+  weekdays   = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+  # For people: "Awake mon, tue 08:55-18:00. Closed sat, sun 00:00-24:00. Time zone Europe/Berlin."
+  schedule_text = var.schedule == null ? "" : "${join(" ", [
+    for kind, given in { Awake = var.schedule.awake, Closed = var.schedule.closed } :
+    "${kind} ${join("; ", [for hours in given : "${join(", ", hours.days)} ${hours.from}-${hours.to}"])}." if length(given) > 0
+  ])} Time zone ${var.schedule.time_zone}."
+
+  # Hours as the function reads them: "mon,tue 08:55-18:00".
+  schedule = var.schedule == null ? null : {
+    zone   = var.schedule.time_zone
+    rule   = lookup(local.time_zones, var.schedule.time_zone, "")
+    awake  = [for hours in var.schedule.awake : "${join(",", hours.days)} ${hours.from}-${hours.to}"]
+    closed = [for hours in var.schedule.closed : "${join(",", hours.days)} ${hours.from}-${hours.to}"]
+    except = var.schedule.except
+  }
+
   # The names of an environment's alarms begin with the keys of its routes. If each route has a first target
   # group of its own, a second one and so on, one name with {route} stands for the alarms of all these.
   groups_of_each_route = local.environment_given && local.listener_path ? min([for route in local.routes : length(route.own_target_group_arns)]...) : 0
@@ -783,6 +802,7 @@ locals {
       MIN_AWAKE_MINUTES        = tostring(local.min_awake_minutes)
     },
     length(local.databases) > 0 ? { DATABASES = jsonencode(local.databases) } : {},
+    local.schedule == null ? {} : { SCHEDULE = jsonencode({ for field, given in local.schedule : field => given if length(given) > 0 }) },
     local.alarm_path ? { WAKE_ALARM_ARN = local.wake_alarm } : {},
     { for parameter in local.heartbeat_tokens : "HEARTBEAT_TOKEN_PARAMETER" => parameter },
     { for name, setting in local.settings_and_defaults : name => setting[0] if setting[0] != setting[1] },

@@ -42,6 +42,7 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
         "environment",
         "environment_validations",
         "routes",
+        "schedule",
         "switches",
         "validations",
         "wiring",
