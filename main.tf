@@ -719,6 +719,20 @@ locals {
   one_listener = length(local.listener_ids) == 1 ? local.listener_ids : []
   common_rules = local.listener_path ? join("/", concat([local.load_balancer_dimension], local.one_listener, [""])) : ""
 
+  # Of each route, in one text: the priorities of the wake rule that is up, and parked; then the service rule,
+  # the wake rule and the other rules of the module.
+  wired_routes = {
+    for key, route in local.routes : key => join(" ", concat(
+      ["${route.rule_priority + route.rules_before_wake}/${route.parked_rule_priority}${route.create_service_rule ? "/created" : ""}"],
+      [
+        for arn in concat([local.service_rule_arns[key], local.wake_rule_arns[key]], [
+          for role in ["control", "heartbeat", "websocket"] : aws_lb_listener_rule.fixed["${key}/${role}"].arn
+          if contains(keys(local.fixed_rules), "${key}/${role}")
+        ]) : trimprefix(arn, "${local.rule_arn_start}${local.common_rules}")
+      ],
+    ))
+  }
+
   # IANA's names and their POSIX rules, by tools/time_zones.py.
   time_zones = jsondecode(file("${path.module}/lambda/time-zones.json"))
   weekdays   = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -736,20 +750,6 @@ locals {
     awake  = [for hours in var.schedule.awake : "${join(",", hours.days)} ${hours.from}-${hours.to}"]
     closed = [for hours in var.schedule.closed : "${join(",", hours.days)} ${hours.from}-${hours.to}"]
     except = var.schedule.except
-  }
-
-  # Of each route, in one text: the priorities of the wake rule that is up, and parked; then the service rule,
-  # the wake rule and the other rules of the module.
-  wired_routes = {
-    for key, route in local.routes : key => join(" ", concat(
-      ["${route.rule_priority + route.rules_before_wake}/${route.parked_rule_priority}${route.create_service_rule ? "/created" : ""}"],
-      [
-        for arn in concat([local.service_rule_arns[key], local.wake_rule_arns[key]], [
-          for role in ["control", "heartbeat", "websocket"] : aws_lb_listener_rule.fixed["${key}/${role}"].arn
-          if contains(keys(local.fixed_rules), "${key}/${role}")
-        ]) : trimprefix(arn, "${local.rule_arn_start}${local.common_rules}")
-      ],
-    ))
   }
 
   # The names of an environment's alarms begin with the keys of its routes. If each route has a first target
@@ -803,9 +803,9 @@ locals {
       MIN_AWAKE_MINUTES        = tostring(local.min_awake_minutes)
     },
     length(local.databases) > 0 ? { DATABASES = jsonencode(local.databases) } : {},
+    local.schedule == null ? {} : { SCHEDULE = jsonencode({ for field, given in local.schedule : field => given if length(given) > 0 }) },
     local.alarm_path ? { WAKE_ALARM_ARN = local.wake_alarm } : {},
     { for parameter in local.heartbeat_tokens : "HEARTBEAT_TOKEN_PARAMETER" => parameter },
-    local.schedule == null ? {} : { SCHEDULE = jsonencode({ for field, given in local.schedule : field => given if length(given) > 0 }) },
     { for name, setting in local.settings_and_defaults : name => setting[0] if setting[0] != setting[1] },
   )
 

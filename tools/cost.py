@@ -436,6 +436,7 @@ FREE = {
     "aws_route_table": _NETWORK,
     "aws_route_table_association": _NETWORK,
     "aws_security_group": _NETWORK,
+    "aws_service_discovery_http_namespace": "Service Connect costs no more than its tasks",
     "aws_sns_topic": "priced by its subscriptions; the publishing is below a cent",
     "aws_sns_topic_policy": _POLICY,
     "aws_sqs_queue": "priced by its requests: the application's, and those of the ticks",

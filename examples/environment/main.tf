@@ -13,6 +13,11 @@
 #   terraform init && terraform apply
 #   curl -L "$(terraform output -raw url)/"
 #   aws sqs send-message --queue-url "$(terraform output -raw queue_url)" --message-body "a job"
+#
+# With use_service_connect = true the web server reaches the API by its Service Connect name, and the API has no
+# rule and no target group. Requests of the web server keep the environment awake as before: the module has an
+# alarm on them. This variant is planned by the tests, and was never run: the local cloud has no proxy of Service
+# Connect, and nobody has applied it to AWS.
 
 locals {
   port          = 8080
@@ -20,17 +25,21 @@ locals {
 
   # What the load balancer reaches, and by which path. The API's rule comes first, because the other one matches
   # every path. The module needs the priority of each service rule, and the first of three free priorities before it.
-  routes = {
+  possible_routes = {
     api = { path = "/api/*", service_rule_priority = 100, first_free_priority = 10 }
     web = { path = "/*", service_rule_priority = 200, first_free_priority = 110 }
   }
+  routes = { for key, route in local.possible_routes : key => route if key != "api" || !var.use_service_connect }
 
   # The programs of the services are app/KEY.py. This is their environment.
   services = {
     api    = { DATABASE = aws_db_instance.main.endpoint }
-    web    = { API_URL = "http://${aws_lb.this.dns_name}/api" }
+    web    = { API_URL = "http://${var.use_service_connect ? "api:${local.port}" : aws_lb.this.dns_name}/api" }
     worker = { QUEUE_URL = aws_sqs_queue.jobs.url, AWS_DEFAULT_REGION = var.region }
   }
+
+  # What takes part in Service Connect: the API as a server, the web server as a client.
+  connected = var.use_service_connect ? ["api", "web"] : []
 
   subnet_cidrs = {
     a = cidrsubnet(var.vpc_cidr, 8, 0)
@@ -123,6 +132,18 @@ resource "aws_security_group" "task" {
     to_port         = local.port
     protocol        = "tcp"
     security_groups = [aws_security_group.load_balancer.id]
+  }
+
+  dynamic "ingress" {
+    for_each = var.use_service_connect ? [local.port] : []
+
+    content {
+      description = "The API, from the web server"
+      from_port   = ingress.value
+      to_port     = ingress.value
+      protocol    = "tcp"
+      self        = true
+    }
   }
 
   egress {
@@ -344,6 +365,13 @@ resource "aws_ecs_cluster" "this" {
   tags = local.tags
 }
 
+resource "aws_service_discovery_http_namespace" "this" {
+  count = var.use_service_connect ? 1 : 0
+
+  name = var.name
+  tags = local.tags
+}
+
 resource "aws_ecs_task_definition" "this" {
   # checkov:skip=CKV_AWS_336: Python writes its caches, and the worker installs boto3; nothing is kept
   for_each = local.services
@@ -351,12 +379,16 @@ resource "aws_ecs_task_definition" "this" {
   family                   = "${var.name}-${each.key}"
   requires_compatibilities = ["FARGATE"]
   network_mode             = "awsvpc"
-  cpu                      = 256
-  memory                   = 512
-  execution_role_arn       = aws_iam_role.execution.arn
-  task_role_arn            = each.key == "worker" ? aws_iam_role.worker.arn : null
 
-  container_definitions = jsonencode([
+  # AWS recommends 256 units and 64 MiB more for the proxy of Service Connect:
+  # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect-concepts-deploy.html
+  cpu    = contains(local.connected, each.key) ? 512 : 256
+  memory = contains(local.connected, each.key) ? 1024 : 512
+
+  execution_role_arn = aws_iam_role.execution.arn
+  task_role_arn      = each.key == "worker" ? aws_iam_role.worker.arn : null
+
+  container_definitions = jsonencode([merge(
     {
       name      = "app"
       image     = var.image
@@ -366,8 +398,10 @@ resource "aws_ecs_task_definition" "this" {
         for name, value in merge(each.value, { PORT = tostring(local.port) }) : { name = name, value = value }
       ]
       portMappings = [
-        for port in [local.port] : { containerPort = port, hostPort = port, protocol = "tcp" }
-        if contains(keys(local.routes), each.key)
+        for port in [local.port] : merge(
+          { containerPort = port, hostPort = port, protocol = "tcp" },
+          var.use_service_connect ? { name = "http", appProtocol = "http" } : {}, # without it, requests are not counted
+        ) if contains(keys(local.possible_routes), each.key)
       ]
       logConfiguration = {
         logDriver = "awslogs"
@@ -378,7 +412,18 @@ resource "aws_ecs_task_definition" "this" {
         }
       }
     },
-  ])
+
+    # Without a target group, this is how ECS and the module know that the API answers.
+    each.key == "api" && var.use_service_connect ? {
+      healthCheck = {
+        command     = ["CMD", "python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:${local.port}/healthz')"]
+        interval    = 5
+        timeout     = 3
+        retries     = 3
+        startPeriod = 60
+      }
+    } : {},
+  )])
 
   tags = local.tags
 }
@@ -409,6 +454,31 @@ resource "aws_ecs_service" "this" {
       target_group_arn = load_balancer.value
       container_name   = "app"
       container_port   = local.port
+    }
+  }
+
+  # A task resolves the names that exist when it starts. The web server's first tasks may be older than the API's
+  # name; a wake starts the web server after the API.
+  dynamic "service_connect_configuration" {
+    for_each = contains(local.connected, each.key) ? [aws_service_discovery_http_namespace.this[0].arn] : []
+
+    content {
+      enabled   = true
+      namespace = service_connect_configuration.value
+
+      dynamic "service" {
+        for_each = each.key == "api" ? [local.port] : []
+
+        content {
+          port_name      = "http"
+          discovery_name = "api"
+
+          client_alias {
+            dns_name = "api"
+            port     = service.value
+          }
+        }
+      }
     }
   }
 
@@ -456,14 +526,17 @@ module "scale_to_zero" {
     api = {
       service_name = aws_ecs_service.this["api"].name
       start_after  = ["main"]
+
+      # The one or the other.
       routes = {
-        this = {
+        for key in ["this"] : key => {
           service_rule_arn  = aws_lb_listener_rule.this["api"].arn
           rule_priority     = local.routes.api.first_free_priority
           conditions        = { path_pattern = [local.routes.api.path] }
           target_group_arns = [aws_lb_target_group.this["api"].arn]
-        }
+        } if !var.use_service_connect
       }
+      service_connect = [for name in ["api"] : { discovery_name = name } if var.use_service_connect]
     }
 
     worker = {

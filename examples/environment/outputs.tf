@@ -1,5 +1,5 @@
 output "url" {
-  description = "Where the web server is. The API is at /api/greeting."
+  description = "Where the web server is. The API is at /api/greeting, unless the web server reaches it by Service Connect."
   value       = "http://${aws_lb.this.dns_name}"
 }
 

@@ -54,6 +54,13 @@ variable "stop_after_minutes" {
   nullable    = false
 }
 
+variable "use_service_connect" {
+  description = "Let the web server reach the API by Service Connect, and not through the load balancer."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "notification_emails" {
   description = "E-mail addresses that get the notices."
   type        = set(string)

@@ -83,6 +83,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
 }
 
+# Inputs with which an example makes something else, by the name of a further inventory.
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "environment-connect": ("environment", {"use_service_connect": True}),
+}
+
 # Their service rules have conditions, which the mocks cannot have: nothing is compared with them.
 UNCHECKED = ("environment",)
 
@@ -149,12 +154,16 @@ def states(scratch: Path) -> dict[str, dict[str, Any]]:
         _one_deeper(scratch / name)
     for name in EXAMPLES:
         copy_example(name, scratch)
+    variants = [
+        call(name, {**EXAMPLES[example], **given}, source=f"./{example}")
+        for name, (example, given) in VARIANTS.items()
+    ]
     for name, block in blocks().items():
         (scratch / name).mkdir()
         (scratch / name / "main.tf").write_text(completed(block))
         (scratch / name / "logo.svg").write_text("<svg/>")  # docs/guide/page.md reads one
     inputs = {**{name: {} for name in ("several", "unknown", *blocks())}, **EXAMPLES}
-    calls = [call(name, given) for name, given in inputs.items()]
+    calls = [*(call(name, given) for name, given in inputs.items()), *variants]
     (scratch / "main.tf").write_text("\n".join(calls))
     overrides = "\n".join(file.read_text() for file in OVERRIDES)
     modules = state_of(scratch, overrides)["child_modules"]
@@ -272,9 +281,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="plans-", dir=ROOT / ".cache") as scratch:
         found = states(Path(scratch))
     INVENTORIES.mkdir(exist_ok=True)
-    for name in EXAMPLES:
+    for name in (*EXAMPLES, *VARIANTS):
         (INVENTORIES / f"{name}.txt").write_text(inventory(found[name]))
-    print(f"{len(EXAMPLES)} inventories written, {len(blocks())} blocks of documents applied.")
+    written = len(EXAMPLES) + len(VARIANTS)
+    print(f"{written} inventories written, {len(blocks())} blocks of documents applied.")
     return 0
 
 

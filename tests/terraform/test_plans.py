@@ -73,10 +73,11 @@ def states() -> Iterator[dict[str, dict[str, Any]]]:
 def test_every_example_is_applied_and_inventoried() -> None:
     folders = {path.parent.name for path in (plans.ROOT / "examples").glob("*/main.tf")}
     assert set(plans.EXAMPLES) == folders
-    assert {path.stem for path in plans.INVENTORIES.glob("*.txt")} == folders
+    recorded = {path.stem for path in plans.INVENTORIES.glob("*.txt")}
+    assert recorded == folders | plans.VARIANTS.keys()
 
 
-@pytest.mark.parametrize("example", plans.EXAMPLES)
+@pytest.mark.parametrize("example", [*plans.EXAMPLES, *plans.VARIANTS])
 def test_an_example_makes_what_its_inventory_says(
     states: dict[str, dict[str, Any]], example: str
 ) -> None:
@@ -109,6 +110,33 @@ def test_a_plan_that_also_makes_the_service_rule_compares_no_conditions_yet() ->
         each["summary"] for each in told if compared in each.get("snippet", {}).get("code", "")
     } == {"Check block assertion known after apply"}
     assert "Check block assertion failed" not in {each["summary"] for each in told}
+
+
+def test_with_service_connect_the_api_has_no_route_and_its_requests_have_an_alarm(
+    states: dict[str, dict[str, Any]],
+) -> None:
+    found = {each["address"]: each for each in plans.resources(states["environment-connect"])}
+    start = "module.environment-connect."
+    module = f"{start}module.scale_to_zero."
+    alarms = of_kind(
+        {address: each["values"] for address, each in found.items()},
+        f"{module}aws_cloudwatch_metric_alarm.idle",
+    )
+    assert alarms.keys() == {"connect/api/api", "queue/worker/1", "web/this/1"}
+    assert alarms["connect/api/api"]["dimensions"]["DiscoveryName"] == "api"
+    services = [each["values"] for address, each in found.items() if "aws_ecs_service" in address]
+    (api,) = [each for each in services if each["name"].endswith("-api")]
+    assert api["load_balancer"] == []
+    ((connected,),) = [each["service"] for each in api["service_connect_configuration"]]
+    assert connected["discovery_name"] == "api"
+    web, api = (
+        json.loads(found[f'{start}aws_ecs_task_definition.this["{key}"]']["values"][DEFINED])[0]
+        for key in ("web", "api")
+    )
+    assert {"name": "API_URL", "value": "http://api:8080/api"} in web["environment"]
+    (port,) = api["portMappings"]
+    assert port["appProtocol"] == "http"  # or ECS counts no requests
+    assert api["healthCheck"]["command"][0] == "CMD"
 
 
 def test_two_instances_on_one_listener_share_no_name_and_no_rule_number(
@@ -158,6 +186,9 @@ def modules(state: dict[str, Any]) -> Iterator[dict[str, dict[str, Any]]]:
             yield {address: each["values"] for address, each in found.items()}
         if child is not state:
             yield from modules({**child, "resources": ()})
+
+
+DEFINED = "container_definitions"
 
 
 def of_kind(resources: dict[str, dict[str, Any]], address: str) -> dict[str, dict[str, Any]]:
