@@ -239,10 +239,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
     "a_login_that_the_wake_rule_has_not": (
         asks([{**SESSION, "client_id": "staging"}]),
         {},
-        [
-            "service_rule_arn: the rule asks for a login (client staging), and the wake rule does"
-            " not: whoever may not enter the service can wake it."
-        ],
+        ["service_rule_arn: the rule asks for a login (client staging), and the wake rule does"],
     ),
     "a_login_of_the_wake_rule_alone": (
         forwards((WEB, 1)),
