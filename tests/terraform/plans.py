@@ -90,8 +90,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
 }
 
-# Their service rules have conditions or a login, which the mocks cannot have: nothing is compared with
-# them.
+# Their service rules have conditions or a login, which the mocks cannot have: nothing is compared.
 UNCHECKED = ("authenticated", "environment")
 
 # Modules of the registry, each with a stand-in under tests/terraform/stand_ins.

@@ -6,9 +6,11 @@ The provider is localcloud/provider.py. HTTPS listeners of the local cloud speak
 from __future__ import annotations
 
 import html
+import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from selenium.webdriver.common.by import By
 from localcloud.client import LocalCloud, running
 from localcloud.provider import Provider, providing
 from tests.browser import chromium
-from tests.estate import REPOSITORY, Estate, Workspace, surroundings
+from tests.estate import REPOSITORY, Estate, Workspace, copy_of_module, surroundings
 from tests.integration.conftest import QUICK_START, elsewhere
 
 pytestmark = [
@@ -251,6 +253,37 @@ def test_a_login_that_begins_at_the_wake_rule_ends_at_the_service_rule_and_the_o
     waiting = site.ask("GET", PATH, BROWSER, cookies)
     assert "X-Warmkeeper-Phase" in waiting.headers
     assert site.phase() == "waking"
+
+
+def without_login(code: str) -> str:
+    """The example's code with neither rule behind a login."""
+    rule, rules = re.subn(
+        r'(?ms)^  action {\n    type = "authenticate-oidc"\n.*?^  }\n\n', "", code, count=1
+    )
+    module, inputs = re.subn(r"(?m)^  authenticate_oidc.* = .*\n", "", rule)
+    assert (rules, inputs) == (1, 2)
+    return module
+
+
+def test_a_login_comes_and_goes_while_the_service_is_awake(site: Site, tmp_path: Path) -> None:
+    folder = copy_of_module(tmp_path, site.workspace.folder)
+    main = folder / "main.tf"
+    main.write_text(without_login(main.read_text()))
+    unguarded = replace(site.workspace, folder=folder)
+    unguarded.init()
+    unguarded.apply()
+    site.cloud.settle()
+    assert site.ask("GET", PATH, API_CLIENT).status_code == 200
+    assert site.ask("GET", "/.warmkeeper/status", API_CLIENT).status_code == 200
+    assert not unguarded.changes()
+    assert unguarded.warnings() == ""
+    site.apply()
+    site.cloud.settle()
+    assert site.ask("GET", PATH, API_CLIENT).status_code == 302
+    assert site.ask("GET", "/.warmkeeper/status", API_CLIENT).status_code == 401
+    assert site.phase() == "awake"
+    assert not site.workspace.changes()
+    assert site.workspace.warnings() == ""
 
 
 def test_the_module_goes_while_the_service_sleeps_and_leaves_it_awake_behind_its_login(
