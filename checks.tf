@@ -93,7 +93,7 @@ locals {
   websocket_bypasses = {
     for key in keys(local.routes) : key => compact([
       for bypass in [
-        [for actions in [lookup(local.service_rule_actions, key, [])] : "has the actions ${jsonencode(actions)}" if anytrue([for type in actions : type != "forward"])],
+        [for actions in [lookup(local.service_rule_actions, key, [])] : "has the actions ${jsonencode(actions)}" if anytrue([for type in actions : !contains(concat(["forward"], local.route_logins[key][*].type), type)])],
         [for transforms in [lookup(local.transforms_found, key, [])] : "has the transforms ${jsonencode(transforms)}" if length(transforms) > 0],
       ] : join("", bypass)
     ])
@@ -121,12 +121,38 @@ locals {
     ])))
   }
 
-  # A new rule would not ask for the login that such an action asks for.
+  # A new rule would not ask for the login that such an action asks for, unless the route has it too.
   default_logins = {
     for key in keys(local.routes) : key => [
-      for action in lookup(local.default_actions, key, []) : action.type if !contains(["forward", "redirect", "fixed-response"], action.type)
+      for action in lookup(local.default_actions, key, []) : action.type if !contains(concat(["forward", "redirect", "fixed-response"], local.route_logins[key][*].type), action.type)
     ]
   }
+
+  listener_protocols = { for key in keys(local.routes) : key => try(coalesce(data.aws_lb_listener.service[key].protocol), "HTTPS") }
+
+  # A session counts for the rules with the client, the scope and the cookie of the login that it came from.
+  logins_found = {
+    for key, actions in merge(
+      { for key, rule in local.service_rules : key => rule.action },
+      { for key, rule in aws_lb_listener_rule.service : key => rule.action },
+      ) : key => flatten([
+        for action in actions : concat(
+          [for login in try(action.authenticate_cognito, null)[*] : { client = login.user_pool_client_id, scope = login.scope, session_cookie_name = login.session_cookie_name }],
+          [for login in try(action.authenticate_oidc, null)[*] : { client = login.client_id, scope = login.scope, session_cookie_name = login.session_cookie_name }],
+        )
+    ])
+  }
+  logins_given = {
+    for key in keys(local.routes) : key => [
+      for login in local.route_logins[key] : { client = try(login.client_id, login.user_pool_client_id), scope = login.scope, session_cookie_name = login.session_cookie_name }
+    ]
+  }
+
+  # As with conditions, a plan sees a rule that is not made yet without actions, and leaves it to the apply.
+  login_mismatches = [
+    for key, found in local.logins_found : key
+    if jsonencode(found) != jsonencode(local.logins_given[key]) && local.service_rule_priorities[key] >= 0
+  ]
 
   # Routes that match every request of their listener, and those that one which is made here would cover.
   catch_all_routes = [
@@ -222,6 +248,24 @@ check "service_rule" {
   assert {
     condition     = length(local.late_wake_rules) == 0
     error_message = join(" ", [for key, route in local.late_wake_rules : "${route.field}rule_priority is ${route.rule_priority}; with the ${route.rules_before_wake} numbers after it, it must be below the service rule's priority, which is ${local.service_rule_priorities[key]}, or the wake rule cannot stand before that rule. Write the first of ${route.rules_before_wake + 1} free numbers below ${local.service_rule_priorities[key]}."])
+  }
+}
+
+# The login of the wake rule is that of the service rule, with the same sessions.
+check "login" {
+  assert {
+    condition     = length([for key in local.login_mismatches : key if length(local.logins_given[key]) == 0]) == 0
+    error_message = join(" ", [for key in local.login_mismatches : "${local.routes[key].field}service_rule_arn: the rule asks for a login (client ${join(", ", local.logins_found[key][*].client)}), and the wake rule does not: whoever may not enter the service can wake it. Write the rule's action as authenticate_cognito or authenticate_oidc." if length(local.logins_given[key]) == 0])
+  }
+
+  assert {
+    condition     = length([for key in local.login_mismatches : key if length(local.logins_found[key]) == 0]) == 0
+    error_message = join(" ", [for key in local.login_mismatches : "${local.routes[key].field}${local.login_fields[key]}: the service rule asks for no login, so the awake service does not either. ${local.routes[key].create_service_rule ? "Make the rule anew (terraform apply -replace, docs/guide/configuration.md#login)." : "Give the service rule the same action, or leave it out here."}" if length(local.logins_found[key]) == 0])
+  }
+
+  assert {
+    condition     = length([for key in local.login_mismatches : key if length(local.logins_given[key]) > 0 && length(local.logins_found[key]) > 0]) == 0
+    error_message = join(" ", [for key in local.login_mismatches : "${local.routes[key].field}${local.login_fields[key]} has ${jsonencode(local.logins_given[key])}; the service rule has ${jsonencode(local.logins_found[key])}. A session of one is none for the other, so clients are asked to log in again and again. ${local.routes[key].create_service_rule ? "Make the rule anew (terraform apply -replace, docs/guide/configuration.md#login)." : "Write exactly the rule's client, scope and session_cookie_name. (If this apply also changes the rule, this warning is about the old rule.)"}" if length(local.logins_given[key]) > 0 && length(local.logins_found[key]) > 0])
   }
 }
 

@@ -148,6 +148,8 @@ locals {
     conditions           = var.conditions
     target_group_arns    = []
     websocket_rule       = var.websocket_rule
+    authenticate_cognito = var.authenticate_cognito
+    authenticate_oidc    = var.authenticate_oidc
   }
 
   # The keys of an environment's routes are MEMBER/ROUTE.
@@ -162,6 +164,15 @@ locals {
     }
   ]...)
 
+  # The action of each route that asks for a login, or none.
+  route_logins = {
+    for key, route in local.given_routes : key => concat(
+      [for login in route.authenticate_cognito[*] : merge(login, { type = "authenticate-cognito" })],
+      [for login in route.authenticate_oidc[*] : merge(login, { type = "authenticate-oidc" })],
+    )
+  }
+  oidc_routes = [for key, route in local.given_routes : key if route.authenticate_oidc != null]
+
   # The routes to which the caller has given a key.
   named_routes = toset([for key in keys(local.given_routes) : key if local.environment_given || length(var.routes) > 0])
 
@@ -173,8 +184,8 @@ locals {
       # arn:...:listener/app/NAME/ID/LISTENER.
       listener_arn = route.create_service_rule ? route.listener_arn : replace(route.service_rule_arn, "/^(.*:listener)-rule(/.*)/[^/]+$/", "$1$2")
 
-      # Number of fixed rules (control, heartbeat, WebSocket) before the wake rule when it is up.
-      rules_before_wake = route.websocket_rule ? 3 : 2
+      # Number of fixed rules (control, heartbeat, login, WebSocket) before the wake rule when it is up.
+      rules_before_wake = (route.websocket_rule ? 3 : 2) + (length(local.route_logins[key]) > 0 ? 1 : 0)
 
       # While the service is awake, the wake rule is parked far behind the service rule, to leave the next
       # numbers free.
@@ -186,6 +197,9 @@ locals {
   }
   first_route     = local.listener_path ? keys(local.routes)[0] : ""
   heartbeat_route = local.heartbeat_rule_wanted ? coalesce(var.heartbeat.route, local.first_route) : ""
+
+  # The name of the input that asks for a login, for messages.
+  login_fields = { for key, route in local.routes : key => route.authenticate_cognito == null ? "authenticate_oidc" : "authenticate_cognito" }
 
   # The service rules that the caller has made, and those that the module makes.
   given_service_rules   = { for key, route in local.routes : key => route if !route.create_service_rule }
@@ -232,19 +246,40 @@ locals {
   fixed_rules = merge([
     for key, route in local.routes : {
       for role, rule in {
-        # Status, health, wake and heartbeat requests of pages, monitors and proxies.
+        # Status, health, wake and heartbeat requests of pages, monitors and proxies. With a login, health
+        # and heartbeat alone: monitors and proxies have no session.
         control = { wanted = true, offset = 0 }
 
         heartbeat = { wanted = key == local.heartbeat_route, offset = 1 }
 
+        # Behind a login, the rest of the control path.
+        login = { wanted = length(local.route_logins[key]) > 0, offset = 2 }
+
         # A Lambda target does not support upgrades: the load balancer would answer 400 at the wake rule.
         # This rule stands before the wake rule and forwards upgrades to the service in every phase.
-        websocket = { wanted = route.websocket_rule, offset = 2 }
+        websocket = { wanted = route.websocket_rule, offset = route.rules_before_wake - 1 }
       } : "${key}/${role}" => { route = key, role = role, offset = rule.offset } if rule.wanted
     }
   ]...)
 
-  # Whoever may not reach the service may not wake it: the conditions of the sender stand in each rule.
+  # Whoever may not reach the service may not wake it. The login stands on the wake rule, on the service rule
+  # that the module makes, and on the other rules that lead to what a login guards. There a client gets 401 and
+  # no redirect: the requests of a script and a WebSocket's handshake cannot show a login page.
+  rule_logins = merge([
+    for key, route in local.routes : {
+      for role in ["control", "heartbeat", "login", "websocket", "wake"] : "${key}/${role}" => [
+        for login in local.route_logins[key] : merge(login, {
+          on_unauthenticated_request = role == "wake" || login.on_unauthenticated_request == "allow" ? login.on_unauthenticated_request : "deny"
+        }) if !contains(["control", "heartbeat"], role)
+      ]
+    }
+  ]...)
+  paths_without_login = distinct(concat(
+    ["${var.control_path}/health"],
+    local.heartbeat_wanted ? [local.heartbeat_is_control ? var.heartbeat.path : "${var.control_path}/heartbeat"] : [],
+  ))
+
+  # For the same reason the conditions of the sender stand in each rule.
   sender_conditions = {
     for key, route in local.routes : key => {
       host_header         = route.conditions.host_header
@@ -259,7 +294,11 @@ locals {
   # The conditions of each rule by its key. The service rule of a route has those of the wake rule.
   rule_conditions = merge([
     for key, route in local.routes : {
-      "${key}/control" = merge(local.sender_conditions[key], { path_pattern = ["${var.control_path}/*"] })
+      "${key}/control" = merge(local.sender_conditions[key], {
+        path_pattern = length(local.route_logins[key]) > 0 ? local.paths_without_login : ["${var.control_path}/*"]
+      })
+
+      "${key}/login" = merge(local.sender_conditions[key], { path_pattern = ["${var.control_path}/*"] })
 
       # The path belongs to the application, so the rule takes only POST requests.
       "${key}/heartbeat" = merge(local.sender_conditions[key], {
@@ -336,6 +375,47 @@ resource "aws_lb_listener_rule" "fixed" {
   listener_arn = local.routes[each.value.route].listener_arn
   priority     = local.routes[each.value.route].rule_priority + each.value.offset
 
+  dynamic "action" {
+    for_each = local.rule_logins[each.key]
+
+    content {
+      type = action.value.type
+
+      dynamic "authenticate_cognito" {
+        for_each = [for login in [action.value] : login if login.type == "authenticate-cognito"]
+
+        content {
+          user_pool_arn                       = authenticate_cognito.value.user_pool_arn
+          user_pool_client_id                 = authenticate_cognito.value.user_pool_client_id
+          user_pool_domain                    = authenticate_cognito.value.user_pool_domain
+          scope                               = authenticate_cognito.value.scope
+          session_cookie_name                 = authenticate_cognito.value.session_cookie_name
+          session_timeout                     = authenticate_cognito.value.session_timeout
+          on_unauthenticated_request          = authenticate_cognito.value.on_unauthenticated_request
+          authentication_request_extra_params = authenticate_cognito.value.authentication_request_extra_params
+        }
+      }
+
+      dynamic "authenticate_oidc" {
+        for_each = [for login in [action.value] : login if login.type == "authenticate-oidc"]
+
+        content {
+          authorization_endpoint              = authenticate_oidc.value.authorization_endpoint
+          client_id                           = authenticate_oidc.value.client_id
+          client_secret                       = var.authenticate_oidc_client_secrets[each.value.route]
+          issuer                              = authenticate_oidc.value.issuer
+          token_endpoint                      = authenticate_oidc.value.token_endpoint
+          user_info_endpoint                  = authenticate_oidc.value.user_info_endpoint
+          scope                               = authenticate_oidc.value.scope
+          session_cookie_name                 = authenticate_oidc.value.session_cookie_name
+          session_timeout                     = authenticate_oidc.value.session_timeout
+          on_unauthenticated_request          = authenticate_oidc.value.on_unauthenticated_request
+          authentication_request_extra_params = authenticate_oidc.value.authentication_request_extra_params
+        }
+      }
+    }
+  }
+
   action {
     type             = "forward"
     target_group_arn = each.value.role == "websocket" ? local.routes[each.value.route].target_group_arns[0] : aws_lb_target_group.warmkeeper["control"].arn
@@ -408,7 +488,7 @@ resource "aws_lb_listener_rule" "fixed" {
     # The WebSocket rule cannot repeat the actions and transforms of the service rule.
     precondition {
       condition     = each.value.role == "websocket" ? length(local.websocket_bypasses[each.value.route]) == 0 : true
-      error_message = "${local.routes[each.value.route].field}websocket_rule must be false: the service rule ${join(", and ", local.websocket_bypasses[each.value.route])}, and a request with \"Upgrade: websocket\" would bypass that in every phase. Leave websocket_rule out, or limit the service rule to a forward action and no transforms."
+      error_message = "${local.routes[each.value.route].field}websocket_rule must be false: the service rule ${join(", and ", local.websocket_bypasses[each.value.route])}, and a request with \"Upgrade: websocket\" would bypass that in every phase. Leave websocket_rule out, or limit the service rule to a forward action, a login that the route has too, and no transforms."
     }
 
     # The WebSocket rule cannot follow a deployment that shifts the service rule to another group.
@@ -432,7 +512,8 @@ resource "aws_lb_listener_rule" "fixed" {
 locals {
   # How to get below the five values, by the role of the rule that has more.
   fewer_values = {
-    control   = "It has the values of host_header, http_header and source_ip, and control_path. Use a wildcard host, so that they are at most 4."
+    control   = "It has the values of host_header, http_header and source_ip, and control_path (with a login, the paths of health and heartbeat). Use a wildcard host, so that they are at most 4 (3 with a login)."
+    login     = "It has the values of host_header, http_header and source_ip, and control_path. Use a wildcard host, so that they are at most 4."
     heartbeat = "It has the values of host_header, http_header and source_ip, heartbeat.path and its method. Use a wildcard host, so that they are at most 3, or put heartbeat.path below control_path, where it needs no rule."
     websocket = "It has all values of conditions, and the upgrade. Use a wildcard, so that conditions has at most 4, or leave websocket_rule out."
     wake      = "It has all values of conditions, path_pattern included. Use a wildcard, or divide the service rule into two, each with a route of its own."
@@ -446,6 +527,47 @@ resource "aws_lb_listener_rule" "service" {
 
   listener_arn = each.value.listener_arn
   priority     = local.service_rule_priorities[each.key]
+
+  dynamic "action" {
+    for_each = local.rule_logins["${each.key}/wake"]
+
+    content {
+      type = action.value.type
+
+      dynamic "authenticate_cognito" {
+        for_each = [for login in [action.value] : login if login.type == "authenticate-cognito"]
+
+        content {
+          user_pool_arn                       = authenticate_cognito.value.user_pool_arn
+          user_pool_client_id                 = authenticate_cognito.value.user_pool_client_id
+          user_pool_domain                    = authenticate_cognito.value.user_pool_domain
+          scope                               = authenticate_cognito.value.scope
+          session_cookie_name                 = authenticate_cognito.value.session_cookie_name
+          session_timeout                     = authenticate_cognito.value.session_timeout
+          on_unauthenticated_request          = authenticate_cognito.value.on_unauthenticated_request
+          authentication_request_extra_params = authenticate_cognito.value.authentication_request_extra_params
+        }
+      }
+
+      dynamic "authenticate_oidc" {
+        for_each = [for login in [action.value] : login if login.type == "authenticate-oidc"]
+
+        content {
+          authorization_endpoint              = authenticate_oidc.value.authorization_endpoint
+          client_id                           = authenticate_oidc.value.client_id
+          client_secret                       = var.authenticate_oidc_client_secrets[each.key]
+          issuer                              = authenticate_oidc.value.issuer
+          token_endpoint                      = authenticate_oidc.value.token_endpoint
+          user_info_endpoint                  = authenticate_oidc.value.user_info_endpoint
+          scope                               = authenticate_oidc.value.scope
+          session_cookie_name                 = authenticate_oidc.value.session_cookie_name
+          session_timeout                     = authenticate_oidc.value.session_timeout
+          on_unauthenticated_request          = authenticate_oidc.value.on_unauthenticated_request
+          authentication_request_extra_params = authenticate_oidc.value.authentication_request_extra_params
+        }
+      }
+    }
+  }
 
   action {
     type             = "forward"
@@ -516,7 +638,7 @@ resource "aws_lb_listener_rule" "service" {
 
     precondition {
       condition     = length(local.default_logins[each.key]) == 0
-      error_message = "${each.value.field}create_service_rule must be false: the listener's default action also has ${jsonencode(local.default_logins[each.key])}, which requests by the new rule would bypass. Give the service a rule of its own with these actions, and write its ARN in service_rule_arn."
+      error_message = "${each.value.field}create_service_rule must be false: the listener's default action also has ${jsonencode(local.default_logins[each.key])}, which requests by the new rule would bypass. If it is a login, write it as ${each.value.field}authenticate_cognito or authenticate_oidc; otherwise give the service a rule of its own with these actions, and write its ARN in service_rule_arn."
     }
 
     precondition {
@@ -543,6 +665,47 @@ resource "aws_lb_listener_rule" "wake" {
 
   listener_arn = each.value.listener_arn
   priority     = each.value.parked_rule_priority
+
+  dynamic "action" {
+    for_each = local.rule_logins["${each.key}/wake"]
+
+    content {
+      type = action.value.type
+
+      dynamic "authenticate_cognito" {
+        for_each = [for login in [action.value] : login if login.type == "authenticate-cognito"]
+
+        content {
+          user_pool_arn                       = authenticate_cognito.value.user_pool_arn
+          user_pool_client_id                 = authenticate_cognito.value.user_pool_client_id
+          user_pool_domain                    = authenticate_cognito.value.user_pool_domain
+          scope                               = authenticate_cognito.value.scope
+          session_cookie_name                 = authenticate_cognito.value.session_cookie_name
+          session_timeout                     = authenticate_cognito.value.session_timeout
+          on_unauthenticated_request          = authenticate_cognito.value.on_unauthenticated_request
+          authentication_request_extra_params = authenticate_cognito.value.authentication_request_extra_params
+        }
+      }
+
+      dynamic "authenticate_oidc" {
+        for_each = [for login in [action.value] : login if login.type == "authenticate-oidc"]
+
+        content {
+          authorization_endpoint              = authenticate_oidc.value.authorization_endpoint
+          client_id                           = authenticate_oidc.value.client_id
+          client_secret                       = var.authenticate_oidc_client_secrets[each.key]
+          issuer                              = authenticate_oidc.value.issuer
+          token_endpoint                      = authenticate_oidc.value.token_endpoint
+          user_info_endpoint                  = authenticate_oidc.value.user_info_endpoint
+          scope                               = authenticate_oidc.value.scope
+          session_cookie_name                 = authenticate_oidc.value.session_cookie_name
+          session_timeout                     = authenticate_oidc.value.session_timeout
+          on_unauthenticated_request          = authenticate_oidc.value.on_unauthenticated_request
+          authentication_request_extra_params = authenticate_oidc.value.authentication_request_extra_params
+        }
+      }
+    }
+  }
 
   action {
     type             = "forward"
@@ -640,6 +803,32 @@ resource "aws_lb_listener_rule" "wake" {
     }
 
     precondition {
+      condition     = length(local.route_logins[each.key]) <= 1
+      error_message = "${each.value.field}authenticate_oidc must be left out with authenticate_cognito, because a rule takes one of them; got both. Write the one that the service rule has."
+    }
+
+    precondition {
+      condition     = length(local.route_logins[each.key]) > 0 ? local.listener_protocols[each.key] != "HTTP" : true
+      error_message = "${each.value.field}${local.login_fields[each.key]}: the listener's protocol is HTTP, and a load balancer asks for a login on an HTTPS listener only. Write a rule of the HTTPS listener, and let the HTTP listener redirect to it."
+    }
+
+    # ECS's blue/green deployments rewrite the actions of the service rule, and fail if one of them is a login.
+    precondition {
+      condition     = length(local.route_logins[each.key]) > 0 ? length(each.value.target_group_arns) == 1 : true
+      error_message = "${each.value.field}${local.login_fields[each.key]} must be left out with ${length(each.value.target_group_arns)} target groups: deployments that shift traffic between them (blue/green, canary, linear) fail on a rule with a login. Write one target group in target_group_arns and deploy by rolling updates, or let the application ask for the login."
+    }
+
+    precondition {
+      condition     = alltrue([for login in local.route_logins[each.key] : contains(["authenticate", "deny", "allow"], login.on_unauthenticated_request)])
+      error_message = "${each.value.field}${local.login_fields[each.key]}.on_unauthenticated_request must be \"authenticate\", \"deny\" or \"allow\"; got ${jsonencode(local.route_logins[each.key][*].on_unauthenticated_request)}. Write what the service rule has."
+    }
+
+    precondition {
+      condition     = alltrue([for login in local.route_logins[each.key] : login.session_timeout >= 1 && login.session_timeout <= 604800 && floor(login.session_timeout) == login.session_timeout])
+      error_message = "${each.value.field}${local.login_fields[each.key]}.session_timeout must be a whole number of seconds from 1 to 604800 (seven days); got ${jsonencode(local.route_logins[each.key][*].session_timeout)}. Write what the service rule has."
+    }
+
+    precondition {
       condition     = length(distinct(values(local.route_load_balancer_arns))) <= 1
       error_message = "routes: the routes are on ${length(distinct(values(local.route_load_balancer_arns)))} load balancers, and the module follows one: it does not see the requests of a second one, which do not wake the service and get 503 while it sleeps. Write routes of one load balancer only."
     }
@@ -726,7 +915,7 @@ locals {
       ["${route.rule_priority + route.rules_before_wake}/${route.parked_rule_priority}${route.create_service_rule ? "/created" : ""}"],
       [
         for arn in concat([local.service_rule_arns[key], local.wake_rule_arns[key]], [
-          for role in ["control", "heartbeat", "websocket"] : aws_lb_listener_rule.fixed["${key}/${role}"].arn
+          for role in ["control", "heartbeat", "login", "websocket"] : aws_lb_listener_rule.fixed["${key}/${role}"].arn
           if contains(keys(local.fixed_rules), "${key}/${role}")
         ]) : trimprefix(arn, "${local.rule_arn_start}${local.common_rules}")
       ],

@@ -214,13 +214,13 @@ variable "conditions" {
 }
 
 variable "rule_priority" {
-  description = "The first of three free priorities (one more with `websocket_rule`, one more with `create_service_rule`) before your service rule's, required on the listener path without `routes` and `services`."
+  description = "The first of three free priorities (one more each with `websocket_rule`, with a login and with `create_service_rule`) before your service rule's, required on the listener path without `routes` and `services`."
   type        = number
   default     = null
 
   validation {
     condition     = var.wake_path == "listener" && length(var.routes) + length(var.services) == 0 ? var.rule_priority != null : true
-    error_message = "rule_priority must be set where wake_path is \"listener\"; got null. Write the first of three free numbers (four with websocket_rule) that are lower than your service rule's priority."
+    error_message = "rule_priority must be set where wake_path is \"listener\"; got null. Write the first of three free numbers (one more each with websocket_rule and with a login) that are lower than your service rule's priority."
   }
 
   validation {
@@ -229,8 +229,8 @@ variable "rule_priority" {
   }
 
   validation {
-    condition     = var.rule_priority == null ? true : var.rule_priority >= 1 && var.rule_priority + (var.websocket_rule ? 3 : 2) <= 49998 && floor(var.rule_priority) == var.rule_priority
-    error_message = "rule_priority must be a whole number from 1 to ${49998 - (var.websocket_rule ? 3 : 2)}, because the ${var.websocket_rule ? 3 : 2} numbers after it, the service rule's number and one number behind that follow, up to 50000; got ${var.rule_priority == null ? "null" : tostring(var.rule_priority)}."
+    condition     = var.rule_priority == null ? true : var.rule_priority >= 1 && var.rule_priority + (var.websocket_rule ? 3 : 2) + (var.authenticate_cognito == null && var.authenticate_oidc == null ? 0 : 1) <= 49998 && floor(var.rule_priority) == var.rule_priority
+    error_message = "rule_priority must be a whole number from 1 to ${49998 - (var.websocket_rule ? 3 : 2) - (var.authenticate_cognito == null && var.authenticate_oidc == null ? 0 : 1)}, because the ${(var.websocket_rule ? 3 : 2) + (var.authenticate_cognito == null && var.authenticate_oidc == null ? 0 : 1)} numbers after it, the service rule's number and one number behind that follow, up to 50000; got ${var.rule_priority == null ? "null" : tostring(var.rule_priority)}."
   }
 }
 
@@ -252,8 +252,8 @@ variable "parked_rule_priority" {
   }
 
   validation {
-    condition     = var.parked_rule_priority == null ? true : var.parked_rule_priority >= coalesce(var.rule_priority, 1) + (var.websocket_rule ? 5 : 4)
-    error_message = "parked_rule_priority must be at least ${coalesce(var.rule_priority, 1) + (var.websocket_rule ? 5 : 4)}, because the service rule stands between it and the ${var.websocket_rule ? 4 : 3} numbers from rule_priority on; got ${var.parked_rule_priority == null ? "null" : tostring(var.parked_rule_priority)}. Write a free number behind the service rule's."
+    condition     = var.parked_rule_priority == null ? true : var.parked_rule_priority >= coalesce(var.rule_priority, 1) + (var.websocket_rule ? 5 : 4) + (var.authenticate_cognito == null && var.authenticate_oidc == null ? 0 : 1)
+    error_message = "parked_rule_priority must be at least ${coalesce(var.rule_priority, 1) + (var.websocket_rule ? 5 : 4) + (var.authenticate_cognito == null && var.authenticate_oidc == null ? 0 : 1)}, because the service rule stands between it and the ${(var.websocket_rule ? 4 : 3) + (var.authenticate_cognito == null && var.authenticate_oidc == null ? 0 : 1)} numbers from rule_priority on; got ${var.parked_rule_priority == null ? "null" : tostring(var.parked_rule_priority)}. Write a free number behind the service rule's."
   }
 
   validation {
@@ -276,6 +276,67 @@ variable "websocket_rule" {
   validation {
     condition     = length(var.routes) + length(var.services) > 0 ? !var.websocket_rule : true
     error_message = "websocket_rule must be left out with routes and with services; got true. Write it in a route."
+  }
+}
+
+variable "authenticate_cognito" {
+  description = "The login of your service rule by Amazon Cognito, exactly as in its action `authenticate_cognito`: nobody wakes the service without it."
+  type = object({
+    user_pool_arn                       = string
+    user_pool_client_id                 = string
+    user_pool_domain                    = string
+    scope                               = optional(string, "openid")
+    session_cookie_name                 = optional(string, "AWSELBAuthSessionCookie")
+    session_timeout                     = optional(number, 604800)
+    on_unauthenticated_request          = optional(string, "authenticate")
+    authentication_request_extra_params = optional(map(string))
+  })
+  default = null
+
+  validation {
+    condition     = var.wake_path == "listener" && length(var.routes) + length(var.services) == 0 ? true : var.authenticate_cognito == null
+    error_message = "authenticate_cognito must be left out with routes, with services and where wake_path is \"alarm\"; got one. Write it in a route; the alarm path has no rule that could ask for a login."
+  }
+}
+
+variable "authenticate_oidc" {
+  description = "The login of your service rule by an OpenID Connect provider, exactly as in its action `authenticate_oidc`, without `client_secret`: nobody wakes the service without it."
+  type = object({
+    authorization_endpoint              = string
+    client_id                           = string
+    issuer                              = string
+    token_endpoint                      = string
+    user_info_endpoint                  = string
+    scope                               = optional(string, "openid")
+    session_cookie_name                 = optional(string, "AWSELBAuthSessionCookie")
+    session_timeout                     = optional(number, 604800)
+    on_unauthenticated_request          = optional(string, "authenticate")
+    authentication_request_extra_params = optional(map(string))
+  })
+  default = null
+
+  validation {
+    condition     = var.wake_path == "listener" && length(var.routes) + length(var.services) == 0 ? true : var.authenticate_oidc == null
+    error_message = "authenticate_oidc must be left out with routes, with services and where wake_path is \"alarm\"; got one. Write it in a route; the alarm path has no rule that could ask for a login."
+  }
+}
+
+variable "authenticate_oidc_client_secrets" {
+  description = "The `client_secret` of each `authenticate_oidc`, by route: `this` in a plain call, and `SERVICE/ROUTE` with `services`."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+  sensitive   = true
+
+  # The keys are no secret.
+  validation {
+    condition     = length(setsubtract(local.oidc_routes, nonsensitive(keys(var.authenticate_oidc_client_secrets)))) == 0
+    error_message = "authenticate_oidc_client_secrets must have the client_secret of each authenticate_oidc; these routes have none: ${join(", ", setsubtract(local.oidc_routes, nonsensitive(keys(var.authenticate_oidc_client_secrets))))}. Write { \"ROUTE\" = var.client_secret }; the route of a plain call is \"this\"."
+  }
+
+  validation {
+    condition     = length(setsubtract(nonsensitive(keys(var.authenticate_oidc_client_secrets)), local.oidc_routes)) == 0
+    error_message = "the keys of authenticate_oidc_client_secrets must be routes with authenticate_oidc; these are not: ${join(", ", setsubtract(nonsensitive(keys(var.authenticate_oidc_client_secrets)), local.oidc_routes))}. Write some of ${jsonencode(local.oidc_routes)}, or leave them out."
   }
 }
 
@@ -303,6 +364,28 @@ variable "routes" {
     }), {})
     target_group_arns = optional(list(string), [])
     websocket_rule    = optional(bool, false)
+    authenticate_cognito = optional(object({
+      user_pool_arn                       = string
+      user_pool_client_id                 = string
+      user_pool_domain                    = string
+      scope                               = optional(string, "openid")
+      session_cookie_name                 = optional(string, "AWSELBAuthSessionCookie")
+      session_timeout                     = optional(number, 604800)
+      on_unauthenticated_request          = optional(string, "authenticate")
+      authentication_request_extra_params = optional(map(string))
+    }))
+    authenticate_oidc = optional(object({
+      authorization_endpoint              = string
+      client_id                           = string
+      issuer                              = string
+      token_endpoint                      = string
+      user_info_endpoint                  = string
+      scope                               = optional(string, "openid")
+      session_cookie_name                 = optional(string, "AWSELBAuthSessionCookie")
+      session_timeout                     = optional(number, 604800)
+      on_unauthenticated_request          = optional(string, "authenticate")
+      authentication_request_extra_params = optional(map(string))
+    }))
   }))
   default  = {}
   nullable = false
@@ -344,13 +427,13 @@ variable "routes" {
   }
 
   validation {
-    condition     = alltrue([for route in merge(var.routes, local.services_routes) : route.rule_priority >= 1 && route.rule_priority + (route.websocket_rule ? 3 : 2) <= 49998 && floor(route.rule_priority) == route.rule_priority])
-    error_message = "rule_priority must be a whole number from 1 to 49996 (49995 with websocket_rule), because the other numbers of the route follow, up to 50000; it is not in these routes: ${join(", ", [for key, route in merge(var.routes, local.services_routes) : key if !(route.rule_priority >= 1 && route.rule_priority + (route.websocket_rule ? 3 : 2) <= 49998 && floor(route.rule_priority) == route.rule_priority)])}."
+    condition     = alltrue([for route in merge(var.routes, local.services_routes) : route.rule_priority >= 1 && route.rule_priority + (route.websocket_rule ? 3 : 2) + (route.authenticate_cognito == null && route.authenticate_oidc == null ? 0 : 1) <= 49998 && floor(route.rule_priority) == route.rule_priority])
+    error_message = "rule_priority must be a whole number from 1 to 49996 (one less with websocket_rule, one less with a login), because the other numbers of the route follow, up to 50000; it is not in these routes: ${join(", ", [for key, route in merge(var.routes, local.services_routes) : key if !(route.rule_priority >= 1 && route.rule_priority + (route.websocket_rule ? 3 : 2) + (route.authenticate_cognito == null && route.authenticate_oidc == null ? 0 : 1) <= 49998 && floor(route.rule_priority) == route.rule_priority)])}."
   }
 
   validation {
-    condition     = alltrue([for route in merge(var.routes, local.services_routes) : route.parked_rule_priority == null ? route.rule_priority <= 20000 : route.parked_rule_priority <= 50000 && floor(route.parked_rule_priority) == route.parked_rule_priority && route.parked_rule_priority >= route.rule_priority + (route.websocket_rule ? 5 : 4)])
-    error_message = "parked_rule_priority must be a whole number of at most 50000 that leaves room for the service rule behind the numbers from rule_priority on; left out, it is 30000 + rule_priority. It is not in these routes: ${join(", ", [for key, route in merge(var.routes, local.services_routes) : key if !(route.parked_rule_priority == null ? route.rule_priority <= 20000 : route.parked_rule_priority <= 50000 && floor(route.parked_rule_priority) == route.parked_rule_priority && route.parked_rule_priority >= route.rule_priority + (route.websocket_rule ? 5 : 4))])}. Write a free number behind the service rule's."
+    condition     = alltrue([for route in merge(var.routes, local.services_routes) : route.parked_rule_priority == null ? route.rule_priority <= 20000 : route.parked_rule_priority <= 50000 && floor(route.parked_rule_priority) == route.parked_rule_priority && route.parked_rule_priority >= route.rule_priority + (route.websocket_rule ? 5 : 4) + (route.authenticate_cognito == null && route.authenticate_oidc == null ? 0 : 1)])
+    error_message = "parked_rule_priority must be a whole number of at most 50000 that leaves room for the service rule behind the numbers from rule_priority on; left out, it is 30000 + rule_priority. It is not in these routes: ${join(", ", [for key, route in merge(var.routes, local.services_routes) : key if !(route.parked_rule_priority == null ? route.rule_priority <= 20000 : route.parked_rule_priority <= 50000 && floor(route.parked_rule_priority) == route.parked_rule_priority && route.parked_rule_priority >= route.rule_priority + (route.websocket_rule ? 5 : 4) + (route.authenticate_cognito == null && route.authenticate_oidc == null ? 0 : 1))])}. Write a free number behind the service rule's."
   }
 
   validation {
@@ -567,6 +650,28 @@ variable "services" {
       }), {})
       target_group_arns = optional(list(string), [])
       websocket_rule    = optional(bool, false)
+      authenticate_cognito = optional(object({
+        user_pool_arn                       = string
+        user_pool_client_id                 = string
+        user_pool_domain                    = string
+        scope                               = optional(string, "openid")
+        session_cookie_name                 = optional(string, "AWSELBAuthSessionCookie")
+        session_timeout                     = optional(number, 604800)
+        on_unauthenticated_request          = optional(string, "authenticate")
+        authentication_request_extra_params = optional(map(string))
+      }))
+      authenticate_oidc = optional(object({
+        authorization_endpoint              = string
+        client_id                           = string
+        issuer                              = string
+        token_endpoint                      = string
+        user_info_endpoint                  = string
+        scope                               = optional(string, "openid")
+        session_cookie_name                 = optional(string, "AWSELBAuthSessionCookie")
+        session_timeout                     = optional(number, 604800)
+        on_unauthenticated_request          = optional(string, "authenticate")
+        authentication_request_extra_params = optional(map(string))
+      }))
     })), {})
     start_after = optional(list(string), [])
     required    = optional(bool)
@@ -944,6 +1049,12 @@ variable "heartbeat" {
   validation {
     condition     = can(regex("^/[a-zA-Z0-9._~/-]{1,127}$", var.heartbeat.path))
     error_message = "heartbeat.path must begin with / and hold at most 127 letters, digits and . _ ~ / - after it, no wildcards; got \"${coalesce(var.heartbeat.path, "null")}\". Write for example \"/health\"."
+  }
+
+  # With a login, GET status and POST wake are behind it, and heartbeats are not.
+  validation {
+    condition     = !contains(["${var.control_path}/status", "${var.control_path}/wake"], var.heartbeat.path)
+    error_message = "heartbeat.path must not be the path of the status or of the wake; got \"${coalesce(var.heartbeat.path, "null")}\". Write for example \"${var.control_path}/heartbeat\"."
   }
 
   validation {

@@ -27,11 +27,23 @@ from yarl import URL
 
 from localcloud import alb
 from localcloud.gateway import ApiError, Call
+from localcloud.logins import (
+    CALLBACK,
+    KINDS,
+    PROVIDER_FAILED,
+    Login,
+    Logins,
+    callback,
+    described,
+    identified,
+)
 
 if TYPE_CHECKING:
     from localcloud.cloud import Cloud
 
 CONNECT_SECONDS = 10.0  # how long the load balancer tries to connect to a target
+SCHEME = "http"  # of every listener here, HTTPS ones too
+PROVIDER_SECONDS = 10.0  # how long it waits for an identity provider, real time
 CHECKER = "ELB-HealthChecker/2.0"
 PRINCIPAL = "elasticloadbalancing.amazonaws.com"
 NAMESPACE = "AWS/ApplicationELB"
@@ -154,6 +166,7 @@ class Balancer:
         self._written: dict[str, dict[str, Any]] = {}  # of rules, by ARN: what moto cannot hold
         self._connections: WeakKeyDictionary[asyncio.Transport, int] = WeakKeyDictionary()
         self._turn = count()
+        self._logins = Logins(cloud.clock.now)
         self._refreshing = asyncio.Lock()
         self._spreading = 0  # changes that not every node goes by yet
         self._session: aiohttp.ClientSession | None = None
@@ -303,7 +316,11 @@ class Balancer:
             written["Transforms"] = transforms
 
     async def _describe_rules(self, _: Call, reply: dict[str, Any]) -> dict[str, Any]:
-        return {**reply, "Rules": self._complete(reply["Rules"])}
+        whole = self._complete(reply["Rules"])
+        told = [
+            {**rule, "Actions": [described(each) for each in rule["Actions"]]} for rule in whole
+        ]
+        return {**reply, "Rules": told}
 
     def _complete(self, rules: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         """Rules as they were written: with conditions and transforms that moto cannot hold."""
@@ -689,17 +706,89 @@ class Balancer:
             incoming.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request = _forwarded(incoming, listener)
         rule = alb.choose_rule(node.rules[listener["ListenerArn"]], request)
-        action = max(rule["Actions"], key=lambda each: each.get("Order", 1))
+        *before, action = sorted(rule["Actions"], key=lambda each: each.get("Order", 1))
         visit = Visit(self._cloud, balancer, self._count, request, incoming)
+        for each in before:
+            if (stopped := await self._authenticate(visit, each)) is not None:
+                return stopped
         match action["Type"]:
             case "fixed-response":
                 return visit.fixed(action["FixedResponseConfig"])
             case "redirect":
                 return visit.redirect(action["RedirectConfig"], listener["Protocol"].lower())
-            case "forward" if len(rule["Actions"]) == 1:
+            case "forward":
                 group = self._pick(alb.target_groups_of(rule["Actions"]))
                 return await self._forward(visit, group)
-        return visit.own(501, "the local cloud does not imitate authentication actions")
+        return visit.own(501, f"the local cloud does not imitate the action {action['Type']}")
+
+    # Logins.
+
+    async def _authenticate(
+        self, visit: Visit, action: Mapping[str, Any]
+    ) -> web.StreamResponse | None:
+        """The answer to a client that has to log in first; None if the request goes on."""
+        if action["Type"] not in KINDS:
+            return visit.own(501, f"the local cloud does not imitate the action {action['Type']}")
+        login = await self._login(action)
+        if visit.request.path == CALLBACK:
+            return await self._come_back(visit, login)
+        session = self._logins.session(login, visit.request)
+        answer = None
+        if session is None:
+            answer = self._logins.without_session(login, visit.request, SCHEME)
+        visit.request = identified(visit.request, session)
+        if answer is None:
+            return None
+        return visit.own(answer.status) if answer.status == 401 else visit.response(answer)
+
+    async def _login(self, action: Mapping[str, Any]) -> Login:
+        config = action[KINDS[action["Type"]]]
+        if action["Type"] == "authenticate-oidc":
+            return Login.of_oidc(config)
+        reply = await self._cloud.control.call(
+            "cognito-idp",
+            "describe_user_pool_client",
+            UserPoolId=config["UserPoolArn"].rpartition("/")[2],
+            ClientId=config["UserPoolClientId"],
+        )
+        return Login.of_cognito(config, reply["UserPoolClient"]["ClientSecret"])
+
+    async def _come_back(self, visit: Visit, login: Login) -> web.StreamResponse:
+        """End a login: the code becomes a token and the token a user, without the client."""
+        begun, code = self._logins.ended(login, visit.request)
+        if begun is None:
+            return visit.own(401)
+        try:
+            token = await self._token(login, code, callback(visit.request, SCHEME))
+            subject = await self._subject(login, token)
+        except (aiohttp.ClientError, TimeoutError, KeyError, ValueError):
+            visit.count(f"HTTPCode_ELB_{PROVIDER_FAILED // 100}XX_Count")
+            return visit.response(alb.Answer(PROVIDER_FAILED))
+        return visit.response(self._logins.enter(login, begun, subject, token))
+
+    async def _token(self, login: Login, code: str, redirect_uri: str) -> str:
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
+        assert self._session is not None
+        async with self._session.post(
+            login.token_endpoint,
+            data=form,
+            auth=aiohttp.BasicAuth(login.client_id, login.client_secret),
+            raise_for_status=True,
+            timeout=aiohttp.ClientTimeout(total=PROVIDER_SECONDS),
+        ) as answer:
+            return str((await answer.json())["access_token"])
+
+    async def _subject(self, login: Login, token: str) -> str:
+        assert self._session is not None
+        async with self._session.get(
+            login.user_info_endpoint,
+            headers={"Authorization": f"Bearer {token}"},
+            raise_for_status=True,
+            timeout=aiohttp.ClientTimeout(total=PROVIDER_SECONDS),
+        ) as answer:
+            return str((await answer.json())["sub"])
+
+    # The way to a target.
 
     def _node(self, incoming: web.BaseRequest) -> Node:
         """The node that this connection came in on; connections take turns."""

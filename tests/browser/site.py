@@ -28,6 +28,7 @@ from tests.warmkeeper.world import CONTROL_GROUP, WAKE_GROUP, World
 from tools import package
 
 APPLICATION = "<!doctype html><html lang=en><title>The app</title><h1>The application</h1>"
+LOGIN = "<!doctype html><html lang=en><title>Log in</title><h1>The login</h1>"
 TEXTS: dict[str, dict[str, str]] = json.loads(package.member("texts.json"))
 STAGES = {"pullStoppedAt": 0.7, "startedAt": 0.9}
 
@@ -35,7 +36,8 @@ STAGES = {"pullStoppedAt": 0.7, "startedAt": 0.9}
 class Site:
     """`world` behind `url`; `asked` holds "METHOD /path" of every request.
 
-    With `other` the control path leads to that world's warmkeeper.
+    With `other` the control path leads to that world's warmkeeper. While `ended`, nobody is logged
+    in: the control path gives 401, and any other the login's page, if there is one.
     """
 
     def __init__(self, world: World, url: str, other: World | None = None) -> None:
@@ -43,6 +45,8 @@ class Site:
         self.url = url
         self.other = other
         self.asked: list[str] = []
+        self.ended = False
+        self.login_page = LOGIN
         self.lock = threading.Lock()
 
     def answer(self, method: str, target: str, headers: dict[str, str]) -> dict[str, Any]:
@@ -50,8 +54,12 @@ class Site:
         split = urlsplit(target)
         self.asked.append(f"{method} {split.path}")
         own = split.path.startswith(f"{self.world.environment['CONTROL_PATH']}/")
+        kind = {"Content-Type": ["text/html; charset=utf-8"]}
+        if self.ended and own:
+            return {"statusCode": 401, "multiValueHeaders": kind, "body": ""}
+        if self.ended and self.login_page:
+            return {"statusCode": 200, "multiValueHeaders": kind, "body": self.login_page}
         if not own and not self.world.rule_up:
-            kind = {"Content-Type": ["text/html; charset=utf-8"]}
             return {"statusCode": 200, "multiValueHeaders": kind, "body": APPLICATION}
         group = CONTROL_GROUP if own else WAKE_GROUP
         query = {name: [value] for name, value in parse_qsl(split.query)}

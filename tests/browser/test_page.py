@@ -304,6 +304,46 @@ def test_where_nothing_is_remembered_it_claims_nothing_and_goes_on_asking(
         assert not browser.find_element(By.ID, "wake").is_displayed()
 
 
+def test_a_session_that_ends_while_the_page_waits_leads_to_the_login_by_the_page_s_own_url(
+    browser: Chrome,
+) -> None:
+    with serving(site.woken_for(4)) as place:
+        visit(browser, place, "/a?b=c#d")
+        place.ended = True
+        before = len(place.asked)
+        eventually(lambda: "The login" in browser.page_source)
+        assert place.asked[before:].count("GET /.warmkeeper/status") <= 1
+        assert browser.current_url == f"{place.url}/a?b=c#d"
+        assert place.asked.count("GET /a") == 2
+        place.ended = False
+        browser.refresh()
+        eventually(lambda: "Finding a place to run it." in browser.page_source)
+    assert violations(browser) == []
+
+
+def test_a_wake_that_nobody_is_logged_in_for_leads_to_the_login(browser: Chrome) -> None:
+    with serving(site.failed()) as place:
+        visit(browser, place)
+        place.ended = True
+        before = len(place.asked)
+        browser.find_element(By.ID, "wake").click()
+        eventually(lambda: "The login" in browser.page_source)
+        assert place.asked[before:].count("GET /.warmkeeper/status") <= 2  # its own, and a poll
+        assert WAKE not in place.asked
+
+
+def test_a_page_that_comes_back_without_a_session_waits_longer_each_time(browser: Chrome) -> None:
+    remembered = "return JSON.parse(sessionStorage.getItem('warmkeeper /a'))?.[0]"
+    with serving(site.woken_for(4)) as place:
+        place.ended = True
+        place.login_page = ""
+        visit(browser, place, "/a")
+        eventually(lambda: browser.execute_script(remembered) == 3)
+        eventually(lambda: "came back here before" in read(browser, "#words"))
+        assert place.asked.count("GET /a") == 4
+        assert place.asked.count("GET /.warmkeeper/status") <= 4
+
+
 def another_module(world: World) -> World:
     """The same world, of a module with another name: its control rule stands before ours."""
     world.environment["NAME"] = "intranet"

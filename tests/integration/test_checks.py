@@ -148,3 +148,10 @@ def test_a_websocket_rule_is_refused_where_it_would_lead_past_a_login(
         applied.workspace.changes()
     told = re.sub(r"[\s│]+", " ", str(refused.value))
     assert 'the actions ["authenticate-cognito","forward"]' in told
+
+
+@pytest.mark.usefixtures("guarded")
+def test_a_login_that_the_wake_rule_has_not_is_warned_of(applied: Estate) -> None:
+    assert not applied.workspace.changes()
+    told = applied.workspace.warnings()
+    assert "the rule asks for a login (client staging), and the wake rule does not" in told

@@ -17,6 +17,12 @@ variable "origin_secret" {
   sensitive = true
 }
 
+variable "client_secret" {
+  type      = string
+  default   = "secret"
+  sensitive = true
+}
+
 resource "aws_lb" "this" {
   name    = "edge"
   subnets = var.subnet_ids

@@ -30,11 +30,12 @@ from tests.terraform.plans import HERE, ROOT, terraform
 
 RECORD = HERE / "mutated_validations.txt"
 FILES = ("variables.tf", "checks.tf", "main.tf")
-SUITES = ("checks", "environment_validations", "schedule", "validations", "wiring")
+SUITES = ("checks", "environment_validations", "login", "schedule", "validations", "wiring")
 # What needs a rule's actions, conditions and transforms, which cannot be mocked: the tests that
 # assert the message of each.
 BY_HAND = {
     "local.websocket_bypasses": "tests/terraform/test_service_rule.py",
+    "local.login_mismatches": "tests/terraform/test_service_rule.py",
     "local.strange_rules": "tests/terraform/test_service_rule.py",
     "local.regex_conditions_found": "tests/terraform/test_service_rule.py",
     "local.transforms_found": "tests/terraform/test_service_rule.py",

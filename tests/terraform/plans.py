@@ -46,6 +46,20 @@ WIRED = {
 # The inputs that each example asks for.
 EXAMPLES: dict[str, dict[str, Any]] = {
     "alarm-path": NAMES,
+    "authenticated": {
+        **SERVICE,
+        "listener_arn": LISTENER,
+        "target_group_arn": GROUP,
+        "hosts": ["staging.example.com"],
+        "client_id": "staging",
+        "client_secret": "s3cret",
+        "provider_endpoints": {
+            "issuer": "https://id.example.com",
+            "authorization_endpoint": "https://id.example.com/authorize",
+            "token_endpoint": "https://id.example.com/token",
+            "user_info_endpoint": "https://id.example.com/userinfo",
+        },
+    },
     "autoscaling": WIRED,
     "blue-green": {
         **SERVICE,
@@ -88,8 +102,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "environment-connect": ("environment", {"use_service_connect": True}),
 }
 
-# Their service rules have conditions, which the mocks cannot have: nothing is compared with them.
-UNCHECKED = ("environment",)
+# Their service rules have conditions or a login, which the mocks cannot have: nothing is compared.
+UNCHECKED = ("authenticated", "environment")
 
 # Modules of the registry, each with a stand-in under tests/terraform/stand_ins.
 REGISTRY_MODULE = re.compile(r'source  = "terraform-aws-modules/(\w+)/aws"\n +version = "[^"]+"')

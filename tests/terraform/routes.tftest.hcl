@@ -447,3 +447,30 @@ run "eight_routes_fit_the_function_s_environment" {
     error_message = "${local.environment_bytes} bytes are too many"
   }
 }
+
+run "a_service_rule_is_made_without_a_login" {
+  variables {
+    service_rule_arn    = null
+    create_service_rule = true
+    listener_arn        = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+    target_group_arns   = ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"]
+  }
+
+  assert {
+    condition     = aws_lb_listener_rule.service["this"].action[*].type == tolist(["forward"])
+    error_message = "it forwards"
+  }
+}
+
+run "and_a_later_login_is_warned_of_because_it_does_not_reach_that_rule" {
+  variables {
+    service_rule_arn                 = null
+    create_service_rule              = true
+    listener_arn                     = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/edge/1111111111111111/2222222222222222"
+    target_group_arns                = ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef"]
+    authenticate_oidc                = { authorization_endpoint = "https://id.example.com/authorize", client_id = "staging", issuer = "https://id.example.com", token_endpoint = "https://id.example.com/token", user_info_endpoint = "https://id.example.com/userinfo" }
+    authenticate_oidc_client_secrets = { this = "s3cret" }
+  }
+
+  expect_failures = [check.login]
+}

@@ -41,6 +41,7 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
         "defaults",
         "environment",
         "environment_validations",
+        "login",
         "routes",
         "schedule",
         "switches",

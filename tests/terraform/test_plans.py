@@ -44,6 +44,16 @@ SHAPES = {
     ],
     "default_action": sorted([*ONE_ROUTE, 'service["this"]']),
     "behind_a_proxy": ONE_ROUTE,
+    "logins": [
+        'fixed["cognito/control"]',
+        'fixed["cognito/login"]',
+        'fixed["oidc/control"]',
+        'fixed["oidc/heartbeat"]',
+        'fixed["oidc/login"]',
+        'service["cognito"]',
+        'wake["cognito"]',
+        'wake["oidc"]',
+    ],
     "environment": [
         'fixed["api/default/control"]',
         'fixed["web/this/control"]',
@@ -94,8 +104,17 @@ def test_the_code_in_the_documents_is_what_terraform_applies(
     assert list(plans.resources(states[block]))
 
 
-def test_a_plan_that_also_makes_the_service_rule_compares_no_conditions_yet() -> None:
-    name = "terraform-aws-modules"
+@pytest.mark.parametrize(
+    ("name", "mismatches"),
+    [
+        ("terraform-aws-modules", "length(local.condition_mismatches) == 0"),
+        ("authenticated", "for key in local.login_mismatches"),
+    ],
+)
+def test_a_plan_that_also_makes_the_service_rule_compares_nothing_yet(
+    name: str, mismatches: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plans, "UNCHECKED", ())
     inputs = {**plans.EXAMPLES[name], "hosts": ["app.example.com"]}
     (plans.ROOT / ".cache").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="plans-", dir=plans.ROOT / ".cache") as folder:
@@ -105,9 +124,8 @@ def test_a_plan_that_also_makes_the_service_rule_compares_no_conditions_yet() ->
         # a check that is known after the apply fails the run of a plan
         events = [json.loads(line) for line in plans.events_of(scratch, command="plan", fine=(1,))]
     told = [event["diagnostic"] for event in events if event["type"] == "diagnostic"]
-    compared = "length(local.condition_mismatches) == 0"
     assert {
-        each["summary"] for each in told if compared in each.get("snippet", {}).get("code", "")
+        each["summary"] for each in told if mismatches in each.get("snippet", {}).get("code", "")
     } == {"Check block assertion known after apply"}
     assert "Check block assertion failed" not in {each["summary"] for each in told}
 

@@ -75,6 +75,31 @@ def forwards(*groups: tuple[str, int]) -> dict[str, Any]:
     return {"action": [{"type": "forward", "forward": {"target_group": weighted}}]}
 
 
+def asks(block: Any, kind: str = "authenticate-oidc") -> dict[str, Any]:
+    """An action that asks for a login, before one that forwards; `block` as a provider has it."""
+    other = {"authenticate-oidc": "authenticate_cognito"}.get(kind, "authenticate_oidc")
+    login = {"type": kind, kind.replace("-", "_"): block, other: None, "forward": None}
+    neither = {"authenticate_cognito": None, "authenticate_oidc": None}
+    return {"action": [login, {**forwards((WEB, 1))["action"][0], **neither}]}
+
+
+SESSION = {"scope": "openid", "session_cookie_name": "AWSELBAuthSessionCookie"}
+ENDPOINTS = {
+    "authorization_endpoint": "https://id.example.com/authorize",
+    "issuer": "https://id.example.com",
+    "token_endpoint": "https://id.example.com/token",
+    "user_info_endpoint": "https://id.example.com/userinfo",
+}
+POOL = {
+    "user_pool_arn": "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_staff",
+    "user_pool_client_id": "staging",
+    "user_pool_domain": "staff",
+}
+LOGIN = {
+    "authenticate_oidc": {**ENDPOINTS, "client_id": "staging"},
+    "authenticate_oidc_client_secrets": {"this": "s3cret"},
+}
+
 WEB, STRANGER = "web", "stranger"
 FORWARDS = "service_rule_arn: the rule forwards to"
 ENVIRONMENT: dict[str, Any] = {
@@ -190,6 +215,61 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         {"action": [{"type": "authenticate-oidc", "forward": None}]},
         {"websocket_rule": True},
         ['websocket_rule must be false: the service rule has the actions ["authenticate-oidc"]'],
+    ),
+    "a_login_and_a_websocket_rule_that_has_it_too": (
+        asks({**SESSION, "client_id": "staging"}),
+        {"websocket_rule": True, **LOGIN},
+        [],
+    ),
+    "a_login_that_the_wake_rule_has_too_by_provider_5": (
+        asks({**SESSION, "client_id": "staging"}),
+        LOGIN,
+        [],
+    ),
+    "a_login_that_the_wake_rule_has_too_by_provider_6": (
+        asks([{**SESSION, "client_id": "staging"}]),
+        LOGIN,
+        [],
+    ),
+    "a_login_by_cognito_that_the_wake_rule_has_too": (
+        asks({**SESSION, **POOL}, "authenticate-cognito"),
+        {"authenticate_cognito": POOL},
+        [],
+    ),
+    "a_login_that_the_wake_rule_has_not": (
+        asks([{**SESSION, "client_id": "staging"}]),
+        {},
+        ["service_rule_arn: the rule asks for a login (client staging), and the wake rule does"],
+    ),
+    "a_login_of_the_wake_rule_alone": (
+        forwards((WEB, 1)),
+        LOGIN,
+        ["authenticate_oidc: the service rule asks for no login, so the awake service does not"],
+    ),
+    "a_login_with_another_client": (
+        asks([{**SESSION, "client_id": "another"}]),
+        LOGIN,
+        ['authenticate_oidc has [{"client":"staging"'],
+    ),
+    "a_login_with_another_scope": (
+        asks([{**SESSION, "client_id": "staging", "scope": "openid email"}]),
+        LOGIN,
+        ['authenticate_oidc has [{"client":"staging","scope":"openid"'],
+    ),
+    "a_login_with_another_cookie_of_a_route": (
+        asks([{**SESSION, **POOL, "session_cookie_name": "Staff"}], "authenticate-cognito"),
+        {
+            "service_rule_arn": None,
+            "rule_priority": None,
+            "routes": {
+                "www": {
+                    "service_rule_arn": plans.RULE,
+                    "rule_priority": 10,
+                    "authenticate_cognito": POOL,
+                }
+            },
+        },
+        ['routes["www"].authenticate_cognito has [{"client":"staging"'],
     ),
     "weights_100_and_0_that_a_deployment_left": (forwards((WEB, 100), (STRANGER, 0)), {}, []),
     "some_requests_to_the_service": (forwards((WEB, 1), (STRANGER, 1)), {}, []),

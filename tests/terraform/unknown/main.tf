@@ -66,6 +66,16 @@ resource "aws_ssm_parameter" "token" {
   value = "secret"
 }
 
+resource "aws_cognito_user_pool" "staff" {
+  name = "staff"
+}
+
+resource "aws_cognito_user_pool_client" "staff" {
+  name            = "staff"
+  user_pool_id    = aws_cognito_user_pool.staff.id
+  generate_secret = true
+}
+
 resource "aws_sqs_queue" "mail" {
   name_prefix = "mail-"
 }
@@ -167,6 +177,44 @@ module "behind_a_proxy" {
   conditions = {
     http_header = [{ http_header_name = "X-Origin-Secret", values = [aws_ssm_parameter.token.value] }]
   }
+}
+
+# Of the logins nothing is known but that they are there, and the secret is sensitive.
+module "logins" {
+  source = "../../"
+
+  name              = "logins"
+  cluster_name      = "staging"
+  service_name      = "web"
+  target_group_arns = [aws_lb_target_group.service["blue"].arn]
+  checks_enabled    = false
+  heartbeat         = { route = "oidc" }
+
+  routes = {
+    oidc = {
+      service_rule_arn     = aws_lb_listener_rule.service["https"].arn
+      rule_priority        = 47
+      parked_rule_priority = 40001
+      authenticate_oidc = {
+        authorization_endpoint = "${aws_ssm_parameter.token.arn}/authorize"
+        client_id              = aws_ssm_parameter.token.id
+        issuer                 = aws_ssm_parameter.token.arn
+        token_endpoint         = "${aws_ssm_parameter.token.arn}/token"
+        user_info_endpoint     = "${aws_ssm_parameter.token.arn}/userinfo"
+      }
+    }
+    cognito = {
+      create_service_rule = true
+      listener_arn        = aws_lb_listener.https.arn
+      rule_priority       = 400
+      authenticate_cognito = {
+        user_pool_arn       = aws_cognito_user_pool.staff.arn
+        user_pool_client_id = aws_cognito_user_pool_client.staff.id
+        user_pool_domain    = aws_cognito_user_pool.staff.domain
+      }
+    }
+  }
+  authenticate_oidc_client_secrets = { oidc = aws_ssm_parameter.token.value }
 }
 
 module "environment" {

@@ -55,3 +55,11 @@ override_resource {
     cluster_identifier = "ledger-1"
   }
 }
+
+override_resource {
+  target = module.unknown.aws_cognito_user_pool.staff
+
+  values = {
+    arn = "arn:aws:cognito-idp:eu-west-1:123456789012:userpool/eu-west-1_staff"
+  }
+}
