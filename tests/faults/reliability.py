@@ -278,6 +278,15 @@ SECTIONS = {
         "than two ticks in which AWS did not match the phase.",
         long_run,
     ),
+    "hours": Section(
+        "Fortnights with a schedule",
+        "Two weeks in Berlin over a clock change and Easter, with awake hours on workdays and "
+        "closed weekends: people, programs, beats and commands come at all hours, and somebody "
+        "comes at each edge. The hours are read from a table in UTC that was written by hand. "
+        "`wrong` counts looks at which the service was not as that table says, requests that were "
+        "served in closed hours, and requests that were lost in open ones.",
+        rows,
+    ),
     "events": Section(
         "Malformed events",
         "Recorded events of every kind, mutated at random: a refused event changes nothing, and "
