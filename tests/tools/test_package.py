@@ -41,7 +41,7 @@ def test_a_page_is_packed_without_what_a_browser_has_no_need_of() -> None:
       if (a) {
         b("c : d");
       }
-      e
+      e = a / 2 !== c ? `${a / b} x` : " = "
     </script>
     """
     style = '<style nonce="{{nonce}}">a,b{color:{{accent}};top:0}</style>'
