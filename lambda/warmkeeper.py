@@ -1603,6 +1603,15 @@ def closed_until(memory: Memory, config: Config, now: float) -> float | None:
     return None if is_open or current.kind is not WindowKind.CLOSED else current.until
 
 
+def reopened(config: Config, now: float) -> dict[str, Any]:
+    """The change of the memory after which closed hours are over; {} in other hours.
+
+    A pin may end before they do, so they are over under a pin, too.
+    """
+    current = window(config.schedule, now)
+    return {"reopened_until": current.until} if current.kind is WindowKind.CLOSED else {}
+
+
 def idle_seconds(memory: Memory, seen: Observation, now: float) -> float:
     """Seconds since the last known use or since the phase began, whichever was later."""
     return now - max(memory.since, memory.beat, seen.idle_since)
@@ -1795,10 +1804,6 @@ class Case:
     def is_closed(self) -> bool:
         """Whether requests and heartbeats count for nothing, see closed_until()."""
         return closed_until(self.memory, self.config, self.now) is not None
-
-    def reopened(self) -> dict[str, Any]:
-        """The change of the memory after which closed hours are over; {} in other hours."""
-        return {"reopened_until": self.window.until} if self.is_closed else {}
 
     def blockers(self, *, asked: bool) -> list[Blocker]:
         """Why the service must stay up, in the order of GUARDS; [] if the service may sleep.
@@ -2004,10 +2009,10 @@ class Case:
         obeys_pauses = bool(cause) and kind not in (Kind.WAKE, Kind.PIN, Kind.RESTORE)
         backoff = memory.backoff_seconds(self.seen.services, self.now)
         up = self.seen.desired > 0 and self.settled()
-        if up and self.seen.open and cause == kind:
-            return self.open_after_all(kind)
+        if up and self.seen.open and cause:
+            return self.open_after_all(cause)
         if obeys_pauses and backoff > 0:
-            return Decision(f"{memory.failures} wakes failed, next try in {backoff:.0f} s")
+            return self.paused(backoff, up=up)
         if cause == Kind.REQUEST and self.config.wake_confirmation == "browser":
             return Decision("asleep, and a request alone does not wake it")
         if cause:
@@ -2020,6 +2025,19 @@ class Case:
         if closed and kind in WAKING_KINDS:
             return Decision("asleep, and closed by the schedule")
         return self.asleep_at_zero(backoff)
+
+    def paused(self, backoff: float, *, up: bool) -> Decision:
+        """Something would wake the service, and the pause after a failed wake is not over.
+
+        In awake hours each tick comes here. It follows a count that is raised from outside, and
+        puts up a wake rule that is down, as it does without a cause to wake.
+        """
+        by_tick = self.signal.kind is Kind.TICK
+        if by_tick and up and not self.count_is_ours():
+            return self.asleep_but_up()
+        if by_tick and not up and self.seen.rule in RULES_DOWN:
+            return self.asleep_at_zero(backoff)
+        return Decision(f"{self.memory.failures} wakes failed, next try in {backoff:.0f} s")
 
     def cause_to_wake(self, kind: Kind) -> str:
         """Why a sleeping service must wake now; "" if nothing wakes it."""
@@ -2082,7 +2100,8 @@ class Case:
         """A count is above 0: setting it to 0 failed, or it was raised from outside."""
         if not self.count_is_ours():
             # whoever raises the count in closed hours wants the service up, as by the command wake
-            opened = replace(self, memory=replace(self.memory, **self.reopened()))
+            memory = replace(self.memory, **reopened(self.config, self.now))
+            opened = replace(self, memory=memory)
             return opened.up_after_all("the count was raised from outside")
         if self.signal.kind not in SLEEPING_KINDS:
             return Decision("asleep, and the count is still to go to 0")
@@ -2122,15 +2141,16 @@ class Case:
             return self.given_again("past the fence: scaled up again", wake, again)
         if seen.open:
             return Decision("a live target, but a call that takes may still be on its way")
-        databases = self.lost_databases(wake)
-        if databases or self.in_turn(memory.to_start):
-            return self.start_in_turn(databases, wake)
         late = late_members(seen, memory, wake, self.config, now)
         if late and seen.live and now >= fence_ends:
             return self.let_through(late)
         if late and wake.started_by_us and memory.pinned_until <= now and not seen.live:
             scaling = self.still_scaling()
             return self.suspend_again(scaling) if scaling else self.give_up(self.why_not_live())
+        # after the deadline, which a database that AWS refuses to start would put off for ever
+        databases = self.lost_databases(wake)
+        if databases or self.in_turn(memory.to_start):
+            return self.start_in_turn(databases, wake)
         if lost := self.lost(wake):
             return self.given_again("still 0: scaled up again", wake, lost)
         if late and seen.rule not in RULES_DOWN:
@@ -2464,8 +2484,7 @@ def absorb(memory: Memory, signal: Signal, config: Config, now: float) -> Memory
         case Kind.BEAT if signal.active and memory.lacks_use(signal.used_at(now)):
             return replace(memory, beat=signal.used_at(now))
         case Kind.WAKE if signal.is_command_wake:
-            closed = closed_until(memory, config, now)
-            return replace(memory, reopened_until=closed) if closed else memory
+            return replace(memory, **reopened(config, now))
         case Kind.SLEEP:
             asked = memory.asked_to_sleep or memory.phase is Phase.DROWSY
             return replace(memory, asked_to_sleep=asked, reopened_until=0.0)
@@ -4875,12 +4894,14 @@ class Reconciler:
     def beat(self, signal: Signal) -> dict[str, Any]:
         """Reconcile for a heartbeat. The answer says whether it counted."""
         seen = self.reconcile(signal)
-        if signal.active and seen.memory.phase is not Phase.ASLEEP:
+        is_closed = closed_until(seen.memory, self.config, self.aws.now()) is not None
+        counted = signal.active and not is_closed
+        if counted and seen.memory.phase is not Phase.ASLEEP:
             self.notifier.metrics(Beats=1)
         return {
             "name": self.config.name,
             "phase": seen.memory.phase,
-            "counted": signal.active,
+            "counted": counted,
             "holds_seconds": self.config.idle_minutes * 60,
         }
 

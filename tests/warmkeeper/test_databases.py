@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -149,6 +150,20 @@ def test_a_refused_start_holds_up_no_other_database_and_is_raised_and_repeated(
     assert '"message": "not given", "action": "main: started"' in capsys.readouterr().out
     follow(world, 11)
     assert world.databases["staging-main"] == "starting"
+
+
+def test_a_database_that_aws_refuses_to_start_puts_off_no_deadline() -> None:
+    world = stopped()
+    world.signal(Kind.TICK)
+    world.hooks["start_db_instance"] = [refuse] * 99
+    with pytest.raises(ClientError):
+        world.signal(Kind.REQUEST)
+    for _ in range(31):  # nobody waits, so there are only ticks
+        with contextlib.suppress(ClientError):
+            world.minutes(1)
+    assert world.phase() is Phase.ASLEEP
+    assert world.notices[-1].startswith("wake failed")
+    assert "main: the database is stopped" in world.notices[-1]
 
 
 def test_what_aws_starts_after_seven_days_is_stopped_again() -> None:

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from warmkeeper import Kind, Phase, WindowKind, window
+from warmkeeper import FENCE_SECONDS, Kind, Phase, WindowKind, window
 
 import tests.warmkeeper.scenes as scenes
 from tests.warmkeeper.scenes import asleep, awake, drowsy, failed, given_up, waking
-from tests.warmkeeper.world import CONTROL_GROUP, WAKE_GROUP, World
+from tests.warmkeeper.world import CONTROL_GROUP, WAKE_GROUP, WAKE_RULE, World
 
 # A world begins on Friday, 2027-01-15 at 08:00 UTC.
 CLOSED_ALL_DAY = {"closed": ["fri 00:00-24:00"]}
@@ -101,6 +101,14 @@ def test_nothing_but_a_command_calls_a_drowsy_service_back_in_closed_hours(signa
     assert world.phase() is Phase.ASLEEP
 
 
+@pytest.mark.parametrize("given", [CLOSED_ALL_DAY, AWAKE_ALL_DAY], ids=["closed", "awake"])
+def test_a_beat_is_told_whether_it_counts(given: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    world = keep(awake(), given)
+    answer = world.invoke({"command": "beat"})
+    assert answer["counted"] is (given is AWAKE_ALL_DAY)
+    assert ('"Beats": 1' in capsys.readouterr().out) is (given is AWAKE_ALL_DAY)
+
+
 def test_messages_do_not_wake_in_closed_hours() -> None:
     world = keep(scenes.messages_wait(), CLOSED_ALL_DAY)
     world.queues["mail"] = 0
@@ -147,6 +155,17 @@ def test_after_the_command_wake_the_ordinary_guards_hold_until_the_hours_end() -
     at(world, 21)
     world.minutes(4)
     assert world.phase() is Phase.ASLEEP
+
+
+def test_the_command_wake_opens_closed_hours_also_while_a_pin_lasts() -> None:
+    world = keep(asleep(), CLOSED_ALL_DAY)
+    world.alarm = "OK"
+    world.invoke({"command": "pin", "minutes": 30})
+    world.minutes(5)
+    world.invoke({"command": "wake"})
+    world.invoke({"command": "unpin"})
+    world.minutes(40)
+    assert world.phase() is Phase.AWAKE
 
 
 def test_the_command_sleep_closes_them_again() -> None:
@@ -229,6 +248,31 @@ def test_what_is_given_up_stays_so_in_awake_hours() -> None:
     world = keep(given_up(), AWAKE_ALL_DAY)
     world.minutes(300)
     assert world.phase() is Phase.ASLEEP
+
+
+@pytest.mark.parametrize("scene", [failed, given_up])
+@pytest.mark.parametrize("boot", [10.0, 90.0], ids=["open at the tick", "not yet"])
+def test_in_a_pause_of_awake_hours_a_tick_follows_a_count_that_is_raised(
+    scene: Any, boot: float
+) -> None:
+    world = keep(scene(), AWAKE_ALL_DAY)
+    world.starts = True
+    world.boot = boot
+    world.time += FENCE_SECONDS
+    world.set_desired(1)
+    world.minutes(1)
+    assert world.phase() is (Phase.AWAKE if boot < 60 else Phase.WAKING)
+    world.minutes(2)
+    assert world.phase() is Phase.AWAKE
+    assert not world.rule_up
+
+
+def test_in_a_pause_of_awake_hours_a_tick_puts_up_a_wake_rule_that_is_down() -> None:
+    world = keep(given_up(), AWAKE_ALL_DAY)
+    world.rules[WAKE_RULE] = 30_010  # as an apply makes it anew
+    world.minutes(1)
+    assert world.phase() is Phase.ASLEEP
+    assert world.rule_up
 
 
 def test_a_service_that_awake_hours_hold_is_not_told_to_be_idle_for_long() -> None:
