@@ -2,7 +2,7 @@
 
 The entries are stored and not deflated (a compressor's output differs between zlib versions), carry
 the earliest time that a zip can hold and the mode 0644, and stand in a fixed order. page.html is
-packed without its indentation and comments.
+packed without its indentation, its comments and the spaces that it does not need.
 
     python -m tools.package          writes the package
     python -m tools.package --check  compares it with its source; 1 if they differ
@@ -27,13 +27,16 @@ EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
 def compact(template: str) -> str:
-    """A page without indentation, comment lines, empty lines, and the spaces of its style."""
+    """A page without indentation, comment lines, empty lines, and spaces that it does not need.
+
+    Those are in its style, and around operators of its script, which has none in its strings.
+    """
     lines = [line.strip() for line in template.splitlines()]
     text = "\n".join(line for line in lines if line and not line.startswith("//"))
     text = re.sub(r"(?<=[{;,])\n", "", text)  # such a line end ends no statement of a script
     head, style, rest = re.split(r"(<style.*?</style>)", text, maxsplit=1, flags=re.DOTALL)
     tight = re.sub(r"\s*([{}:;,])\s*", r"\1", style).replace(";}", "}")
-    return f"{head}{tight}{rest}"
+    return head + tight + re.sub(r" (=|=>|===|!==|&&|\|\|) ", r"\1", rest)
 
 
 def member(name: str, folder: Path = FOLDER) -> str:
