@@ -126,8 +126,9 @@ fmt: setup terraform ## Format Python and Terraform
 	@terraform fmt -recursive .
 
 .PHONY: package
-package: setup ## Build lambda/warmkeeper.zip from its sources
+package: setup ## Build lambda/warmkeeper.zip from its sources, and lambda/time-zones.json from tzdata
 	@$(BIN)/python -m tools.package
+	@$(BIN)/python -m tools.time_zones
 
 .PHONY: docs
 docs: setup ## Write the tables of inputs, outputs, wake policy and clients into README and docs

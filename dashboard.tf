@@ -334,6 +334,7 @@ locals {
           properties = {
             markdown = <<-EOT
               **${local.service_label}**${length(local.database_names) == 0 ? "" : ", with the databases ${join(", ", values(local.database_names))}"}, put to sleep and woken by [${local.function_name}](${local.console}/lambda/home?region=${local.region}#/functions/${local.function_name}): [log](${local.console}/cloudwatch/home?region=${local.region}#logsV2:log-groups/log-group/${replace(local.group_name, "/", "$252F")}) `${local.group_name}`, [topic](${local.console}/sns/v3/home?region=${local.region}#/topic/${aws_sns_topic.this.arn}) `${aws_sns_topic.this.name}`, [saved queries](${local.console}/cloudwatch/home?region=${local.region}#logsV2:logs-insights) `${local.function_name}/`.
+              ${local.schedule_text}
 
               ```
               aws lambda invoke --function-name ${local.function_name} --cli-binary-format raw-in-base64-out --payload '{"command": "status"}' /dev/stdout

@@ -911,6 +911,25 @@ locals {
   }
   wired_routes = { for key, route in local.routes : key => merge(local.wired_rules[key], local.environment_given ? { member = route.member } : {}) }
 
+  # IANA's names and their POSIX rules, by tools/time_zones.py.
+  time_zones = jsondecode(file("${path.module}/lambda/time-zones.json"))
+  weekdays   = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+  # For people: "Awake mon, tue 08:55-18:00. Closed sat, sun 00:00-24:00. Time zone Europe/Berlin."
+  schedule_text = var.schedule == null ? "" : "${join(" ", [
+    for kind, given in { Awake = var.schedule.awake, Closed = var.schedule.closed } :
+    "${kind} ${join("; ", [for hours in given : "${join(", ", hours.days)} ${hours.from}-${hours.to}"])}." if length(given) > 0
+  ])} Time zone ${var.schedule.time_zone}."
+
+  # Hours as the function reads them: "mon,tue 08:55-18:00".
+  schedule = var.schedule == null ? null : {
+    zone   = var.schedule.time_zone
+    rule   = lookup(local.time_zones, var.schedule.time_zone, "")
+    awake  = [for hours in var.schedule.awake : "${join(",", hours.days)} ${hours.from}-${hours.to}"]
+    closed = [for hours in var.schedule.closed : "${join(",", hours.days)} ${hours.from}-${hours.to}"]
+    except = var.schedule.except
+  }
+
   # Names and numbers only; everything longer is in the settings item.
   environment = {
     NAME                      = var.name
@@ -920,6 +939,7 @@ locals {
     DATABASES                 = jsonencode(local.databases)
     TARGET_GROUP_ARNS         = join(",", distinct(values(local.target_groups)))
     SERVICE_CONNECT_NAMES     = join(",", distinct(flatten(values(local.services)[*].service_connect[*].discovery_name)))
+    SCHEDULE                  = local.schedule == null ? "" : jsonencode({ for field, given in local.schedule : field => given if length(given) > 0 })
     WAKE_TARGET_GROUP_ARN     = lookup(local.group_arns, "wake", "")
     CONTROL_TARGET_GROUP_ARN  = lookup(local.group_arns, "control", "")
     CONTROL_PATH              = var.control_path

@@ -1083,6 +1083,62 @@ variable "service_connect" {
   }
 }
 
+variable "schedule" {
+  description = "Hours in which the service is kept awake, and hours in which it is closed: requests do not wake it then. Hours without `days` are those of every day; hours that end before they begin end on the next day. On dates in `except` no awake hours begin."
+  type = object({
+    time_zone = string
+    awake = optional(list(object({
+      days = optional(list(string), ["mon", "tue", "wed", "thu", "fri", "sat", "sun"])
+      from = string
+      to   = string
+    })), [])
+    closed = optional(list(object({
+      days = optional(list(string), ["mon", "tue", "wed", "thu", "fri", "sat", "sun"])
+      from = string
+      to   = string
+    })), [])
+    except = optional(list(string), [])
+  })
+  default = null
+
+  validation {
+    condition     = var.schedule == null ? true : contains(keys(local.time_zones), var.schedule.time_zone)
+    error_message = "schedule.time_zone must be one of the names in lambda/time-zones.json; got \"${try(var.schedule.time_zone, "")}\". Write an IANA name like \"Europe/Berlin\", or \"UTC\". A zone whose clock changes follow no yearly rule is not there: write one with the same offset, like \"Etc/GMT-2\"."
+  }
+
+  validation {
+    condition     = var.schedule == null ? true : length(concat(var.schedule.awake, var.schedule.closed)) > 0
+    error_message = "schedule must have hours in awake or closed; got none. Write for example awake = [{ days = [\"mon\"], from = \"08:55\", to = \"18:00\" }], or leave schedule out."
+  }
+
+  validation {
+    condition     = alltrue([for hours in try(concat(var.schedule.awake, var.schedule.closed), []) : length(hours.days) > 0 && length(setsubtract(hours.days, local.weekdays)) == 0])
+    error_message = "schedule: days must be some of ${join(", ", local.weekdays)}; got ${jsonencode(try(concat(var.schedule.awake, var.schedule.closed)[*].days, []))}. Leave days out for every day."
+  }
+
+  validation {
+    condition     = alltrue([for hours in try(concat(var.schedule.awake, var.schedule.closed), []) : can(regex("^([01][0-9]|2[0-3]):[0-5][0-9]$", hours.from)) && can(regex("^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$", hours.to))])
+    error_message = "schedule: from must be a time from \"00:00\" to \"23:59\", and to one up to \"24:00\"; got ${jsonencode([for hours in try(concat(var.schedule.awake, var.schedule.closed), []) : [hours.from, hours.to]])}. Write two digits for hours and minutes, like \"08:55\"."
+  }
+
+  validation {
+    condition     = alltrue([for hours in try(concat(var.schedule.awake, var.schedule.closed), []) : hours.from != hours.to])
+    error_message = "schedule: from and to must differ; got ${jsonencode([for hours in try(concat(var.schedule.awake, var.schedule.closed), []) : hours.from if hours.from == hours.to])}. For a whole day write from = \"00:00\" and to = \"24:00\"."
+  }
+
+  validation {
+    condition     = alltrue([for day in try(var.schedule.except, []) : can(regex("^[0-9]{4}-[0-9]{2}-[0-9]{2}$", day)) && can(formatdate("YYYY", "${day}T00:00:00Z"))])
+    error_message = "schedule.except must be dates; got ${jsonencode(try(var.schedule.except, []))}. Write them like \"2026-12-25\"."
+  }
+
+  # Nobody but a command could wake a service that is always closed. Hours that end before they begin end on the next
+  # day: ((to - from) in minutes, less 1) modulo a day, and 1.
+  validation {
+    condition     = try(sum([for hours in var.schedule.closed : length(distinct(hours.days)) * ((sum([for part, minutes in [60, 1] : minutes * (tonumber(split(":", hours.to)[part]) - tonumber(split(":", hours.from)[part]))]) + 1439) % 1440 + 1)]) < 7 * 1440, true)
+    error_message = "schedule.closed must be fewer than 168 hours a week, with no hour counted twice; got ${jsonencode(try(var.schedule.closed, []))}. Leave some hours open, or set the count to 0 and leave the module out."
+  }
+}
+
 variable "suspend_autoscaling" {
   description = "Suspend the service's Application Auto Scaling, if it has any, while the service is drowsy or asleep; its minimum, maximum and policies stay as they are."
   type        = bool

@@ -76,9 +76,10 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
+from datetime import date, timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from http import HTTPStatus
 from itertools import chain
 from pathlib import Path
@@ -387,6 +388,7 @@ class Config:
     restore_on_destroy: bool
     suspend_autoscaling: bool
     service_connect_names: tuple[str, ...]  # those whose requests an idle alarm counts
+    schedule: Schedule | None  # hours in which the service is kept awake, or closed
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Config:
@@ -399,6 +401,7 @@ class Config:
             "tuple[Member, ...]": parse_members,
             "tuple[Route, ...]": parse_routes,
             "tuple[Database, ...]": parse_databases,
+            "Schedule | None": parse_schedule,
         }
         values: dict[str, Any] = {}
         for item in fields(cls):
@@ -521,6 +524,8 @@ COMMANDS = (
     Kind.REPORT,
     Kind.EXPLAIN,
 )
+
+BY_SCHEDULE = "schedule"  # the cause of a wake at the beginning of awake hours
 
 UNITS = {  # of every metric; docs/guide/metrics.md has a row for each
     "Wakes": "Count",
@@ -877,6 +882,228 @@ def problem_notice(problem: Problem, detail: str = "", remedy: str = "") -> Noti
     return Notice(problem, f"needs attention: {described(problem, detail)}", remedy)
 
 
+# --- hours: the schedule and its time zone --------------------------------------------------------
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAY_SECONDS = 86400
+DAYS_AHEAD = 8  # hours repeat each week, so the end of a window is looked for no further ahead
+
+
+@dataclass(frozen=True)
+class ClockChange:
+    """A day of each year on which clocks change: the last such weekday of a month, for example."""
+
+    month: int
+    week: int  # from 1 to 5; 5 is the last one
+    weekday: int  # as in POSIX: 0 is Sunday
+    seconds: int  # local time of the change, after midnight; may be below 0 or above 24 hours
+
+    def local_time(self, year: int) -> int:
+        """The time of the change in a year, as the clocks of before show it (local second)."""
+        first = date(year, self.month, 1)
+        days = (self.weekday - first.isoweekday()) % 7 + 7 * (self.week - 1)
+        while (first + timedelta(days)).month != self.month:
+            days -= 7
+        return local_midnight(first + timedelta(days)) + self.seconds
+
+
+@dataclass(frozen=True)
+class ZoneRule:
+    """The offsets of a time zone from UTC, in seconds, and when the clocks change."""
+
+    standard: int
+    daylight: int
+    begins: ClockChange | None = None  # daylight saving time; None if clocks never change
+    ends: ClockChange | None = None
+
+    def changes(self, year: int) -> tuple[float, float] | None:
+        """The epoch seconds at which daylight saving time begins and ends in a year."""
+        if self.begins is None or self.ends is None:
+            return None
+        begins = self.begins.local_time(year) - self.standard
+        return begins, self.ends.local_time(year) - self.daylight
+
+    def offset(self, at: float) -> int:
+        """The offset at an epoch second."""
+        changes = self.changes(time.gmtime(at + self.standard).tm_year)
+        if changes is None:
+            return self.standard
+        begins, ends = changes
+        # in the south, daylight saving time lasts over the end of the year
+        is_daylight = begins <= at < ends if begins < ends else not ends <= at < begins
+        return self.daylight if is_daylight else self.standard
+
+    def instant(self, local: int, *, last: bool = False) -> float:
+        """The epoch second at which clocks show a local second.
+
+        If clocks show it twice, the first of both, or the `last`. If they never show it, the time
+        of the clock change that leaves it out.
+        """
+        offsets = sorted({self.standard, self.daylight}, reverse=True)
+        shown = [local - offset for offset in offsets if self.offset(local - offset) == offset]
+        if shown:
+            return shown[-1 if last else 0]
+        changes = self.changes(time.gmtime(local).tm_year) or ()
+        earliest = local - offsets[0]
+        return next(at for at in changes if earliest <= at <= local - offsets[-1])
+
+
+POSIX_NAME = r"(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)"
+POSIX_TIME = r"[+-]?\d{1,3}(?::\d\d)?(?::\d\d)?"
+POSIX_DATE = rf"M(\d+)\.(\d)\.(\d)(?:/({POSIX_TIME}))?"
+POSIX_RULE = re.compile(
+    rf"{POSIX_NAME}({POSIX_TIME})(?:{POSIX_NAME}({POSIX_TIME})?,{POSIX_DATE},{POSIX_DATE})?"
+)
+
+
+def parse_zone_rule(text: str) -> ZoneRule:
+    """A POSIX rule as CET-1CEST,M3.5.0,M10.5.0/3. Raises ValueError for any other text.
+
+    https://pubs.opengroup.org/onlinepubs/9799919799/basedefs/V1_chap08.html, TZ
+    """
+    found = POSIX_RULE.fullmatch(text)
+    if not found:
+        raise ValueError(f"{text!r} is not a POSIX rule of a time zone")
+    standard, daylight, *changes = found.groups()
+    offset = -posix_seconds(standard)  # POSIX counts to the west
+    if not changes[0]:
+        return ZoneRule(offset, offset)
+    begins, ends = (
+        ClockChange(int(month), int(week), int(weekday), posix_seconds(at or "2"))
+        for month, week, weekday, at in (changes[:4], changes[4:])
+    )
+    saved = -posix_seconds(daylight) if daylight else offset + 3600
+    return ZoneRule(offset, saved, begins, ends)
+
+
+def posix_seconds(text: str) -> int:
+    """The seconds of [+-]hours[:minutes[:seconds]]."""
+    hours, minutes, seconds = (*map(int, text.lstrip("+-").split(":")), 0, 0)[:3]
+    total = hours * 3600 + minutes * 60 + seconds
+    return -total if text.startswith("-") else total
+
+
+def local_midnight(day: date) -> int:
+    """The local second at which a day begins: seconds since 1970-01-01 00:00 on the same clocks."""
+    return (day - date(1970, 1, 1)).days * DAY_SECONDS
+
+
+@dataclass(frozen=True)
+class Hours:
+    """Local hours on some days of the week. The days are those on which the hours begin."""
+
+    days: tuple[int, ...]  # 0 is Monday
+    begins: int  # seconds after midnight
+    ends: int  # seconds after midnight; above 24 hours if the hours end on the next day
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The hours in which the service is kept awake, and those in which it is closed."""
+
+    zone: str  # IANA's name, for people
+    rule: ZoneRule
+    awake: tuple[Hours, ...]
+    closed: tuple[Hours, ...]
+    exceptions: tuple[str, ...]  # dates on which no awake hours begin, as 2026-12-25
+
+
+class WindowKind(StrEnum):
+    AWAKE = "awake"
+    CLOSED = "closed"
+    NONE = "none"  # the schedule says nothing
+
+
+@dataclass(frozen=True)
+class Window:
+    """What the schedule says at one time, and until when (epoch second).
+
+    `until` is at most DAYS_AHEAD away; without a schedule it is infinite.
+    """
+
+    kind: WindowKind = WindowKind.NONE
+    until: float = math.inf
+
+
+def parse_schedule(text: str) -> Schedule | None:
+    """The schedule of a JSON object as main.tf writes it; None if the text is empty.
+
+    {"zone": "Europe/Berlin", "rule": "CET-1CEST,M3.5.0,M10.5.0/3",
+     "awake": ["mon,tue 08:55-18:00"], "closed": ["sat,sun 00:00-24:00"], "except": ["2026-12-25"]}
+    """
+    if not text:
+        return None
+    given = json.loads(text)
+    return Schedule(
+        zone=given["zone"],
+        rule=parse_zone_rule(given["rule"]),
+        awake=tuple(map(parse_hours, given.get("awake", ()))),
+        closed=tuple(map(parse_hours, given.get("closed", ()))),
+        exceptions=tuple(given.get("except", ())),
+    )
+
+
+def parse_hours(text: str) -> Hours:
+    """Hours as "mon,tue 08:55-18:00". If they end before they begin, they end on the next day."""
+    days, _, hours = text.partition(" ")
+    begins, ends = (posix_seconds(each) for each in hours.split("-"))
+    return Hours(
+        days=tuple(DAYS.index(day) for day in days.split(",")),
+        begins=begins,
+        ends=ends if ends > begins else ends + DAY_SECONDS,
+    )
+
+
+def window(schedule: Schedule | None, now: float) -> Window:
+    """What the schedule says at an epoch second, and until when. Pure.
+
+    Closed hours go before awake hours. Hours that a clock change leaves out begin or end at the
+    change. If clocks show a time twice, hours begin at the first and end at the second.
+    """
+    if schedule is None:
+        return Window()
+    # all hours begin and end with a minute
+    return window_in_minute(schedule, int(now // 60))
+
+
+@lru_cache(maxsize=8)
+def window_in_minute(schedule: Schedule, minute: int) -> Window:
+    """window() of any epoch second in a minute, which is counted since 1970."""
+    now = minute * 60
+    closed = spans(schedule, schedule.closed, now, ())
+    awake = spans(schedule, schedule.awake, now, schedule.exceptions)
+
+    def kind_at(at: float) -> WindowKind:
+        if any(begins <= at < ends for begins, ends in closed):
+            return WindowKind.CLOSED
+        within = any(begins <= at < ends for begins, ends in awake)
+        return WindowKind.AWAKE if within else WindowKind.NONE
+
+    kind = kind_at(now)
+    horizon = now + DAYS_AHEAD * DAY_SECONDS  # hours that begin later were not looked at
+    ahead = sorted({at for span in (*closed, *awake) for at in span if now < at < horizon})
+    return Window(kind, next((at for at in ahead if kind_at(at) is not kind), horizon))
+
+
+def spans(
+    schedule: Schedule, hours: Iterable[Hours], now: float, exceptions: Iterable[str]
+) -> list[tuple[float, float]]:
+    """When `hours` begin and end that are not over `now`, up to DAYS_AHEAD (epoch seconds)."""
+    rule = schedule.rule
+    today = date(1970, 1, 1) + timedelta(seconds=now + rule.offset(now))
+    days = [today + timedelta(days=ahead) for ahead in range(-2, DAYS_AHEAD + 2)]
+    left_out = set(exceptions)
+    return [
+        (
+            rule.instant(local_midnight(day) + each.begins),
+            rule.instant(local_midnight(day) + each.ends, last=True),
+        )
+        for day in days
+        if day.isoformat() not in left_out
+        for each in hours
+        if day.weekday() in each.days
+    ]
+
+
 # --- state: memory, signal, observation, decision -------------------------------------------------
 def fields_only(record_type: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of `values` that are fields of this dataclass."""
@@ -892,12 +1119,17 @@ class Signal:
     active: bool = False  # of a BEAT: the service is used; of an ECS_EVENT: a task runs
     at: float = 0.0  # of an active BEAT: the time of the last use; 0 means now
     pinned_until: float = 0.0  # of a PIN
-    arrived: float = 0.0  # of an HTTP request: the time at which the request arrived
+    arrived: float = 0.0  # of an HTTP request: the time at which the request arrived; else 0
     overdue: str = ""  # of an RDS_EVENT: the database that AWS starts after seven days
 
     def used_at(self, now: float) -> float:
         """The time at which the service was last used, according to an active BEAT."""
         return self.at or now
+
+    @property
+    def is_command_wake(self) -> bool:
+        """Whether this is the command wake, and not a POST of the control path."""
+        return self.kind is Kind.WAKE and not self.arrived
 
 
 @dataclass(frozen=True)
@@ -929,6 +1161,7 @@ class Memory:
     counts: dict[str, int] = field(default_factory=dict)  # member -> count to wake to, never 0
     beat: float = 0.0
     pinned_until: float = 0.0
+    reopened_until: float = 0.0  # the end of the closed hours in which somebody has woken it
     asked_to_sleep: bool = False
     wake: Wake | None = None
     wakes: tuple[dict[str, Any], ...] = ()
@@ -1174,6 +1407,14 @@ def deploying(case: Case) -> Blocker | None:
     return Blocker("deploying", "a deployment is in progress") if under_way else None
 
 
+def scheduled(case: Case) -> Blocker | None:
+    """The schedule keeps the service awake in these hours."""
+    current = case.window
+    if current.kind is not WindowKind.AWAKE:
+        return None
+    return Blocker("scheduled", "awake by the schedule", current.until)
+
+
 def just_deployed(case: Case) -> Blocker:
     """The person who deploys wants to look at the new version."""
     deployments = primaries(case.seen.own)
@@ -1194,9 +1435,9 @@ def just_awake(case: Case) -> Blocker | None:
 def woken_often(case: Case) -> Blocker | None:
     """A service that is woken again and again saves little and makes every client wait."""
     budget = case.config.wake_budget_per_hour
-    if len(case.memory.wakes) < budget:
+    ended = sorted(wake["times"]["live"] for wake in case.budgeted_wakes())
+    if len(ended) < budget:
         return None
-    ended = sorted(wake["times"]["live"] for wake in case.memory.wakes)
     # when the `budget`-th last wake is an hour old, the last hour has fewer than `budget` wakes
     until = ended[-budget] + 3600
     return Blocker(WOKEN_OFTEN.code, f"the {budget} wakes of an hour are used up", until)
@@ -1249,6 +1490,7 @@ GUARDS = (  # ordered: the first that blocks is the reason in the log and the no
     Guard(traffic_unseen),
     Guard(targets_strange),
     Guard(deploying),
+    Guard(scheduled),
     Guard(just_deployed, waived_by_sleep=True),
     Guard(just_awake, waived_by_sleep=True),
     Guard(woken_often, waived_by_sleep=True),
@@ -1269,6 +1511,16 @@ def notify_once(memory: Memory, problem: Problem, detail: str = "", remedy: str 
     opened = tuple(sorted({*memory.open_problems, problem.code}))
     notice = problem_notice(problem, detail, remedy)
     return Decision(reason, replace(memory, open_problems=opened), notice=notice)
+
+
+def closed_until(memory: Memory, config: Config, now: float) -> float | None:
+    """When the closed hours of the schedule end; None if the service is not closed.
+
+    A pin opens closed hours while it lasts, and the command wake opens them until they end.
+    """
+    current = window(config.schedule, now)
+    is_open = max(memory.pinned_until, memory.reopened_until) > now
+    return None if is_open or current.kind is not WindowKind.CLOSED else current.until
 
 
 def idle_seconds(memory: Memory, seen: Observation, now: float) -> float:
@@ -1446,8 +1698,27 @@ class Case:
         last_change = max(self.memory.since, self.memory.last_take_at)
         return self.seen.began - last_change >= FENCE_SECONDS
 
+    def budgeted_wakes(self) -> list[dict[str, Any]]:
+        """The remembered wakes without those by the schedule, which no client can make often."""
+        return [wake for wake in self.memory.wakes if wake["cause"] != BY_SCHEDULE]
+
     def wakes_last_hour(self) -> list[dict[str, Any]]:
-        return [wake for wake in self.memory.wakes if self.now - wake["times"]["live"] < 3600]
+        return [w for w in self.budgeted_wakes() if self.now - w["times"]["live"] < 3600]
+
+    # hours
+    @property
+    def window(self) -> Window:
+        """What the schedule says now."""
+        return window(self.config.schedule, self.now)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether requests and heartbeats count for nothing, see closed_until()."""
+        return closed_until(self.memory, self.config, self.now) is not None
+
+    def reopened(self) -> dict[str, Any]:
+        """The change of the memory after which closed hours are over; {} in other hours."""
+        return {"reopened_until": self.window.until} if self.is_closed else {}
 
     def blockers(self, *, asked: bool) -> list[Blocker]:
         """Why the service must stay up, in the order of GUARDS; [] if the service may sleep.
@@ -1566,9 +1837,11 @@ class Case:
         if self.signal.kind not in SLEEPING_KINDS:
             return Decision("awake")
         asked = self.signal.kind is Kind.SLEEP
-        if against := self.first_blocker(asked=asked):
+        if against := self.first_blocker(asked=asked or self.is_closed):
             return self.stays_awake(against)
-        reason = "asked to sleep" if asked else "idle"
+        reason = (
+            "asked to sleep" if asked else "closed by the schedule" if self.is_closed else "idle"
+        )
         scaling = self.still_scaling()
         changes = self.suspending() if scaling else {}
         drowsy = self.enter(Phase.DROWSY, reason, asked_to_sleep=asked, **changes)
@@ -1583,7 +1856,9 @@ class Case:
         """Stay awake. If the service is idle for IDLE_BUT_AWAKE_SECONDS, publish IDLE_BUT_AWAKE."""
         seen = self.seen
         reason = f"stays awake: {against}"
-        if seen.idle and idle_seconds(self.memory, seen, self.now) >= IDLE_BUT_AWAKE_SECONDS:
+        by_schedule = self.window.kind is WindowKind.AWAKE
+        idle = seen.idle and not by_schedule
+        if idle and idle_seconds(self.memory, seen, self.now) >= IDLE_BUT_AWAKE_SECONDS:
             return replace(notify_once(self.memory, IDLE_BUT_AWAKE, against), reason=reason)
         return Decision(reason)
 
@@ -1591,13 +1866,15 @@ class Case:
     def drowsy(self) -> Decision:
         memory = self.memory
         kind = self.signal.kind
-        if kind in WAKING_KINDS or (kind is Kind.BEAT and self.signal.active):
+        closed = self.is_closed
+        used = kind in WAKING_KINDS or (kind is Kind.BEAT and self.signal.active)
+        if used and not closed:
             return self.leave_drowsy(kind, used=True)
-        if self.seen.messages:
+        if self.seen.messages and not closed:
             return self.leave_drowsy("messages in a queue", used=True)
         if kind not in SLEEPING_KINDS:
-            return Decision("drowsy")
-        if against := self.first_blocker(asked=memory.asked_to_sleep):
+            return Decision("drowsy, and closed by the schedule" if closed else "drowsy")
+        if against := self.first_blocker(asked=memory.asked_to_sleep or closed):
             return self.leave_drowsy(against, used=False)
         if self.seen.rule in RULES_DOWN:
             return Decision("the rule goes up", replace(memory, since=self.now), rule=Rule.UP)
@@ -1608,7 +1885,8 @@ class Case:
             return Decision("a call that resumes auto scaling may still be on its way")
         if self.now - memory.since < linger - TICK_JITTER_SECONDS:
             return Decision(f"drowsy for {self.now - memory.since:.0f} s of {linger} s")
-        return self.to_asleep(f"{memory.because or 'idle'}, and nobody came in {linger} s")
+        because = memory.because or "idle"
+        return self.to_asleep(because if closed else f"{because}, and nobody came in {linger} s")
 
     def suspend_again(self, scaling: tuple[str, ...]) -> Decision:
         """Auto scaling goes on, and would raise a count of 0: suspend it, and do not sleep yet."""
@@ -1638,27 +1916,40 @@ class Case:
         # An alarm invokes the Lambda only when the alarm enters ALARM. If the wake alarm stays in
         # ALARM, a tick counts as an invocation by the wake alarm. For the first ALARM_LATE_SECONDS
         # asleep a tick does not count, because the alarm may show data from before this sleep.
+        closed = self.is_closed
         if self.seen.wake_alarm_firing and self.now - memory.since >= ALARM_LATE_SECONDS:
-            kind = Kind.WAKE_ALARM
-        by_message = self.seen.messages > 0
-        obeys_pauses = by_message or kind in (Kind.REQUEST, Kind.WAKE_ALARM)  # commands do not
+            kind = kind if closed else Kind.WAKE_ALARM
+        cause = self.cause_to_wake(kind)
+        # the command wake, a pin and a destroy do not obey pauses
+        obeys_pauses = bool(cause) and kind not in (Kind.WAKE, Kind.PIN, Kind.RESTORE)
         backoff = memory.backoff_seconds(self.seen.services, self.now)
         up = self.seen.desired > 0 and self.settled()
-        if up and self.seen.open and kind in WAKING_KINDS:
+        if up and self.seen.open and cause == kind:
             return self.open_after_all(kind)
         if obeys_pauses and backoff > 0:
             return Decision(f"{memory.failures} wakes failed, next try in {backoff:.0f} s")
-        if kind is Kind.REQUEST and self.config.wake_confirmation == "browser":
+        if cause == Kind.REQUEST and self.config.wake_confirmation == "browser":
             return Decision("asleep, and a request alone does not wake it")
-        if kind in WAKING_KINDS or by_message:
-            cause = "messages in a queue" if by_message else kind
+        if cause:
             # if others set the count, a failed wake must not set the count to 0
             if up and not self.count_is_ours():
                 return self.to_waking_of_others(cause)
             return self.to_waking(cause, self.all())
         if up:
             return self.asleep_but_up()
+        if closed and kind in WAKING_KINDS:
+            return Decision("asleep, and closed by the schedule")
         return self.asleep_at_zero(backoff)
+
+    def cause_to_wake(self, kind: Kind) -> str:
+        """Why a sleeping service must wake now; "" if nothing wakes it."""
+        if self.is_closed:
+            return ""
+        if self.seen.messages:
+            return "messages in a queue"
+        if kind is Kind.TICK and self.window.kind is WindowKind.AWAKE:
+            return BY_SCHEDULE
+        return kind if kind in WAKING_KINDS else ""
 
     def asleep_at_zero(self, backoff: float) -> Decision:
         """If a wake rule is down, put it up. If requests cannot reach the Lambda, wake."""
@@ -1708,12 +1999,14 @@ class Case:
     def asleep_but_up(self) -> Decision:
         """A count is above 0: setting it to 0 failed, or it was raised from outside."""
         if not self.count_is_ours():
-            return self.up_after_all("the count was raised from outside")
+            # whoever raises the count in closed hours wants the service up, as by the command wake
+            opened = replace(self, memory=replace(self.memory, **self.reopened()))
+            return opened.up_after_all("the count was raised from outside")
         if self.signal.kind not in SLEEPING_KINDS:
             return Decision("asleep, and the count is still to go to 0")
         # If there is no live target, no client is served. Then only those guards apply that the
         # command sleep does not override.
-        if against := self.first_blocker(asked=not self.seen.live):
+        if against := self.first_blocker(asked=not self.seen.live or self.is_closed):
             return self.up_after_all(f"stays awake: {against}")
         if scaling := self.still_scaling():
             return self.suspend_again(scaling)
@@ -1903,6 +2196,8 @@ class Case:
         text = f"{AWAKE.text} {seconds:.1f} s{over} ({wake.cause})"
         budget = self.config.wake_budget_per_hour
         wakes = len(self.wakes_last_hour()) + 1
+        if wake.cause == BY_SCHEDULE:
+            return Notice(AWAKE, text)
         if wakes > budget:
             return None
         if wakes < budget:
@@ -1977,7 +2272,7 @@ def decide(seen: Observation, signal: Signal, config: Config, now: float) -> Dec
     if seen.desired == 0:
         seen = replace(seen, live=())  # targets that are still healthy are about to stop
     memory = cleared_problems(seen.memory, seen, now)
-    memory = absorb(memory, signal, now)
+    memory = absorb(memory, signal, config, now)
     if seen.messages and now - memory.message_at >= BEAT_WRITE_SECONDS:
         memory = replace(memory, message_at=now)
     memory = with_databases(memory, seen, now)
@@ -2076,13 +2371,17 @@ def is_over(code: str, memory: Memory, seen: Observation, now: float) -> bool:
     return False
 
 
-def absorb(memory: Memory, signal: Signal, now: float) -> Memory:
+def absorb(memory: Memory, signal: Signal, config: Config, now: float) -> Memory:
     """The memory with the changes that the signal makes, independent of the decision."""
     match signal.kind:
         case Kind.BEAT if signal.active and memory.lacks_use(signal.used_at(now)):
             return replace(memory, beat=signal.used_at(now))
-        case Kind.SLEEP if memory.phase is Phase.DROWSY:
-            return replace(memory, asked_to_sleep=True)
+        case Kind.WAKE if signal.is_command_wake:
+            closed = closed_until(memory, config, now)
+            return replace(memory, reopened_until=closed) if closed else memory
+        case Kind.SLEEP:
+            asked = memory.asked_to_sleep or memory.phase is Phase.DROWSY
+            return replace(memory, asked_to_sleep=asked, reopened_until=0.0)
         case Kind.RDS_EVENT if signal.overdue in memory.databases:
             # AWS starts it, and nobody needs it: as if its stop had had no effect
             return replace(memory, databases={**memory.databases, signal.overdue: STOPPING})
@@ -2178,7 +2477,7 @@ def tick_blockers(seen: Observation, config: Config, now: float) -> list[Blocker
     if memory.phase not in UP_PHASES or not memory.adopted:
         return []
     tick = Case(seen, memory, Signal(Kind.TICK), config, now)
-    return tick.blockers(asked=memory.asked_to_sleep)
+    return tick.blockers(asked=memory.asked_to_sleep or tick.is_closed)
 
 
 def is_no_news(signal: Signal, memory: Memory, now: float) -> bool:
@@ -3592,6 +3891,10 @@ COLOURS = {  # defaults; the settings may have other colours, which Terraform va
 }
 
 
+# texts that stand in the page itself, so its script does not need them
+OUTSIDE_SCRIPT = ("by_itself", "progress_label", "needs_script")
+
+
 def language(accepted: str, offered: Iterable[str]) -> str:
     """The offered language that an Accept-Language header prefers; "en" if it accepts none."""
     # https://www.rfc-editor.org/rfc/rfc9110#name-accept-language, lookup as in RFC 4647
@@ -3630,6 +3933,8 @@ def language_candidates(tag: str, offered: Iterable[str]) -> list[str]:
 
 def phase_line(status: Mapping[str, Any], words: Mapping[str, str], *, confirm: bool) -> str:
     """The text of the page before its script runs: the phase, and what the reader can do."""
+    if closed := status["closed_until"]:
+        return words["closed"].replace("{time}", utc(closed))
     if status["phase"] != Phase.ASLEEP:
         return words[PHASE_WORDS[status["phase"]].page]
     line = words["asleep"]
@@ -3701,7 +4006,7 @@ def render(
         **{name: html.escape(text) for name, text in plain.items()},
         "look_again": f'<noscript><meta http-equiv="refresh" content="{refresh}"></noscript>',
         "logo": f'<img src="{logo}" alt="">' if logo else "",
-        "texts": in_script(words),
+        "texts": in_script({k: text for k, text in words.items() if k not in OUTSIDE_SCRIPT}),
         "status": in_script(status),
     }
     source = page.get("html") or packaged("page.html")
@@ -4425,7 +4730,16 @@ class Reconciler:
             "estimate_seconds": memory.estimate(),
             "failed": failure_class(memory.failure),
             "given_up": memory.backoff_seconds(seen.services, now) == math.inf,
+            "closed_until": self.closed_until(memory),
         }
+
+    def closed_until(self, memory: Memory) -> float | None:
+        """When clients are served again that the schedule turns away now; None if it does not.
+
+        In closed hours, clients of a service that still runs are served.
+        """
+        turned_away = memory.phase in (Phase.ASLEEP, Phase.DROWSY)
+        return closed_until(memory, self.config, self.aws.now()) if turned_away else None
 
 
 # --- WaitingRoom: answers to HTTP clients ---------------------------------------------------------
@@ -4549,19 +4863,24 @@ class WaitingRoom:
         """The waiting page or a 503, with Retry-After."""
         config = self.config
         phase = seen.memory.phase
+        status = self.reconciler.status(seen)
         retry_after = math.ceil(self.retry_seconds(seen, full=full))
         headers = {"X_Warmkeeper_Phase": str(phase), "Retry_After": str(retry_after)}
         if request.client_kind is ClientKind.PAGE:
             return self.page(request, seen, headers)
         detail = f"The service is {phase}. Try again in {retry_after} s."
-        if phase is Phase.ASLEEP and config.wake_confirmation == "browser":
+        if status["closed_until"]:
+            detail = f"It is closed until {utc(status['closed_until'])}."
+        elif phase is Phase.ASLEEP and config.wake_confirmation == "browser":
             detail = f"It is asleep. Open it in a browser, or POST {config.control_path}/wake."
-        return request.problem(503, detail, self.reconciler.status(seen), **headers)
+        return request.problem(503, detail, status, **headers)
 
     def retry_seconds(self, seen: Observation, *, full: bool) -> float:
         """Seconds after which a client that is not held may try again."""
         memory = seen.memory
         now = self.aws.now()
+        if closed := self.reconciler.closed_until(memory):
+            return closed - now
         if memory.wake:
             usual = self.config.cold_start_target_seconds
             unknown = DATABASE_START_SECONDS if memory.starts_database else usual
@@ -4633,6 +4952,8 @@ class WaitingRoom:
             return self.beat(request)
         if posts and request.path == f"{path}/wake":
             seen = self.reconciler.reconcile(Signal(Kind.WAKE, arrived=arrived))
+            if self.reconciler.closed_until(seen.memory):
+                return self.put_off(request, seen, full=False)
             return request.answer(202, self.reconciler.status(seen))
         if not posts and request.path == f"{path}/status":
             seen = self.reconciler.reconcile(Signal(Kind.POLL))
@@ -4756,8 +5077,20 @@ class Operator:
             **self.members(seen),
             "reason": reason,
             "pinned_until": seen.memory.pinned_until,
+            **self.hours(seen.memory),
             "wiring": {NOTICES[code].text: detail for code, detail in seen.wiring.items()},
         }
+
+    def hours(self, memory: Memory) -> dict[str, Any]:
+        """What the schedule says now, and until when; {} if there is no schedule."""
+        schedule = self.config.schedule
+        if not schedule:
+            return {}
+        now = self.aws.now()
+        current = window(schedule, now)
+        reopened = current.kind is WindowKind.CLOSED and not closed_until(memory, self.config, now)
+        kind = "reopened" if reopened else current.kind
+        return {"hours": {"window": kind, "until": current.until, "time_zone": schedule.zone}}
 
     def members(self, seen: Observation) -> dict[str, Any]:
         """Each member's count, whether it is ready, and for what it waits; {} if there is one."""
@@ -4918,6 +5251,7 @@ class Operator:
             **self.reconciler.status(seen),
             "now": now,
             **self.members(seen),
+            **self.hours(seen.memory),
             "since": seen.memory.since,
             "because": seen.memory.because,
             "failure": seen.memory.failure,

@@ -7,6 +7,7 @@ Developer Guide).
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,13 +58,12 @@ class Queues:
 
     def _use_now(self, queue: Queue) -> None:
         now = self._cloud.clock.now()
-        if not self._is_active(queue):
+        if not self._is_active(queue, now):
             queue.activated_at = now
         queue.used_at = now
 
-    def _is_active(self, queue: Queue) -> bool:
-        seconds = float(self._cloud.settings["sqs"]["active_seconds"])
-        return self._cloud.clock.now() < queue.used_at + seconds
+    def _is_active(self, queue: Queue, at: float) -> bool:
+        return at < queue.used_at + float(self._cloud.settings["sqs"]["active_seconds"])
 
     async def _sent(self, call: Call, reply: Reply) -> None:
         if queue := self._queue_of(call):
@@ -90,15 +90,19 @@ class Queues:
     async def _measure_for_ever(self, queue: Queue) -> None:
         """Put the metrics of each minute that is over, while the queue is there and active."""
         clock = self._cloud.clock
+        minute = clock.now() // 60 * 60
         while True:
-            minute = clock.now() // 60 * 60
             await clock.sleep_until(minute + 60)
             if self._queues.get(queue.name) is not queue:
                 return
-            if self._is_active(queue):
-                await self._measure(queue, minute)
+            # on a busy machine, a clock that runs fast has passed by some minutes
+            over = range(int(minute), int(clock.now() // 60 * 60), 60)
+            if active := [each for each in over if self._is_active(queue, each + 60)]:
+                await self._measure(queue, active)
+            minute = over.stop
 
-    async def _measure(self, queue: Queue, minute: float) -> None:
+    async def _measure(self, queue: Queue, minutes: Sequence[int]) -> None:
+        """Put the metrics of these minutes; what came in them counts in the last."""
         values = {
             "NumberOfMessagesSent": queue.sent,
             "NumberOfMessagesReceived": queue.received,
@@ -107,12 +111,17 @@ class Queues:
         held = await self._held(queue)
         if any(held.values()):
             self._use_now(queue)
+        for minute in minutes:
+            came = values if minute == minutes[-1] else dict.fromkeys(values, 0)
+            self._put(queue, minute, {**came, **held})
+
+    def _put(self, queue: Queue, minute: int, values: Mapping[str, int]) -> None:
         settings = self._cloud.settings
         seen = max(
             minute + 60 + float(settings["cloudwatch"]["lateness_seconds"]),
             queue.activated_at + float(settings["sqs"]["activation_seconds"]),
         )
-        for name, value in {**values, **held}.items():
+        for name, value in values.items():
             named = {"QueueName": queue.name}
             self._cloud.metrics.put(NAMESPACE, name, named, value, "Count", minute, seen)
 

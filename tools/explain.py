@@ -236,6 +236,23 @@ def code_note(told: Mapping[str, Any]) -> list[str]:
     return ["  code   the function runs other code than this clone, whose decisions these are"]
 
 
+HOURS = {  # by window, in words
+    wk.WindowKind.AWAKE: "the schedule keeps it awake until {}",
+    wk.WindowKind.CLOSED: "closed by the schedule until {}",
+    "reopened": "closed by the schedule until {}, but opened by a command or a pin",
+    wk.WindowKind.NONE: "the schedule says nothing until {}",
+}
+
+
+def hours(told: Mapping[str, Any]) -> list[str]:
+    """A line about the schedule; none without a schedule."""
+    if "hours" not in told:
+        return []
+    now = told["hours"]
+    text = HOURS[now["window"]].format(clock(now["until"], told["now"]))
+    return [f"  hours  {text} ({now['time_zone']})"]
+
+
 def members(told: Mapping[str, Any]) -> list[str]:
     """A line for each service of an environment; none for one service."""
 
@@ -264,6 +281,7 @@ def render(
     lines += [f"  since  {clock(told['since'], now)}, because: {because}"]
     if told["failure"]:
         lines += [f"  failed {told['failure']}"]
+    lines += hours(told)
     lines += members(told)
     lines += [f"  held   {held(blocker, now)}" for blocker in told["blockers"]]
     lines += [f"  or     {said(other, told, minutes)}" for other in ways[1:]]

@@ -12,6 +12,7 @@ import base64
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -158,6 +159,19 @@ def given_up() -> World:
     return world
 
 
+def closed() -> World:
+    """Asleep in closed hours, which end in an hour."""
+    world = asleep()
+    opens = time.gmtime(world.time // 3600 * 3600 + 3600)
+    hours = {
+        "zone": "UTC",
+        "rule": "UTC0",
+        "closed": [f"fri 00:00-{time.strftime('%H:%M', opens)}"],
+    }
+    world.environment["SCHEDULE"] = json.dumps(hours)
+    return world
+
+
 STATES = {
     "asked": first_wake,
     "placed": lambda: woken_for(17),
@@ -167,6 +181,7 @@ STATES = {
     "far-over": lambda: woken_for(95, boot=130),
     "failed": failed,
     "given-up": given_up,
+    "closed": closed,
 }
 
 

@@ -88,6 +88,32 @@ def test_in_every_state_and_scheme_an_accessibility_checker_finds_nothing(
     assert violations(browser) == []
 
 
+@pytest.mark.parametrize("confirm", [False, True], ids=["", "confirmed"])
+def test_in_closed_hours_it_says_when_it_opens_and_wakes_nothing_until_then(
+    browser: Chrome, confirm: bool
+) -> None:
+    world = site.closed()
+    with serving(confirming(world) if confirm else world) as place:
+        visit(browser, place, "/a?b=1#c")
+        opens = world.time // 3600 * 3600 + 3600
+        shown = browser.execute_script(
+            "return new Date(1000 * arguments[0])"
+            ".toLocaleString('en', { dateStyle: 'full', timeStyle: 'short' })",
+            opens,
+        )
+        assert read(browser, "#words") == f"It is closed until {shown}."
+        assert not browser.find_element(By.ID, "wake").is_displayed()
+        look_again(browser, place)
+        assert WAKE not in place.asked
+        assert world.phase() is Phase.ASLEEP
+        world.time = opens
+        look_again(browser, place)
+        eventually(lambda: world.phase() is Phase.WAKING)
+        world.time += 40
+        eventually(lambda: "The application" in browser.page_source)
+        assert browser.current_url == f"{place.url}/a?b=1#c"
+
+
 def test_it_follows_the_wake_and_enters_the_app_on_the_link_that_was_asked_for(
     browser: Chrome,
 ) -> None:

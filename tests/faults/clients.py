@@ -98,6 +98,7 @@ class Browser(Client):
     """A person before the page, who presses its button where there is one."""
 
     page: bool = False
+    shut: bool = False
     returns: int = 0
     misses: int = 0
 
@@ -115,7 +116,8 @@ class Browser(Client):
     def poll(self) -> None:
         """As the page's script does it."""
         answer = self.ask("/.warmkeeper/status")
-        phase = json.loads(answer.body)["phase"] if answer.status == 200 else "unknown"
+        status = json.loads(answer.body) if answer.status == 200 else {"phase": "unknown"}
+        phase = status["phase"]
         if phase == "unknown":
             self.misses += 1
             if self.misses > 4:
@@ -124,7 +126,12 @@ class Browser(Client):
                 self.pause(min(POLL_SECONDS * 2**self.misses, SLOWEST_SECONDS))
             return
         self.misses = 0
-        if phase in ("awake", "drowsy"):
+        if status["closed_until"]:
+            self.shut = True
+            self.pause(SLOW_POLL_SECONDS)
+        elif phase == "asleep" and self.shut:
+            self.page = self.shut = False  # a reload
+        elif phase in ("awake", "drowsy"):
             self.enter()
         elif phase == "waking":
             self.pause(POLL_SECONDS)

@@ -6,7 +6,9 @@ import dataclasses
 import gc
 import itertools
 import json
+import math
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -54,6 +56,38 @@ SCENES |= {
     for kind, world in OTHER_ESTATES.items()
     for name, scene in (("drowsy", scenes.COUNT_RAISED), ("waking", NEARLY_LIVE))
 }
+
+
+def near_hours(kind: str, edge: str, scene: scenes.Scene) -> Callable[[], World]:
+    """The scene two seconds before awake or closed hours begin or end."""
+
+    def make() -> World:
+        world = beginning(fresh, scene)()
+        minute = math.ceil((world.time + 2) / 60) * 60
+        world.time = minute - 2.0
+        span = (minute, minute + 3600) if edge == "begin" else (minute - 3600, minute)
+        times = [time.strftime("%H:%M", time.gmtime(at)) for at in span]
+        hours = {kind: [f"{','.join(wk.DAYS)} {'-'.join(times)}"]}
+        world.environment["SCHEDULE"] = json.dumps({"zone": "UTC", "rule": "UTC0", **hours})
+        return world
+
+    return make
+
+
+HOURS = {
+    f"{kind} hours {edge}, {name}": near_hours(kind, edge, scene)
+    for kind, edge, name, scene in (
+        ("closed", "begin", "awake", scenes.IDLE),
+        ("closed", "begin", "drowsy", scenes.COUNT_RAISED),
+        ("closed", "begin", "waking", NEARLY_LIVE),
+        ("closed", "end", "drowsy", scenes.COUNT_RAISED),
+        ("closed", "end", "asleep", ASLEEP),
+        ("awake", "begin", "drowsy", scenes.COUNT_RAISED),
+        ("awake", "begin", "asleep", ASLEEP),
+        ("awake", "end", "awake", scenes.IDLE),
+    )
+}
+SCENES |= HOURS
 # Not adopted yet: of somebody else's targets nothing may be put out of service.
 STRANGERS = {"strangers": ["10.9.9.9"]}
 UNKNOWN = {
@@ -70,8 +104,9 @@ UNKNOWN = {
 # --- what is explored --------------------------------------------------------------------------
 # Estates of other kinds: what differs is how a target is told from another.
 OTHERS = [name for name in SCENES if name.startswith(tuple(OTHER_ESTATES))]
+ELSEWHERE = {*OTHERS, *HOURS}  # explored by tests of their own
 # Where tasks are live at once, more can go wrong than in its twin.
-SHARP = [name for name in SCENES if name not in ("drowsy", "asleep", *OTHERS)]
+SHARP = [name for name in SCENES if name not in ("drowsy", "asleep", *ELSEWHERE)]
 BEGINNINGS = list(SCENES) if THOROUGH else SHARP
 SECONDS = ("client 2", "tick 2")  # stand beside their likes alone
 
@@ -170,6 +205,12 @@ def test_estates_of_other_kinds(scene: str) -> None:
     if scene == "two members, drowsy" and not THOROUGH:  # the largest of all
         sets = sets[:1]
     check("others", scene, sets, Bounds(clock=1, late=1, jumps=JUMPS))
+
+
+@pytest.mark.parametrize("scene", HOURS)
+def test_hours_that_begin_and_end_between_two_calls(scene: str) -> None:
+    sets = RACES if THOROUGH else [("client 1", "tick 1"), ("tick 1", "wake")]
+    check("hours", scene, sets, Bounds(clock=1, late=1, jumps=JUMPS))
 
 
 @pytest.mark.parametrize("scene", UNKNOWN)

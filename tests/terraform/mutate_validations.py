@@ -30,7 +30,7 @@ from tests.terraform.plans import HERE, ROOT, terraform
 
 RECORD = HERE / "mutated_validations.txt"
 FILES = ("variables.tf", "checks.tf", "main.tf")
-SUITES = ("checks", "environment_validations", "login", "validations", "wiring")
+SUITES = ("checks", "environment_validations", "login", "schedule", "validations", "wiring")
 # What needs a rule's actions, conditions and transforms, which cannot be mocked: the tests that
 # assert the message of each.
 BY_HAND = {

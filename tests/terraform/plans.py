@@ -72,6 +72,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "environment": {},
     "existing-estate": {**NAMES, "service_rule_priority": 100, "hosts": []},
     "minimal": WIRED,
+    "office-hours": WIRED,
     "several-rules": {
         **NAMES,
         "hosts": {"apex": [], "www": [], "http": []},

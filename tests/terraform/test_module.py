@@ -43,6 +43,7 @@ def terraform(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
         "environment_validations",
         "login",
         "routes",
+        "schedule",
         "switches",
         "validations",
         "wiring",

@@ -127,6 +127,10 @@ SAID: dict[Callable[[], World], Said] = {
         Phase.DROWSY, 0, ("the idle alarm is there", IDLE), (wk.IDLE_ALARM_MISSING.text, BUSY)
     ),
     scenes.detached: Said(Phase.DROWSY, 0, (WIRED,), (wk.TARGET_GROUP_DETACHED.text,)),
+    scenes.in_awake_hours: Said(Phase.DROWSY, 112 * 60, (), ("awake by the schedule",)),
+    scenes.before_awake_hours: Said(Phase.WAKING, 4 * 3600 - 540),
+    scenes.in_closed_hours: Said(Phase.DROWSY),
+    scenes.asleep_in_closed_hours: Said(Phase.WAKING, 2 * 3600 - 540, ("a request comes",)),
     scenes.unseen_traffic: Said(
         Phase.DROWSY, 0, ("no traffic is unseen",), (wk.UNSEEN_TRAFFIC.text,)
     ),

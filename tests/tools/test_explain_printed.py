@@ -22,10 +22,13 @@ from tests.warmkeeper.scenes import (
     alarm_gone,
     asked_to_sleep,
     asleep,
+    asleep_in_closed_hours,
+    before_awake_hours,
     browser_only,
     environment_of,
     failed,
     given_up,
+    in_awake_hours,
     just_woken,
     pinned,
     play,
@@ -232,6 +235,19 @@ def test_what_the_function_itself_says_of_a_pin_is_a_clock_time_with_its_zone() 
     (pin,) = said["blockers"]
     ends = datetime.datetime.fromtimestamp(pin["until"], datetime.UTC)
     assert pin["text"] == f"pinned until {ends:%Y-%m-%d %H:%M:%S} UTC"
+
+
+@pytest.mark.parametrize(
+    ("build", "line"),
+    [
+        (in_awake_hours, "  hours  the schedule keeps it awake until 10:00 (UTC)"),
+        (before_awake_hours, "  hours  the schedule says nothing until 12:00 (UTC)"),
+        (asleep_in_closed_hours, "  hours  closed by the schedule until 10:00 (UTC)"),
+    ],
+)
+def test_what_the_schedule_says_is_a_line(build: Any, line: str) -> None:
+    with redirect_stdout(io.StringIO()):
+        assert line in lines(told(build()))
 
 
 def test_why_the_last_wake_failed_stands_there() -> None:

@@ -58,6 +58,12 @@ def beginning(
     return lambda: play(make(**deepcopy(changes)), scene)
 
 
+def schedule(**given: list[str]) -> dict[str, str]:
+    """The environment with these hours, in UTC."""
+    hours = {"zone": "UTC", "rule": "UTC0", **given}
+    return {**ENVIRONMENT, "SCHEDULE": json.dumps(hours)}
+
+
 # --- steps -------------------------------------------------------------------------------------
 def wait(seconds: float) -> Step:
     def step(world: World) -> None:
@@ -447,6 +453,24 @@ def messages_came() -> World:
     return world
 
 
+def in_awake_hours() -> World:
+    """Idle, on a Friday at 08:08 UTC."""
+    return awake(alarm="ALARM", environment=schedule(awake=["fri 08:00-10:00"]))
+
+
+def before_awake_hours() -> World:
+    return asleep(environment=schedule(awake=["fri 12:00-13:00"]))
+
+
+def in_closed_hours() -> World:
+    """Used, but closed."""
+    return awake(environment=schedule(closed=["fri 08:00-10:00"]))
+
+
+def asleep_in_closed_hours() -> World:
+    return asleep(environment=schedule(closed=["fri 08:00-10:00"]))
+
+
 def unseen_traffic() -> World:
     return awake(alarm="ALARM", described={"serviceRegistries": [{"registryArn": "registry"}]})
 
@@ -616,6 +640,7 @@ def nothing_remembered() -> World:
 SITUATIONS: tuple[Callable[..., World], ...] = (
     requests_come, just_woken, young_and_idle, pinned, beaten, deployed, deploying, protected,
     woken_often, rule_gone, member_gone, messages_wait, messages_came, alarm_gone, detached,
+    in_awake_hours, before_awake_hours, in_closed_hours, asleep_in_closed_hours,
     unseen_traffic, strange_targets,
     several_reasons, task_died, set_to_zero, set_to_zero_right_after_a_wake, rule_not_taken,
     lingers, asked_to_sleep, drowsy_and_deployed, drowsy_and_deployed_lately, drowsy_rule_down,

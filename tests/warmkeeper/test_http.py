@@ -874,6 +874,7 @@ def test_status_is_json_for_anybody_and_wakes_nothing() -> None:
         "estimate_seconds": None,
         "failed": None,
         "given_up": False,
+        "closed_until": None,
     }
     assert world.desired == 0
 

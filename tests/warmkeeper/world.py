@@ -98,6 +98,7 @@ ENVIRONMENT = {
     "RESTORE_ON_DESTROY": "true",
     "SUSPEND_AUTOSCALING": "true",
     "SERVICE_CONNECT_NAMES": "",
+    "SCHEDULE": "",
 }
 
 

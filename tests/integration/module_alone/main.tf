@@ -78,6 +78,12 @@ variable "idle_minutes" {
   default = 5
 }
 
+variable "schedule" {
+  description = "In JSON; empty for none."
+  type        = string
+  default     = ""
+}
+
 variable "heartbeat_token_parameter_arn" {
   type    = string
   default = null
@@ -97,6 +103,7 @@ module "scale_to_zero" {
   websocket_rule    = var.websocket_rule
   load_balancer_arn = var.load_balancer_arn # for the alarm path only
   idle_minutes      = var.idle_minutes
+  schedule          = var.schedule == "" ? null : jsondecode(var.schedule)
   dashboard_enabled = true
   tags              = { Estate = var.name }
 

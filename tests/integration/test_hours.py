@@ -1,0 +1,89 @@
+"""A schedule on the local cloud: its hours begin and end in every phase."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+import requests
+
+from localcloud.client import LocalCloud
+from tests.estate import Estate
+from tools import time_zones
+
+pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
+
+ZONE = "Asia/Kathmandu"  # 5:45 before UTC
+AWAKE_MINUTES, CLOSED_MINUTES = 12, 40
+
+
+@pytest.fixture(scope="module")
+def own_hours(applied: Estate) -> Iterator[None]:
+    """At the end the shared estate has no schedule, as before."""
+    yield
+    applied.apply()
+
+
+def clock(at: float, zone: ZoneInfo) -> str:
+    return f"{datetime.fromtimestamp(at, zone):%H:%M}"
+
+
+def asked(estate: Estate) -> requests.Response:
+    """A request that follows no redirect."""
+    return estate.get(allow_redirects=False)
+
+
+@pytest.mark.usefixtures("own_hours")
+def test_hours_hold_it_awake_then_turn_requests_away_and_then_let_them_wake_it(
+    estate: Estate, cloud: LocalCloud
+) -> None:
+    zone = time_zones.zone_info(ZONE)
+    estate.fall_asleep(cloud)
+    awake = (cloud.now() + 240) // 60 * 60
+    closed = awake + AWAKE_MINUTES * 60
+    opens = closed + CLOSED_MINUTES * 60
+    schedule = {
+        "time_zone": ZONE,
+        "awake": [{"from": clock(awake, zone), "to": clock(closed, zone)}],
+        "closed": [{"from": clock(closed, zone), "to": clock(opens, zone)}],
+    }
+    cloud.set_speed(0.05)  # an apply takes real seconds
+    estate.apply(schedule=json.dumps(schedule))
+    assert estate.phase() == "asleep"
+    cloud.set_speed(1)
+
+    # awake hours wake it, and hold it though nobody comes
+    cloud.advance_until(lambda: estate.phase() == "awake", minutes=10, speed=20)
+    assert estate.memory()["wakes"][-1]["cause"] == "schedule"
+    assert cloud.now() >= awake
+    assert estate.invoke({"command": "sleep"})["reason"] == "stays awake: awake by the schedule"
+
+    # closed hours put it to sleep, though somebody comes
+    cloud.advance_until(lambda: estate.phase() == "drowsy", minutes=30, speed=60)
+    cloud.set_speed(1)
+    cloud.settle()
+    assert cloud.now() >= closed
+    answer = asked(estate)
+    assert answer.status_code == 503
+    assert answer.json()["closed_until"] == opens
+    assert int(answer.headers["Retry-After"]) == pytest.approx(opens - cloud.now(), abs=60)
+    assert estate.phase() == "drowsy"
+    cloud.advance_until(lambda: estate.phase() == "asleep", minutes=10, speed=20)
+    assert asked(estate).status_code == 503
+    assert requests.post(f"{estate.url}/.warmkeeper/wake", timeout=60).status_code == 503
+    assert estate.phase() == "asleep"
+
+    # a command opens them, and the command sleep closes them again
+    estate.wake()
+    cloud.settle()
+    assert estate.get().status_code == 200
+    assert estate.invoke({"command": "status"})["hours"]["window"] == "reopened"
+    estate.fall_asleep(cloud)
+    assert asked(estate).status_code == 503
+
+    # once they are over, a request wakes it
+    cloud.advance(opens + 1 - cloud.now(), speed=240)
+    assert estate.get().status_code == 200
