@@ -1340,7 +1340,7 @@ resource "aws_lambda_function" "this" {
 
     precondition {
       condition     = local.environment_bytes <= local.most_environment_bytes
-      error_message = "the inputs need ${local.environment_bytes} bytes of the function's environment, and AWS allows ${local.most_environment_bytes}. Write fewer or shorter services, routes, target_group_arns, queue_arns, service_connect or cors_allowed_origins: each of them is in the environment."
+      error_message = "the inputs need ${local.environment_bytes} bytes of the function's environment, and AWS allows ${local.most_environment_bytes}. Write fewer or shorter services, routes, target_group_arns, queue_arns, service_connect, cors_allowed_origins or dates in schedule.except: each of them is in the environment."
     }
   }
 }

@@ -1051,10 +1051,10 @@ variable "heartbeat" {
     error_message = "heartbeat.path must begin with / and hold at most 127 letters, digits and . _ ~ / - after it, no wildcards; got \"${coalesce(var.heartbeat.path, "null")}\". Write for example \"/health\"."
   }
 
-  # With a login, GET status and POST wake are behind it, and heartbeats are not.
+  # With a login, the page, GET status and POST wake are behind it, and heartbeats are not.
   validation {
-    condition     = !contains(["${var.control_path}/status", "${var.control_path}/wake"], var.heartbeat.path)
-    error_message = "heartbeat.path must not be the path of the status or of the wake; got \"${coalesce(var.heartbeat.path, "null")}\". Write for example \"${var.control_path}/heartbeat\"."
+    condition     = !contains([for path in ["", "status", "wake"] : "${var.control_path}/${path}"], var.heartbeat.path)
+    error_message = "heartbeat.path must not be the path of the page, the status or the wake; got \"${coalesce(var.heartbeat.path, "null")}\". Write for example \"${var.control_path}/heartbeat\"."
   }
 
   validation {
