@@ -280,7 +280,7 @@ variable "websocket_rule" {
 }
 
 variable "authenticate_cognito" {
-  description = "The login of your service rule by Amazon Cognito, exactly as in its action `authenticate_cognito`: nobody wakes the service without it."
+  description = "The login of your service rule by Amazon Cognito, exactly as in its action `authenticate_cognito`; the wake rule asks for the same login."
   type = object({
     user_pool_arn                       = string
     user_pool_client_id                 = string
@@ -300,7 +300,7 @@ variable "authenticate_cognito" {
 }
 
 variable "authenticate_oidc" {
-  description = "The login of your service rule by an OpenID Connect provider, exactly as in its action `authenticate_oidc`, without `client_secret`: nobody wakes the service without it."
+  description = "The login of your service rule by an OpenID Connect provider, exactly as in its action `authenticate_oidc`, without `client_secret`; the wake rule asks for the same login."
   type = object({
     authorization_endpoint              = string
     client_id                           = string
@@ -322,7 +322,7 @@ variable "authenticate_oidc" {
 }
 
 variable "authenticate_oidc_client_secrets" {
-  description = "The `client_secret` of each `authenticate_oidc`, by route: `this` in a plain call, and `SERVICE/ROUTE` with `services`."
+  description = "The `client_secret` of each `authenticate_oidc`, by route: `this` in a plain call, its key with `routes`, and `SERVICE/ROUTE` with `services`."
   type        = map(string)
   default     = {}
   nullable    = false
@@ -1119,8 +1119,8 @@ variable "schedule" {
   default = null
 
   validation {
-    condition     = var.schedule == null ? true : contains(keys(local.time_zones), var.schedule.time_zone)
-    error_message = "schedule.time_zone must be one of the names in lambda/time-zones.json; got \"${try(var.schedule.time_zone, "")}\". Write an IANA name like \"Europe/Berlin\", or \"UTC\". A zone whose clock changes follow no yearly rule is not there: write one with the same offset, like \"Etc/GMT-2\"."
+    condition     = var.schedule == null ? true : can(local.time_zones[var.schedule.time_zone])
+    error_message = "schedule.time_zone must be one of the names in lambda/time-zones.json; got \"${try(var.schedule.time_zone == null ? "null" : var.schedule.time_zone, "")}\". Write an IANA name like \"Europe/Berlin\", or \"UTC\". A zone whose clock changes follow no yearly rule is not there: write one with the same offset, like \"Etc/GMT-2\" for two hours ahead of UTC."
   }
 
   validation {

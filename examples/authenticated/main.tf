@@ -1,9 +1,8 @@
-# A staging site behind a login: the load balancer asks an OpenID Connect provider who it is, before the
-# request goes anywhere. The same login stands on the service rule and, by the module, on the wake rule. So
-# whoever may not enter the site cannot wake it either.
+# A staging site behind a login by an OpenID Connect provider. The service rule asks for the login, and the
+# module's wake rule asks for the same one. So only people who may enter the site can wake it.
 #
-# Load balancer, HTTPS listener, target group and ECS service exist. What they need: ../existing-estate. The
-# provider must allow the redirect URIs of the output.
+# Load balancer, HTTPS listener, target group and ECS service exist; the head of ../existing-estate/main.tf lists
+# what they need. The provider must allow the redirect URIs of the output redirect_uris.
 
 variable "listener_arn" {
   description = "ARN of the HTTPS listener."
@@ -31,13 +30,13 @@ variable "hosts" {
 }
 
 variable "service_rule_priority" {
-  description = "Priority of the service rule. The four numbers before it must be free."
+  description = "Priority of the service rule. The four numbers before it, and 30000 + the first of them, must be free."
   type        = number
   default     = 100
 }
 
 variable "provider_endpoints" {
-  description = "The provider, as its /.well-known/openid-configuration describes it."
+  description = "The provider, as its /.well-known/openid-configuration describes it; user_info_endpoint is userinfo_endpoint there."
   type = object({
     issuer                 = string
     authorization_endpoint = string

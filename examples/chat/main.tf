@@ -1,6 +1,8 @@
 # Notices in a Slack channel, and two commands there: `@Amazon Q run wake-staging` and `run sleep-staging`.
 # **Nobody has run this on AWS yet.** The tests plan it with a mocked provider.
 #
+# The service rule matches every host and every path, as in ../minimal.
+#
 # First authorize the workspace, by hand and once: AWS console, Amazon Q Developer in chat applications,
 # "Configure new client". The console shows the ID of the workspace.
 #
@@ -34,7 +36,7 @@ variable "service_rule_arn" {
 }
 
 variable "rule_priority" {
-  description = "The first of three free priorities directly before that rule's. This number + 30000 must be free as well."
+  description = "The first of three free priorities directly before that rule's. This number + 30000 must be free as well: the wake rule has it while the service is awake."
   type        = number
 }
 

@@ -16,8 +16,8 @@
 #
 # With use_service_connect = true the web server reaches the API by its Service Connect name, and the API has no
 # rule and no target group. Requests of the web server keep the environment awake as before: the module has an
-# alarm on them. This variant is planned by the tests, and was never run: the local cloud has no proxy of Service
-# Connect, and nobody has applied it to AWS.
+# alarm on them. The tasks of the web server and the API are then twice as large, because each runs a proxy. The
+# tests plan this variant, and nobody has run it: the local cloud has no proxy of Service Connect.
 
 locals {
   port          = 8080
@@ -527,7 +527,7 @@ module "scale_to_zero" {
       service_name = aws_ecs_service.this["api"].name
       start_after  = ["main"]
 
-      # The one or the other.
+      # A route, or a name of Service Connect.
       routes = {
         for key in ["this"] : key => {
           service_rule_arn  = aws_lb_listener_rule.this["api"].arn

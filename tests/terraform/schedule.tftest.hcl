@@ -58,6 +58,16 @@ run "refuses_a_time_zone_without_a_yearly_rule" {
   expect_failures = [var.schedule]
 }
 
+run "refuses_a_time_zone_that_is_null" {
+  command = plan
+
+  variables {
+    schedule = { time_zone = null, awake = [{ from = "08:00", to = "18:00" }] }
+  }
+
+  expect_failures = [var.schedule]
+}
+
 run "refuses_a_schedule_without_hours" {
   command = plan
 
