@@ -114,6 +114,7 @@ RESTORE_PIN_SECONDS = 3600.0  # during a destroy, no invocation may scale to zer
 POLL_SECONDS = 0.5  # between two observations of AWS, which all waiting invocations share
 BLIND_POLL_SECONDS = 3.0  # without a memory, between two observations of one waiting invocation
 FIRST_ANSWERS_SECONDS = 60.0  # for this time after a wake, redirects carry the wake's duration
+WAIT_ON_SECONDS = 10.0  # the command wake waits so much longer, to report why a wake was given up
 # During a wake an API call is held for hold_seconds, redirected to the same URL, held again, and so
 # on, at most MOST_HOLDS times. The last hold ends in a 503, so 8 holds make 7 redirects. Once the
 # service is live, up to 3 redirects follow (1 s, 4 s and 14 s later), until the rule change has
@@ -5267,7 +5268,7 @@ class Operator:
             # the task that runs now will soon be a healthy target
             seen = self.reconciler.wait(now + self.config.hold_seconds)
         if kind is Kind.WAKE and event.get("wait"):
-            seen = self.reconciler.wait(deadline)
+            seen = self.reconciler.wait(deadline + WAIT_ON_SECONDS)
             if seen.memory.phase is not Phase.AWAKE:
                 raise TimeoutError(f"not awake: {seen.memory.failure or seen.reason}")
         self.reconciler.remember(seen)

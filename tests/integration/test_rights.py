@@ -87,8 +87,12 @@ def assert_refused(estate: Estate) -> int:
 
 
 def untold(estate: Estate) -> dict[str, Any]:
-    """The memory but for what people were told, which a refusal may leave in it."""
-    return {k: v for k, v in estate.memory().items() if k not in ("notified_at", "version")}
+    """The memory but for what people were told, which a refusal may leave in it.
+
+    Left out, too, is what a tick may write meanwhile: that it resumes auto scaling after a wake.
+    """
+    others = ("notified_at", "version", "suspended", "resumed_at")
+    return {k: v for k, v in estate.memory().items() if k not in others}
 
 
 def log_lines(estate: Estate) -> list[str]:

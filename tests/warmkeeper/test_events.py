@@ -10,7 +10,7 @@ import pytest
 import warmkeeper as wk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from warmkeeper import Kind, Phase, Signal
+from warmkeeper import NOT_STARTED, Kind, Phase, Signal
 
 from tests.warmkeeper.recorded import (
     EVENTS,
@@ -324,7 +324,8 @@ def test_wake_with_wait_raises_where_it_does_not_start() -> None:
     world = asleep()
     world.starts = False
     began = world.time
-    with pytest.raises(TimeoutError, match="not awake"):
+    late = f"not awake: {NOT_STARTED['placed']}"  # why the wake was given up at its deadline
+    with pytest.raises(TimeoutError, match=late):
         world.invoke(recorded("command_wake_wait"))
     assert world.time - began < 310
 
