@@ -1913,6 +1913,11 @@ class Case:
         resumes = memory.suspended and seen.scaling is not None and past_fence
         if resumes and self.signal.kind is not Kind.SLEEP:
             return self.resumed()
+        asked = self.signal.kind is Kind.SLEEP
+        may_sleep = self.signal.kind in SLEEPING_KINDS
+        against = self.first_blocker(asked=asked or self.is_closed) if may_sleep else ""
+        if may_sleep and not against:
+            return self.to_drowsy(asked=asked)
         databases = self.stopped_databases(self.awaited_databases())
         if databases or self.in_turn(memory.to_start):  # a wake has left them
             return self.start_in_turn(databases)
@@ -1920,11 +1925,10 @@ class Case:
             return notify_once(memory, RULE_MISSING)
         if seen.wiring_fault:
             return notify_once(memory, NOTICES[seen.wiring_fault])
-        if self.signal.kind not in SLEEPING_KINDS:
-            return Decision("awake")
-        asked = self.signal.kind is Kind.SLEEP
-        if against := self.first_blocker(asked=asked or self.is_closed):
-            return self.stays_awake(against)
+        return self.stays_awake(against) if may_sleep else Decision("awake")
+
+    def to_drowsy(self, *, asked: bool) -> Decision:
+        """Enter drowsy: the wake rules go up. `asked`: the command sleep was sent."""
         reason = (
             "asked to sleep" if asked else "closed by the schedule" if self.is_closed else "idle"
         )

@@ -13,7 +13,15 @@ from botocore.exceptions import ClientError
 from warmkeeper import Kind, Phase
 
 from tests.warmkeeper.recorded import ask
-from tests.warmkeeper.scenes import asleep, awake, drowsy, environment_of, follow, waking
+from tests.warmkeeper.scenes import (
+    asleep,
+    awake,
+    drowsy,
+    environment_of,
+    follow,
+    schedule,
+    waking,
+)
 from tests.warmkeeper.world import World
 
 MEMBERS: dict[str, dict[str, Any]] = {
@@ -164,6 +172,29 @@ def test_a_database_that_aws_refuses_to_start_puts_off_no_deadline() -> None:
     assert world.phase() is Phase.ASLEEP
     assert world.notices[-1].startswith("wake failed")
     assert "main: the database is stopped" in world.notices[-1]
+
+
+@pytest.mark.parametrize("given", [{"closed": ["fri 00:00-24:00"]}, {}], ids=["closed", "idle"])
+def test_an_environment_whose_database_aws_refuses_to_start_falls_asleep(
+    given: dict[str, list[str]],
+) -> None:
+    members = {"web": {"service": "app"}, "api": {"service": "api", "start_after": ["main"]}}
+    world = with_database(asleep, members)
+    world.databases["staging-main"] = "stopped"
+    world.hooks["start_db_instance"] = [refuse] * 999
+    with pytest.raises(ClientError):
+        world.signal(Kind.REQUEST)
+    world.alarm = "OK"
+    for _ in range(31):
+        with contextlib.suppress(ClientError):
+            world.minutes(1)
+    assert world.phase() is Phase.AWAKE  # the web server serves
+    world.environment["SCHEDULE"] = schedule(**given)["SCHEDULE"]
+    world.alarm = "OK" if given else "ALARM"
+    for _ in range(11):
+        with contextlib.suppress(ClientError):
+            world.minutes(1)
+    assert world.phase() is Phase.ASLEEP
 
 
 def test_what_aws_starts_after_seven_days_is_stopped_again() -> None:
