@@ -86,7 +86,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
 
 
 # Those that write policies of their own.
-EXAMPLES = ("staging", "environment")
+EXAMPLES = ("staging", "environment", "chat")
 
 
 def rendered() -> dict[str, dict[str, Any]]:
@@ -97,7 +97,7 @@ def rendered() -> dict[str, dict[str, Any]]:
         calls = []
         for example in EXAMPLES:
             plans.copy_example(example, scratch)
-            calls.append(plans.call(example, {}))
+            calls.append(plans.call(example, plans.EXAMPLES[example]))
         for name, inputs in SWITCHES.items():
             given = {**plans.SERVICE, "name": name, **UNSEEN, **inputs}
             calls.append(plans.call(name, given, source="../.."))

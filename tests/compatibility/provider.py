@@ -31,6 +31,9 @@ VERSION = re.compile(r"/providers/hashicorp/aws/([0-9.]+)/")
 # What reads an attribute. `data.` before it makes it a data source's.
 READ = re.compile(r"\b(data\.)?(aws_\w+)\.\w+(?:\[[^\]]*\])?\.([a-z]\w*)")
 
+# What cdktf calls an argument whose name is a word of a language that it generates.
+RESERVED = {"self": "selfAttribute"}
+
 # Where pulumi-aws has types whose folder and file are not the words of their name.
 PULUMI_FOLDERS = {"lambda": "lambda_"}
 PULUMI_FILES = {
@@ -311,6 +314,8 @@ def _deprecated(found: Mapping[Member, str], path: Path_, name: str) -> str | No
 
 
 def _camel(name: str) -> str:
+    if name in RESERVED:
+        return RESERVED[name]
     return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), name)
 
 

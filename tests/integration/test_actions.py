@@ -137,6 +137,19 @@ def test_wake_waits_until_the_service_is_awake_and_pins_it_and_unpin_ends_the_pi
     assert estate.memory()["pinned_until"] == 0
 
 
+@pytest.mark.parametrize("phase", ["drowsy", "waking"])
+def test_wake_leads_to_awake_from_every_other_phase(
+    phase: str, estate: Estate, cloud: LocalCloud, runner: Runner
+) -> None:
+    estate.bring_to(phase, cloud)
+    ended = runner.run("wake", function_name=estate.outputs["function_name"], pin_minutes="5")
+    assert ended.code == 0, ended.log
+    assert ended.outputs["phase"] == estate.phase() == "awake"
+    assert estate.memory()["pinned_until"] > cloud.now()
+    cloud.settle()
+    assert estate.get().status_code == 200
+
+
 @contextmanager
 def impatient(estate: Estate, seconds: int) -> Iterator[None]:
     """A wake is given up after so few seconds: while somebody waits, the clock runs at 1x."""

@@ -17,7 +17,8 @@ from tools import time_zones
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 
 ZONE = "Asia/Kathmandu"  # 5:45 before UTC
-AWAKE_MINUTES, CLOSED_MINUTES = 12, 40
+AWAKE_MINUTES, CLOSED_MINUTES, OPEN_MINUTES = 12, 40, 2
+SLOW_PULL_SECONDS = 240.0  # a wake lasts into the second closed hours, and not to its deadline
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +46,14 @@ def test_hours_hold_it_awake_then_turn_requests_away_and_then_let_them_wake_it(
     awake = (cloud.now() + 240) // 60 * 60
     closed = awake + AWAKE_MINUTES * 60
     opens = closed + CLOSED_MINUTES * 60
+    again = opens + OPEN_MINUTES * 60
     schedule = {
         "time_zone": ZONE,
         "awake": [{"from": clock(awake, zone), "to": clock(closed, zone)}],
-        "closed": [{"from": clock(closed, zone), "to": clock(opens, zone)}],
+        "closed": [
+            {"from": clock(closed, zone), "to": clock(opens, zone)},
+            {"from": clock(again, zone), "to": clock(again + 1200, zone)},
+        ],
     }
     cloud.set_speed(0.05)  # an apply takes real seconds
     estate.apply(schedule=json.dumps(schedule))
@@ -84,6 +89,15 @@ def test_hours_hold_it_awake_then_turn_requests_away_and_then_let_them_wake_it(
     estate.fall_asleep(cloud)
     assert asked(estate).status_code == 503
 
-    # once they are over, a request wakes it
+    # once they are over, a request wakes it; closed hours that begin meanwhile let the wake end
+    cloud.settings(ecs={"pull_seconds": SLOW_PULL_SECONDS})
     cloud.advance(opens + 1 - cloud.now(), speed=240)
-    assert estate.get().status_code == 200
+    requests.get(f"{estate.url}/logo.png", headers={"Accept": "image/png"}, timeout=60)
+    assert estate.phase() == "waking"
+    cloud.advance(again + 1 - cloud.now(), speed=60)
+    assert estate.phase() == "waking"
+    cloud.advance_until(lambda: estate.phase() == "awake", minutes=10, speed=20)
+    assert cloud.now() < again + 1200
+    cloud.settle()
+    assert asked(estate).status_code == 200
+    cloud.advance_until(lambda: estate.phase() == "asleep", minutes=15, speed=20)

@@ -110,6 +110,19 @@ def a_queue(estate: Estate, **attributes: str) -> Queue:
     return Queue(estate, name, url)
 
 
+def last_point(estate: Estate, queue: Queue, used: float, active: float = ACTIVE_SECONDS) -> float:
+    """The last minute of a queue that was used then, once the minutes before its end are there.
+
+    On a busy machine they come late.
+    """
+
+    def found() -> float:
+        return max(queue.points(VISIBLE, used + active - 3600), default=0.0)
+
+    estate.cloud.advance_until(lambda: found() >= used + active - 120, minutes=30)
+    return found()
+
+
 def a_new_minute(estate: Estate) -> float:
     """Let time run into the first seconds of a minute; when that minute began."""
     estate.cloud.advance(61 - estate.cloud.now() % 60, speed=30)
@@ -217,8 +230,7 @@ def test_a_queue_that_nobody_uses_has_no_metrics_after_six_hours(estate: Estate)
     queue = a_queue(estate)
     used = estate.cloud.now()
     estate.cloud.advance(ACTIVE_SECONDS + 900, FAST)
-    last = max(queue.points(VISIBLE, used - 60))
-    assert used + ACTIVE_SECONDS - 120 <= last <= used + ACTIVE_SECONDS
+    assert last_point(estate, queue, used) <= used + ACTIVE_SECONDS
 
 
 def test_six_hours_are_the_time_after_which_a_queue_is_inactive(
@@ -229,8 +241,7 @@ def test_six_hours_are_the_time_after_which_a_queue_is_inactive(
     queue = a_queue(estate)
     used = estate.cloud.now()
     estate.cloud.advance(6 * 3600 + 600, speed=1200)
-    last = max(queue.points(VISIBLE, used + 5 * 3600))
-    assert used + 6 * 3600 - 120 <= last <= used + 6 * 3600
+    assert last_point(estate, queue, used, 6 * 3600) <= used + 6 * 3600
 
 
 def test_a_queue_with_messages_stays_active(estate: Estate) -> None:
