@@ -9,12 +9,19 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import requests
+from selenium.webdriver.common.by import By
 
 from localcloud.client import LocalCloud
+from tests.browser import chromium
 from tests.estate import Estate
 from tools import time_zones
 
-pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.cloud,
+    pytest.mark.skipif(chromium.MISSING, reason="no chromedriver: make tools"),
+    pytest.mark.terraform,
+]
 
 ZONE = "Asia/Kathmandu"  # 5:45 before UTC
 AWAKE_MINUTES, CLOSED_MINUTES, OPEN_MINUTES = 12, 40, 2
@@ -89,11 +96,15 @@ def test_hours_hold_it_awake_then_turn_requests_away_and_then_let_them_wake_it(
     estate.fall_asleep(cloud)
     assert asked(estate).status_code == 503
 
-    # once they are over, a request wakes it; closed hours that begin meanwhile let the wake end
+    # once they are over, the page that has said so wakes it; closed hours that begin meanwhile let
+    # the wake end
     cloud.settings(ecs={"pull_seconds": SLOW_PULL_SECONDS})
-    cloud.advance(opens + 1 - cloud.now(), speed=240)
-    requests.get(f"{estate.url}/logo.png", headers={"Accept": "image/png"}, timeout=60)
-    assert estate.phase() == "waking"
+    with chromium.chromium() as browser:
+        browser.get(estate.url)
+        assert "It is closed until" in browser.find_element(By.ID, "words").text
+        cloud.advance(opens + 1 - cloud.now(), speed=240)
+        browser.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
+        estate.until("waking")
     cloud.advance(again + 1 - cloud.now(), speed=60)
     assert estate.phase() == "waking"
     cloud.advance_until(lambda: estate.phase() == "awake", minutes=10, speed=20)

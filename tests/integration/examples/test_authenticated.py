@@ -255,6 +255,20 @@ def test_a_login_that_begins_at_the_wake_rule_ends_at_the_service_rule_and_the_o
     assert site.phase() == "waking"
 
 
+def test_a_drowsy_service_is_called_back_by_who_is_logged_in_and_by_nobody_else(
+    site: Site,
+) -> None:
+    cookies = site.end(site.begin())
+    site.fall_drowsy()
+    site.cloud.settle()
+    assert site.ask("GET", PATH, API_CLIENT).status_code == 302
+    assert site.ask("POST", "/.warmkeeper/wake", API_CLIENT).status_code == 401
+    assert site.phase() == "drowsy"
+    answer = requests.get(site.url + PATH, headers=API_CLIENT, cookies=cookies, timeout=300)
+    assert (answer.status_code, "up_seconds" in answer.text) == (200, True)
+    assert site.phase() == "awake"
+
+
 def without_login(code: str) -> str:
     """The example's code with neither rule behind a login."""
     rule, rules = re.subn(
