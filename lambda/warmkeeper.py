@@ -1929,9 +1929,9 @@ class Case:
 
     def to_drowsy(self, *, asked: bool) -> Decision:
         """Enter drowsy: the wake rules go up. `asked`: the command sleep was sent."""
-        reason = (
-            "asked to sleep" if asked else "closed by the schedule" if self.is_closed else "idle"
-        )
+        reason = "closed by the schedule" if self.is_closed else "idle"
+        if asked:
+            reason = "asked to sleep"
         scaling = self.still_scaling()
         changes = self.suspending() if scaling else {}
         drowsy = self.enter(Phase.DROWSY, reason, asked_to_sleep=asked, **changes)
@@ -2007,8 +2007,9 @@ class Case:
         # ALARM, a tick counts as an invocation by the wake alarm. For the first ALARM_LATE_SECONDS
         # asleep a tick does not count, because the alarm may show data from before this sleep.
         closed = self.is_closed
-        if self.seen.wake_alarm_firing and self.now - memory.since >= ALARM_LATE_SECONDS:
-            kind = kind if closed else Kind.WAKE_ALARM
+        firing = self.seen.wake_alarm_firing and self.now - memory.since >= ALARM_LATE_SECONDS
+        if firing and not closed:
+            kind = Kind.WAKE_ALARM
         cause = self.cause_to_wake(kind)
         # the command wake, a pin and a destroy do not obey pauses
         obeys_pauses = bool(cause) and kind not in (Kind.WAKE, Kind.PIN, Kind.RESTORE)
@@ -5060,11 +5061,11 @@ class WaitingRoom:
         """The waiting page or a 503, with Retry-After."""
         config = self.config
         phase = seen.memory.phase
-        status = self.reconciler.status(seen)
         retry_after = math.ceil(self.retry_seconds(seen, full=full))
         headers = {"X_Warmkeeper_Phase": str(phase), "Retry_After": str(retry_after)}
         if request.client_kind is ClientKind.PAGE:
             return self.page(request, seen, headers)
+        status = self.reconciler.status(seen)
         detail = f"The service is {phase}. Try again in {retry_after} s."
         if status["closed_until"]:
             detail = f"It is closed until {utc(status['closed_until'])}."

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -115,6 +115,16 @@ class Workspace:
         """Read from the state: `terraform output` takes seconds for the same."""
         state = json.loads(Path(self._state).read_text(encoding="utf-8"))
         return {name: output["value"] for name, output in state["outputs"].items()}
+
+
+@dataclass
+class Example(Workspace):
+    """A configuration, with what an estate reads of module_alone besides its outputs."""
+
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def outputs(self) -> dict[str, Any]:
+        return {**super().outputs(), **self.more}
 
 
 def client(environment: Mapping[str, str], service: str) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
 from typing import Any
@@ -40,6 +42,20 @@ def chromium(*, preferences: Mapping[str, object] | None = None) -> Iterator[Chr
         yield driver
     finally:
         driver.quit()
+
+
+def eventually(holds: Callable[[], object], seconds: float = 300) -> None:
+    """Wait until it holds. TimeoutError if it does not, so that nothing hangs for ever."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            raise TimeoutError(f"it did not come in {seconds} s")
+        time.sleep(0.05)
+
+
+def shows(driver: Chrome, text: str) -> Callable[[], bool]:
+    """For `eventually`: whether the page has this text."""
+    return lambda: text in html.unescape(driver.page_source)
 
 
 def prefer(driver: Chrome, scheme: str = "light", motion: str = "no-preference") -> None:

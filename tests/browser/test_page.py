@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.warmkeeper.world import World
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "guide" / "page.md"
 WAKE = "POST /.warmkeeper/wake"
+eventually = partial(chromium.eventually, seconds=120)
 
 pytestmark = [
     pytest.mark.browser,
@@ -42,13 +44,6 @@ def browser(chrome: Chrome) -> Chrome:
     speak(chrome, "en")
     violations(chrome)
     return chrome
-
-
-def eventually(holds: Callable[[], object], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def read(browser: Chrome, selector: str = "main") -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-import time
 
 import pytest
 import requests
@@ -38,10 +37,8 @@ def test_a_deep_link_to_a_sleeping_service_ends_on_that_link_in_the_app_or_witho
         assert "It is on its way." in plain.find_element(By.TAG_NAME, "body").text
         cloud.settings(ecs={"failure": None})
         for driver, expected in ((browser, link), (plain, link.removesuffix("#part"))):
-            end = time.monotonic() + 300
-            while "up_seconds" not in (text := html.unescape(driver.page_source)):
-                assert time.monotonic() < end, text
-                time.sleep(0.2)
+            chromium.eventually(chromium.shows(driver, "up_seconds"))
+            text = html.unescape(driver.page_source)
             assert path in text, "the application was asked for something else"
             assert driver.current_url == expected
             assert chromium.violations(driver) == []
@@ -65,10 +62,7 @@ def test_the_link_of_a_notice_wakes_nothing_until_its_button_is_clicked_and_lead
             assert browser.title == "Asleep: staging"
             assert (estate.phase(), estate.service()["desiredCount"]) == ("asleep", 0)
             browser.find_element(By.ID, "wake").click()
-            end = time.monotonic() + 300
-            while browser.current_url != f"{estate.url}/":
-                assert time.monotonic() < end, browser.page_source
-                time.sleep(0.2)
+            chromium.eventually(lambda: browser.current_url == f"{estate.url}/")
             assert chromium.violations(browser) == []
         assert estate.phase() == "awake"
     finally:

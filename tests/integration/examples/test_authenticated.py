@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import html
 import re
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -21,7 +19,8 @@ from selenium.webdriver.common.by import By
 from localcloud.client import LocalCloud, running
 from localcloud.provider import Provider, providing
 from tests.browser import chromium
-from tests.estate import REPOSITORY, Estate, Workspace, copy_of_module, surroundings
+from tests.browser.chromium import eventually, shows
+from tests.estate import REPOSITORY, Estate, Example, copy_of_module, surroundings
 from tests.integration.conftest import QUICK_START, elsewhere
 
 pytestmark = [
@@ -37,16 +36,6 @@ BROWSER = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest"
 API_CLIENT = {"Accept": "application/json"}
 SESSION_SECONDS = 900
 COOKIE = "AWSELBAuthSessionCookie-0"
-
-
-@dataclass
-class Example(Workspace):
-    """The example, with what an estate reads besides its outputs."""
-
-    more: dict[str, Any] = field(default_factory=dict)
-
-    def outputs(self) -> dict[str, Any]:
-        return {**super().outputs(), **self.more}
 
 
 class Site(Estate):
@@ -135,17 +124,6 @@ def site(applied: Site) -> Site:
     """Awake, and nobody waits."""
     applied.settle_awake()
     return applied
-
-
-def eventually(holds: Callable[[], object], seconds: float = 300) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
-def shows(browser: Chrome, text: str) -> Callable[[], bool]:
-    return lambda: text in html.unescape(browser.page_source)
 
 
 def log_in(browser: Chrome) -> None:

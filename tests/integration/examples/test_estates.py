@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from tests.estate import (
     REPOSITORY,
     SLOW,
     Estate,
-    Workspace,
+    Example,
     client,
     copy_of_module,
     surroundings,
@@ -73,16 +73,6 @@ class Route:
 
 
 Asks = Callable[[Route], str]
-
-
-@dataclass
-class Example(Workspace):
-    """A configuration, with what an estate reads of module_alone besides its outputs."""
-
-    more: dict[str, Any] = field(default_factory=dict)
-
-    def outputs(self) -> dict[str, Any]:
-        return {**super().outputs(), **self.more}
 
 
 class Home(Estate):
