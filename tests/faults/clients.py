@@ -116,7 +116,8 @@ class Browser(Client):
     def poll(self) -> None:
         """As the page's script does it."""
         answer = self.ask("/.warmkeeper/status")
-        status = json.loads(answer.body) if answer.status == 200 else {"phase": "unknown"}
+        unknown: dict[str, Any] = {"phase": "unknown"}
+        status = json.loads(answer.body) if answer.status == 200 else unknown
         phase = status["phase"]
         if phase == "unknown":
             self.misses += 1
