@@ -1,7 +1,8 @@
 """The inside of a Lambda container: virtual time first, then AWS's own runtime client.
 
-Started by `functions.py` in the function's folder. `time.time`, `time.monotonic` and `time.sleep`
-follow the local cloud's clock; `datetime.now()` and `time.strftime(format)` do not.
+Started by `containers.py` in the function's folder, or forked (`forks.py`). `time.time`,
+`time.monotonic` and `time.sleep` follow the local cloud's clock; `datetime.now()` and
+`time.strftime(format)` do not.
 """
 
 from __future__ import annotations
@@ -70,12 +71,18 @@ def _replace(
 
 
 def main() -> None:
-    """Run the handler named in `_HANDLER` until the container is ended."""
-    follow(os.environ.pop("LOCALCLOUD_CLOCK"))
-    sys.path[0] = os.environ["LAMBDA_TASK_ROOT"]
-    from awslambdaric.__main__ import main as run
+    """Follow the local cloud's clock, and run the function."""
+    follow(os.environ["LOCALCLOUD_CLOCK"])
+    run()
 
-    run(["bootstrap", os.environ["_HANDLER"]])
+
+def run() -> None:
+    """Run the handler named in `_HANDLER` until the container is ended."""
+    del os.environ["LOCALCLOUD_CLOCK"]
+    sys.path[0] = os.environ["LAMBDA_TASK_ROOT"]
+    from awslambdaric.__main__ import main as serve
+
+    serve(["bootstrap", os.environ["_HANDLER"]])
 
 
 if __name__ == "__main__":

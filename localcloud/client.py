@@ -61,7 +61,8 @@ class LocalCloud:
     ) -> list[dict[str, Any]]:
         """The recorded API calls after number `since`.
 
-        Each has n, time, caller, service, action, resource, params, status, error.
+        Each has n, time, caller, service, action, resource, params, status, error, and the real
+        seconds that its answer took; of one under way, the last three are None.
         """
         wanted = {"service": service, "action": action, "caller": caller}
         return [

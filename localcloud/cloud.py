@@ -33,6 +33,7 @@ from localcloud.tasks import Tasks
 SETTINGS: dict[str, dict[str, Any]] = {
     "lambda": {
         "max_containers": 10,  # processes at a time, all functions together
+        "forked": sys.platform == "linux",  # quick inits, whose CPU time is not Lambda's
         "container_idle_seconds": 600,  # virtual; an unused container is let go then
     },
     "elb": {"propagation_seconds": [0.3, 0.8]},  # one per node

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from localcloud.control import ACCOUNT, REGION
+from localcloud.forks import Forked
 from localcloud.launch import LAUNCH
 from localcloud.logs import Log
 
@@ -130,7 +131,7 @@ class Container:
         self.run: Run | None = None
         self.idle_since = cloud.clock.now()
         self._folder: Path = code_folder(function.config["CodeSha256"])
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | Forked | None = None
         self._runner: web.AppRunner | None = None
         self._polling: asyncio.Future[Job] | None = None
         self._ready = asyncio.Event()
@@ -246,7 +247,7 @@ class Container:
             return 0.0
         return sum(spent) / 1e9
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    async def _start(self) -> asyncio.subprocess.Process | Forked:
         app = web.Application(client_max_size=2 * SYNC_LIMIT)
         app.add_routes(
             [
@@ -262,15 +263,20 @@ class Container:
         port = self._runner.addresses[0][1]
         out, frames = self._log.open()
         try:
-            self._process = await asyncio.create_subprocess_exec(
-                *LAUNCH, sys.executable, str(BOOTSTRAP),
-                cwd=self._folder,
-                env=self._environment(f"127.0.0.1:{port}", frames),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                pass_fds=(frames,),
-            )  # fmt: skip
+            environment = self._environment(f"127.0.0.1:{port}", frames)
+            if self.cloud.settings["lambda"]["forked"]:
+                forks = self.cloud.functions.forks
+                self._process = await forks.start(self._folder, environment, out, frames)
+            else:
+                self._process = await asyncio.create_subprocess_exec(
+                    *LAUNCH, sys.executable, str(BOOTSTRAP),
+                    cwd=self._folder,
+                    env=environment,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=out,
+                    pass_fds=(frames,),
+                )  # fmt: skip
         finally:
             os.close(out)
             os.close(frames)

@@ -25,6 +25,7 @@ from aiohttp import web
 from botocore.exceptions import ClientError
 
 from localcloud.containers import SYNC_LIMIT, Container, Function, Job, Run
+from localcloud.forks import Forks
 from localcloud.gateway import ApiError, Call, Reply
 from localcloud.logs import iso
 
@@ -63,6 +64,7 @@ class Functions:
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.runs: list[Run] = []  # every invocation that is over, oldest first
+        self.forks = Forks(cloud.clock.path)
         self._containers: list[Container] = []
         self._released = asyncio.Event()
         self._running: Counter[str] = Counter()
@@ -85,6 +87,7 @@ class Functions:
         """End all containers."""
         for container in list(self._containers):
             await self._end(container)
+        await self.forks.stop()
 
     async def invoke(
         self,

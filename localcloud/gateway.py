@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 import uuid
 import warnings
 from collections import defaultdict, deque
@@ -183,8 +184,10 @@ class Gateway:
             "params": _plain(call.params),
             "status": None,
             "error": None,
+            "seconds": None,
         }
         self.calls.append(record)
+        began = time.monotonic()
         try:
             fault = self._take_fault(call)
             if fault is not None:
@@ -196,6 +199,8 @@ class Gateway:
         except ConnectionAbortedError:
             record["error"] = "aborted"
             raise
+        finally:
+            record["seconds"] = time.monotonic() - began
         record["status"] = response.status
         return response
 

@@ -43,7 +43,6 @@ LIMIT_ASLEEP_USD = 1.00
 WAKES_A_MONTH = 61  # two a day
 WAITERS_A_WAKE = 2
 WAKE_SECONDS = 60  # for which a waiting client's Lambda is paid
-WRITES_A_WAKE = 12  # of the memory, from the alarm to the record of the wake, stages included
 ITEM_KB = 5  # the memory with its last wakes, for a write
 READ_UNITS = math.ceil(ITEM_KB / 4)  # a consistent read is paid by 4 KB
 
@@ -79,7 +78,10 @@ class Book:
         inputs = json.loads((ROOT / "tools" / "measured.json").read_text())["inputs"]
         return cls(
             prices={name: float(price["usd"]) for name, price in table["prices"].items()},
-            bounds={name: float(entry["bound"]) for name, entry in inputs.items()},
+            bounds={
+                **{name: float(entry["bound"]) for name, entry in inputs.items()},
+                **calls_a_wake(),
+            },
             hours=float(table["hours_a_month"]),
             date=table["date"],
         )
@@ -92,6 +94,16 @@ class Book:
             self.prices["fargate_gb_hour" + suffix],
         )
         return cpu / 1024 * vcpu + memory / 1024 * gb
+
+
+def calls_a_wake() -> dict[str, float]:
+    """What a wake with its falling asleep reads and writes of the table (tools/calls.json)."""
+    traces = json.loads((ROOT / "tools" / "calls.json").read_text())["traces"]["one service"]
+    made = [name for what in ("wake", "falling asleep") for _, name in traces[what]["calls"]]
+    return {
+        "wake_reads": made.count("GetItem"),
+        "wake_writes": made.count("PutItem") + made.count("UpdateItem"),
+    }
 
 
 @dataclass(frozen=True)
@@ -295,15 +307,16 @@ def log_group(one: Resource, estate: Estate) -> list[Part]:
 def table(one: Resource, estate: Estate) -> list[Part]:
     if one.values.get("billing_mode") != "PAY_PER_REQUEST":
         raise CostError(f"{one.address} is not PAY_PER_REQUEST. Teach `table` in tools/cost.py.")
-    ticks, prices = estate.ticks(one), estate.book.prices
+    ticks, book = estate.ticks(one), estate.book
+    read, write = book.prices["dynamodb_read"], book.prices["dynamodb_write"]
     units = ticks * READ_UNITS
-    reads, write = units * prices["dynamodb_read"], prices["dynamodb_write"]
-    writes = WAKES_A_MONTH * WRITES_A_WAKE * ITEM_KB
+    reads = WAKES_A_MONTH * book.bounds["wake_reads"] * READ_UNITS
+    writes = WAKES_A_MONTH * book.bounds["wake_writes"] * ITEM_KB
     how = (
-        f"{units:,.0f} units of consistent reads x {prices['dynamodb_read'] * 1e6:.3f} a million; "
-        f"two wakes a day write {writes:,} KB x {write * 1e6:.3f} a million"
+        f"{units:,.0f} units of consistent reads x {read * 1e6:.3f} a million; two wakes a day "
+        f"read {reads:,.0f} units and write {writes:,.0f} KB x {write * 1e6:.3f} a million"
     )
-    return [Part("DynamoDB", how, reads + writes * write, reads)]
+    return [Part("DynamoDB", how, (units + reads) * read + writes * write, units * read)]
 
 
 def subscription(one: Resource, estate: Estate) -> list[Part]:
@@ -677,7 +690,7 @@ One task that is awake 50 of the 168 hours of a week. *Pays from* is the number 
 
 {markdown(("Input", "Name", "Measured", "Bound"), inputs)}
 
-Assumed, not measured: {WAKES_A_MONTH} wakes a month, {WAITERS_A_WAKE} clients waiting in each for {WAKE_SECONDS} s, {WRITES_A_WAKE} writes of {ITEM_KB} KB of the memory around each.
+Assumed, not measured: {WAKES_A_MONTH} wakes a month, {WAITERS_A_WAKE} clients waiting in each for {WAKE_SECONDS} s, {ITEM_KB} KB of the memory. Counted in a simulated wake with two clients and the falling asleep after it (`python -m tests.faults.calls`): {book.bounds["wake_reads"]:g} reads and {book.bounds["wake_writes"]:g} writes of the table.
 
 ### Prices
 

@@ -133,6 +133,25 @@ def test_it_follows_the_wake_and_enters_the_app_on_the_link_that_was_asked_for(
     assert violations(browser) == []
 
 
+@pytest.mark.parametrize(("awake_for", "pause"), [(0, 1000), (0.4, 600), (5, 0)])
+def test_it_enters_a_second_after_the_rule_s_change_and_not_after_it_hears_of_it(
+    browser: Chrome, awake_for: float, pause: int
+) -> None:
+    world = site.asleep()
+    with serving(world) as place:
+        visit(browser, place)
+        world.time += 40
+        world.signal(Kind.POLL)
+        assert world.phase() is Phase.AWAKE
+        world.time += awake_for
+        browser.execute_script(
+            "window.pauses = [];"
+            "window.setTimeout = (_, pause) => { pauses.push(pause); };"  # and goes nowhere
+        )
+        look_again(browser, place)
+        assert browser.execute_script("return pauses[0]") == pause
+
+
 def test_its_words_are_those_of_the_language_also_where_the_script_says_them(
     browser: Chrome,
 ) -> None:

@@ -116,7 +116,8 @@ class Browser(Client):
     def poll(self) -> None:
         """As the page's script does it."""
         answer = self.ask("/.warmkeeper/status")
-        status = json.loads(answer.body) if answer.status == 200 else {"phase": "unknown"}
+        unknown: dict[str, Any] = {"phase": "unknown"}
+        status = json.loads(answer.body) if answer.status == 200 else unknown
         phase = status["phase"]
         if phase == "unknown":
             self.misses += 1
@@ -132,14 +133,15 @@ class Browser(Client):
         elif phase == "asleep" and self.shut:
             self.page = self.shut = False  # a reload
         elif phase in ("awake", "drowsy"):
-            self.enter()
+            self.enter(status["seconds"])
         elif phase == "waking":
             self.pause(POLL_SECONDS)
         else:
             self.ask("/.warmkeeper/wake", "POST")
             self.pause(SLOW_POLL_SECONDS)
 
-    def enter(self) -> None:
+    def enter(self, past: float = 0.0) -> None:
         self.page = False
-        self.pause(min(2.0**self.returns, SLOWEST_SECONDS))
+        first = max(0.0, 1 - past)
+        self.pause(min(2.0**self.returns, SLOWEST_SECONDS) if self.returns else first)
         self.returns += 1

@@ -45,6 +45,8 @@ BOOK = cost.Book(
         "tick_awake_log_bytes": 2000,
         "wake_metrics": 2,
         "wake_notices": 1,
+        "wake_reads": 100,
+        "wake_writes": 10,
     },
     hours=730,
     date="2026-01-01",
@@ -155,7 +157,7 @@ def test_the_log_costs_what_it_takes_in_and_keeps() -> None:
 def test_the_table_costs_its_reads_and_is_refused_when_it_is_paid_by_the_hour() -> None:
     paid = {"billing_mode": "PAY_PER_REQUEST"}
     found = bill(TICK, ("aws_dynamodb_table", "this", paid))["DynamoDB"]
-    assert found == (0.0876 + 61 * 12 * 5 * 1e-6, 0.0876)
+    assert found == (0.0876 + 61 * (100 * 2 + 10 * 5) * 1e-6, 0.0876)
     with pytest.raises(cost.CostError, match="PAY_PER_REQUEST"):
         bill(("aws_dynamodb_table", "this", {"billing_mode": "PROVISIONED"}))
 

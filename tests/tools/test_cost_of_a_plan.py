@@ -5,33 +5,40 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tools import cost, estimate
+from tools import cost, estimate, scale
 
 ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.terraform
 
 
-def bill_of(example: Path) -> cost.Bill:
-    """Of a plan made here; CostError for a resource whose type is neither priced nor free."""
+def planned(example: Path) -> dict[str, Any]:
+    """A plan made here."""
     scratch = ROOT / ".cache" / f"cost-{os.getpid()}"  # two tests may run at a time
     try:
-        return cost.Bill.of(cost.plan_of(example, scratch), cost.Book.read())
+        return cost.plan_of(example, scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
-def bill() -> cost.Bill:
-    return bill_of(cost.STAGING)
+def staging() -> dict[str, Any]:
+    return planned(cost.STAGING)
+
+
+@pytest.fixture(scope="module")
+def bill(staging: dict[str, Any]) -> cost.Bill:
+    """CostError for a resource whose type is neither priced nor free."""
+    return cost.Bill.of(staging, cost.Book.read())
 
 
 @pytest.fixture(scope="module")
 def of_environment() -> cost.Bill:
-    return bill_of(cost.ENVIRONMENT)
+    return cost.Bill.of(planned(cost.ENVIRONMENT), cost.Book.read())
 
 
 def test_asleep_the_module_stays_under_a_dollar_a_month_without_free_tier(bill: cost.Bill) -> None:
@@ -80,3 +87,10 @@ def test_the_documents_tell_the_cost_of_these_plans(
     assert (ROOT / "docs" / "evidence" / "cost.md").read_text() == cost.document(
         bill, of_environment, section
     ), "run `python -m tools.cost`"
+
+
+def test_the_page_about_a_thousand_services_is_computed_from_this_plan(
+    staging: dict[str, Any],
+) -> None:
+    page = scale.page(staging, cost.Book.read())
+    assert scale.PAGE.read_text() == page, "run `python -m tools.scale --write`"

@@ -33,7 +33,7 @@ from localcloud.clock import Clock
 pytestmark = pytest.mark.cloud
 
 CODE = """
-import json, logging, os, threading, time
+import json, logging, os, sys, threading, time
 
 logging.getLogger().setLevel("INFO")
 runs = 0
@@ -81,6 +81,8 @@ def handler(event, context):
         threading.Thread(target=beat, args=[event["path"]], daemon=True).start()
         while not os.path.exists(event["path"]):
             time.sleep(0.02)
+    if do == "modules":
+        return "boto3" in sys.modules
     if do == "meet":
         return meet(event["folder"], event["number"])
     if do == "measure":
@@ -366,10 +368,18 @@ def test_a_container_is_frozen_between_invocations(cloud: LocalCloud, tmp_path: 
     assert beats.stat().st_size > frozen, "it goes on where it was"
 
 
-def test_a_run_is_known_with_its_cpu_time_and_that_of_its_init(cloud: LocalCloud) -> None:
+@pytest.mark.parametrize("forked", [True, False])
+def test_a_run_is_known_with_its_cpu_time_and_that_of_its_init(
+    cloud: LocalCloud, *, forked: bool
+) -> None:
     name = deploy(cloud, Timeout=300)
     began = cloud.now()
-    replies = [invoke(cloud, name, {"do": "burn"}) for _ in range(2)]
+    before = cloud.settings()["lambda"]["forked"]
+    cloud.settings(**{"lambda": {"forked": forked}})
+    try:
+        replies = [invoke(cloud, name, {"do": "burn"}) for _ in range(2)]
+    finally:
+        cloud.settings(**{"lambda": {"forked": before}})
     burnt = [reply["Payload"] for reply in replies]
     cold, warm = [run for run in cloud.runs() if run["function"] == name]
     assert began <= cold["began"] <= cold["ended"] <= warm["began"] <= warm["ended"] <= cloud.now()
@@ -378,6 +388,19 @@ def test_a_run_is_known_with_its_cpu_time_and_that_of_its_init(cloud: LocalCloud
     assert (warm["init_seconds"], warm["init_cpu_seconds"]) == (None, None)
     assert cold["cpu_seconds"] >= burnt[0]
     assert warm["cpu_seconds"] >= burnt[1]
+
+
+@pytest.mark.parametrize("forked", [True, False])
+def test_only_a_forked_container_has_boto3_before_it_imports_it(
+    cloud: LocalCloud, *, forked: bool
+) -> None:
+    name = deploy(cloud)
+    before = cloud.settings()["lambda"]["forked"]
+    cloud.settings(**{"lambda": {"forked": forked}})
+    try:
+        assert invoke(cloud, name, {"do": "modules"})["Payload"] is forked
+    finally:
+        cloud.settings(**{"lambda": {"forked": before}})
 
 
 def test_simultaneous_invocations_get_containers_of_their_own(
@@ -733,6 +756,7 @@ def test_calls_are_recorded_with_caller_and_resource(cloud: LocalCloud) -> None:
     assert [c["resource"] for c in cloud.calls(since, "lambda", "Invoke", "tester")] == [name]
     (inside,) = cloud.calls(since, caller=f"function.{name}")
     assert (inside["service"], inside["action"], inside["status"]) == ("ecs", "ListClusters", 200)
+    assert inside["seconds"] > 0
     with pytest.raises(ClientError):
         client(cloud, "ecs").describe_services(cluster="none", services=["s"])
     assert cloud.calls(since, "ecs", "DescribeServices")[-1]["error"] == "ClusterNotFoundException"
@@ -941,10 +965,13 @@ def test_nothing_is_left_behind_however_it_ends(number: signal.Signals, tmp_path
         own = LocalCloud(endpoint)
         invoke(own, deploy(own))
         children = _children(process.pid)
-        assert len(children) == 2  # moto and a container
+        assert len(children) == 2  # moto, and the process that forks
+        containers = [each for child in children for each in _children(child)]
+        assert len(containers) == 1
         os.kill(process.pid, number)
         process.wait(20)
-        eventually(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
+        left = (*children, *containers)
+        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left))
     finally:
         process.kill()
         stop(process)
