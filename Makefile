@@ -137,7 +137,7 @@ docs: setup ## Write the tables of inputs, outputs, wake policy and clients into
 
 .PHONY: clean
 clean: ## Remove what make, Terraform and the tests left here, the virtual environments too
-	@rm -rf .cache .hypothesis $(VENV) $(CHECKOV_VENV) $(COMPATIBILITY_VENV)
+	@rm -rf .cache .hypothesis $(VENV) $(CHECKOV_VENV) $(COMPATIBILITY_VENV) $(JUDGE_VENV)
 	@find . -name .git -prune -o \( -name .terraform -o -name __pycache__ \) -type d -prune -exec rm -rf {} +
 	@find . -name .git -prune -o -name .terraform.lock.hcl -type f -exec rm -f {} +
 
@@ -194,24 +194,49 @@ lint-checkov:
 	@$(CHECKOV_VENV)/bin/checkov --directory . --framework terraform --skip-download --quiet --compact \
 	  --skip-path '\.venv' --skip-path '\.cache' --skip-path '\.terraform' --skip-path 'tests/terraform'
 
-# Judges that the tests' environment has no place for.
+# Judges that the tests' environment has no place for. What they said stands in a table of
+# docs/evidence/compatibility.md, which has to be as they said it; RECORD=1 writes it.
 COMPATIBILITY_VENV := .venv-compatibility
+JUDGE_VENV := .venv-judge
 
-$(COMPATIBILITY_VENV)/.installed: requirements-compatibility.txt
+# $(call judged,TARGET,FOLDER,COMMANDS): not run where the environment cannot be made, which CI fails for.
+define judged
+@$(MAKE) --no-print-directory $(2)/.installed || { \
+  echo "==> $(1): not run, because $(2) could not be made (see above)" >&2; \
+  case "$(CI)" in "" | 0 | false) exit 0 ;; *) exit 1 ;; esac; \
+}; \
+rm -rf .cache/judged/$(1); \
+$(3); \
+if [ -z "$(ARGS)" ]; then $(BIN)/python -m tests.judged $(1) $(if $(RECORD),--record); fi
+endef
+
+$(COMPATIBILITY_VENV)/.installed: requirements-compatibility.txt requirements-newest.txt
 	$(call make_venv,$(COMPATIBILITY_VENV),$<,--files)
+	@$(COMPATIBILITY_VENV)/bin/python tools/install.py requirements-newest.txt \
+	  --files=$(COMPATIBILITY_VENV)/newest
 
-# A file's tests share what they apply or read: one worker has the whole file, in the order of files,
-# in which the slowest (test_module.py) starts early.
-.PHONY: compatibility
-compatibility: setup ## Terraform 1.9, AWS provider 6's schema and policy-sentry judge the module
-	@$(MAKE) --no-print-directory $(COMPATIBILITY_VENV)/.installed || { \
-	  echo "==> compatibility: not run, because $(COMPATIBILITY_VENV) could not be made (see above)" >&2; \
-	  case "$(CI)" in "" | 0 | false) exit 0 ;; *) exit 1 ;; esac; \
-	}; \
-	echo "==> pytest"; \
-	PATH="$(CURDIR)/tests/compatibility/bin:$$PATH" \
-	  $(BIN)/python -m pytest tests/compatibility tests/terraform --numprocesses=3 --dist=loadfile \
-	  --no-loadscope-reorder $(ARGS)
+$(JUDGE_VENV)/.installed: requirements-judge.txt tests/judge/package.json tests/judge/package-lock.json
+	$(call make_venv,$(JUDGE_VENV),$<,--files)
+	@echo "    tests/judge/package-lock.json, by npm"
+	@cp tests/judge/package*.json $(JUDGE_VENV)
+	@$(JUDGE_VENV)/bin/npm ci --prefix $(JUDGE_VENV) --ignore-scripts --no-audit --no-fund --loglevel=error
+
+# A file's tests share what they apply or read: one worker has the whole file, in the order of files.
+BY_FILE := --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+.PHONY: compatibility with-oldest with-newest
+compatibility: setup ## The module with the oldest and the newest Terraform, and AWS provider 6's schema
+	$(call judged,$@,$(COMPATIBILITY_VENV),\
+	  $(MAKE) --no-print-directory --jobs=2 --output-sync=target with-oldest with-newest)
+
+with-oldest with-newest: with-%:
+	@echo "==> pytest: the $* Terraform"
+	@PATH="$(CURDIR)/tests/compatibility/$*:$$PATH" \
+	  $(BIN)/python -m pytest @tests/compatibility/$*.txt $(BY_FILE) $(ARGS)
+
+.PHONY: judge
+judge: setup terraform ## The module judged by cfn-lint, policy-sentry, iam-simulate, MiniStack and dynalite
+	$(call judged,$@,$(JUDGE_VENV),\
+	  echo "==> pytest"; $(BIN)/python -m pytest tests/judge $(BY_FILE) $(ARGS))
 
 # One worker: another cloud is one, with one estate in it. What it cannot do is skipped, also in CI. The
 # tests of the proxy and of redirects have nothing to do with it.

@@ -21,7 +21,6 @@ NUMERIC: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
 }
 TEXTUAL = ("prefix", "suffix", "equals-ignore-case", "wildcard")
-ABSENT = object()
 
 
 def read(text: str) -> dict[str, Any]:
@@ -40,23 +39,22 @@ def matches(pattern: Mapping[str, Any], event: Mapping[str, Any]) -> bool:
 def _field_matches(key: str, wanted: Any, event: Mapping[str, Any]) -> bool:
     if key == "$or":
         return any(matches(each, event) for each in wanted)
-    found = event.get(key, ABSENT)
+    values = _listed(event[key]) if key in event else []
     if isinstance(wanted, Mapping):
-        inside = found if isinstance(found, list) else [found]
-        return any(matches(wanted, each if isinstance(each, Mapping) else {}) for each in inside)
+        objects = [each for each in values if isinstance(each, Mapping)]
+        return any(matches(wanted, each) for each in objects or [{}])
     # Only leaves are compared: an object is, to an operator, not there.
-    there = found is not ABSENT and not isinstance(found, Mapping)
-    values = found if isinstance(found, list) else [found] if there else []
-    return any(_value_matches(each, values, there=there) for each in wanted)
+    leaves = [each for each in values if not isinstance(each, Mapping)]
+    return any(_value_matches(each, leaves) for each in wanted)
 
 
-def _value_matches(wanted: Any, values: list[Any], *, there: bool) -> bool:
+def _value_matches(wanted: Any, leaves: list[Any]) -> bool:
     if not isinstance(wanted, Mapping):
-        return _written(wanted) in map(_written, values)
+        return _written(wanted) in map(_written, leaves)
     [(name, operand)] = wanted.items()
     if name == "exists":
-        return bool(operand) is there
-    return any(_compares(name, operand, value) for value in values)
+        return bool(operand) is bool(leaves)
+    return any(_compares(name, operand, value) for value in leaves)
 
 
 def _written(value: Any) -> str:
@@ -142,29 +140,46 @@ def _is_fit(name: str, operand: Any) -> bool:
             return _is_numeric(operand)
         case "cidr":
             return _is_network(operand)
-        case "anything-but" if isinstance(operand, dict):
-            return len(operand) == 1 and all(
-                inner in TEXTUAL and given and all(isinstance(each, str) for each in _listed(given))
-                for inner, given in operand.items()
-            )
         case "anything-but":
-            return operand != [] and all(
-                isinstance(each, str | int | float) for each in _listed(operand)
-            )
+            return _is_anything_but(operand)
         case "prefix" | "suffix" if isinstance(operand, dict):
             return list(operand) == ["equals-ignore-case"] and all(
                 isinstance(each, str) for each in operand.values()
             )
-    return name in TEXTUAL and isinstance(operand, str)
+    return _is_text(name, operand)
+
+
+def _is_anything_but(operand: Any) -> bool:
+    """Texts or numbers, and not both; or one operator with its texts."""
+    if isinstance(operand, dict):
+        if len(operand) != 1:
+            return False
+        [(inner, given)] = operand.items()
+        texts = _listed(given)
+        empty = inner in ("prefix", "suffix") and "" in texts
+        return bool(texts) and not empty and all(_is_text(inner, each) for each in texts)
+    values = _listed(operand)
+    numbers = [isinstance(each, int | float) and not isinstance(each, bool) for each in values]
+    return bool(values) and (all(numbers) or all(isinstance(each, str) for each in values))
+
+
+def _is_text(name: str, operand: Any) -> bool:
+    """Whether it is an operator of TEXTUAL and its text; a wildcard has no two stars in a row."""
+    consecutive = name == "wildcard" and "**" in re.sub(r"\\.", ".", str(operand))
+    return name in TEXTUAL and isinstance(operand, str) and not consecutive
 
 
 def _is_numeric(operand: Any) -> bool:
-    return (
-        isinstance(operand, list)
-        and len(operand) in (2, 4)
-        and all(sign in NUMERIC for sign in operand[::2])
-        and all(isinstance(bound, int | float) for bound in operand[1::2])
-    )
+    """One comparison, or a lower bound and an upper one."""
+    if not isinstance(operand, list) or len(operand) not in (2, 4):
+        return False
+    signs = tuple(operand[::2])
+    bounds = operand[1::2]
+    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in bounds):
+        return False
+    if len(operand) == 2:
+        return signs[0] in NUMERIC
+    return signs[0] in (">", ">=") and signs[1] in ("<", "<=") and bool(bounds[0] < bounds[1])
 
 
 def _is_network(operand: Any) -> bool:
@@ -172,4 +187,4 @@ def _is_network(operand: Any) -> bool:
         ipaddress.ip_network(operand)
     except ValueError:
         return False
-    return isinstance(operand, str)
+    return isinstance(operand, str) and "/" in operand

@@ -1,7 +1,8 @@
 """Install a requirements file into the virtual environment of the Python that runs this.
 
     .venv/bin/python tools/install.py requirements-demo.txt
-    .venv-compatibility/bin/python tools/install.py --files requirements-compatibility.txt
+    .venv-compatibility/bin/python tools/install.py requirements-compatibility.txt --files
+    .venv-compatibility/bin/python tools/install.py requirements-newest.txt --files=FOLDER
 
 uv installs: it takes a tenth of the CPU time that pip takes. pip installs uv first, and everything
 else where uv cannot be had or fails. Where pip looks for packages, uv looks too: pip's settings,
@@ -135,7 +136,7 @@ def get_uv(environment: Mapping[str, str]) -> Path | None:
     return uv
 
 
-def by_uv(requirements: str, *, files: bool) -> bool:
+def by_uv(requirements: str, files: str | None) -> bool:
     """Whether uv could install them."""
     uv = get_uv(os.environ)
     if uv is None:
@@ -144,8 +145,8 @@ def by_uv(requirements: str, *, files: bool) -> bool:
     listed = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True).stdout
     environment = uv_environment(pip_settings(listed), os.environ)
     command = [str(uv), "pip", "install", "--python", sys.executable, "-r", requirements]
-    if files:
-        command.append("--no-deps")
+    if files is not None:
+        command += ["--no-deps", *target(files)]
         environment["UV_COMPILE_BYTECODE"] = "false"
     print(f"    {requirements}, by uv", flush=True)
     status, lines = run(command, environment, shown=SUMMARY)
@@ -155,16 +156,21 @@ def by_uv(requirements: str, *, files: bool) -> bool:
     return status == 0
 
 
-def by_pip(requirements: str, *, files: bool) -> bool:
+def by_pip(requirements: str, files: str | None) -> bool:
     """Whether pip could install them; prints its output if not."""
     print(f"    {requirements}, by pip", flush=True)
     command = [*PIP_INSTALL, "-r", requirements]
-    if files:
-        command += ["--no-deps", "--no-compile"]
+    if files is not None:
+        command += ["--no-deps", "--no-compile", *target(files)]
     status, lines = run(command, os.environ)
     if status != 0:
         print("\n".join(lines), file=sys.stderr)
     return status == 0
+
+
+def target(folder: str) -> list[str]:
+    """The option of uv and pip that installs into a folder; "" is the environment itself."""
+    return ["--target", folder] if folder else []
 
 
 def main() -> int:
@@ -176,8 +182,11 @@ def main() -> int:
     parser.add_argument("requirements", help="a file such as requirements-dev.txt")
     parser.add_argument(
         "--files",
-        action="store_true",
-        help="install the listed packages without their dependencies, and compile nothing",
+        nargs="?",
+        const="",
+        metavar="FOLDER",
+        help="install the listed packages without their dependencies, and compile nothing; with "
+        "FOLDER there, and not into the environment",
     )
     options = parser.parse_args()
     if not Path(options.requirements).is_file():
@@ -186,7 +195,7 @@ def main() -> int:
         parser.error("this Python is not one of a virtual environment: run .venv/bin/python")
     began = time.monotonic()
     requirements, files = options.requirements, options.files
-    if not by_uv(requirements, files=files) and not by_pip(requirements, files=files):
+    if not by_uv(requirements, files) and not by_pip(requirements, files):
         return 1
     print(f"    done in {time.monotonic() - began:.0f} s", flush=True)
     return 0

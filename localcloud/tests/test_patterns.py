@@ -54,12 +54,22 @@ def test_each_operator_takes_what_the_page_says(
 
 
 def test_exists_looks_at_leaves_only() -> None:
-    """The page: an object is no leaf, so that it does not exist."""
+    """The page: an object is no leaf, so that it does not exist; nor has an empty array one."""
     present, absent = ({"detail": {"c-count": [{"exists": each}]}} for each in (True, False))
-    for detail, there in (({"c-count": 3}, True), ({}, False), ({"c-count": {"c1": 100}}, False)):
+    details: list[tuple[dict[str, Any], bool]] = [
+        ({"c-count": 3}, True),
+        ({"c-count": [3]}, True),
+        ({}, False),
+        ({"c-count": {"c1": 100}}, False),
+        ({"c-count": []}, False),
+        ({"c-count": [{"c1": 100}]}, False),
+    ]
+    for detail, there in details:
         assert matches(present, {"detail": detail}) is there
         assert matches(absent, {"detail": detail}) is not there
     assert matches(absent, {"source": "none of its parents is there either"})
+    assert matches(absent, {"detail": []})
+    assert not matches(absent, {"detail": ["no object", {"c-count": 3}]})
 
 
 def test_every_field_has_to_match_and_of_alternatives_one() -> None:
@@ -98,6 +108,14 @@ def test_of_an_array_in_the_event_one_element_is_enough() -> None:
         '{"source": [{"anything-but": []}]}',
         '{"count": [{"numeric": ["!=", 1]}]}',
         '{"count": [{"numeric": [">"]}]}',
+        '{"count": [{"numeric": ["=", 1, "=", 1]}]}',
+        '{"count": [{"numeric": ["<", 9, ">", 1]}]}',
+        '{"count": [{"numeric": [">", 9, "<", 1]}]}',
+        '{"source": [{"anything-but": ["a", 1]}]}',
+        '{"source": [{"anything-but": true}]}',
+        '{"source": [{"anything-but": {"prefix": ""}}]}',
+        '{"source": [{"wildcard": "a**"}]}',
+        '{"address": [{"cidr": "10.0.0.1"}]}',
         '{"address": [{"cidr": "10.0.0"}]}',
         '{"there": [{"exists": "yes"}]}',
         '{"$or": [{"a": [1]}]}',

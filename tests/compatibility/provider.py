@@ -28,8 +28,11 @@ import hcl2
 META_ARGUMENTS = {"count", "for_each", "depends_on", "lifecycle", "provider"}
 REPRESENTS = re.compile(r"/docs/(resources|data-sources)/\S+ (aws_\w+)}")
 VERSION = re.compile(r"/providers/hashicorp/aws/([0-9.]+)/")
-# What reads an attribute. `data.` before it makes it a data source's.
-READ = re.compile(r"\b(data\.)?(aws_\w+)\.\w+(?:\[[^\]]*\])?\.([a-z]\w*)")
+# What reads an attribute, of one instance or of all in `values()`. `data.` before the type makes it
+# one of a data source.
+READ = re.compile(r"\b(data\.)?(aws_\w+)\.\w+(?:\)?\[[^\]]*\])?\.([a-z]\w*)")
+# What goes through the instances of a type, by a name: `NAME.attribute` reads an attribute then.
+LOOP = re.compile(r"\bfor (?:\w+, )?(\w+) in (data\.)?(aws_\w+)\.\w+\s*:")
 
 # What cdktf calls an argument whose name is a word of a language that it generates.
 RESERVED = {"self": "selfAttribute"}
@@ -282,9 +285,23 @@ def uses(where: str, text: str) -> Iterator[Use]:
 
 def reads(text: str) -> Iterator[tuple[str, str]]:
     """The types and attributes that expressions of a file name; comments are left out."""
-    for line in text.splitlines():
-        for data, type_, attribute in READ.findall(line.partition(" # ")[0]):
+    code = "\n".join(re.sub(r"(^| )# .*", "", line) for line in text.splitlines())
+    for data, type_, attribute in READ.findall(code):
+        yield f"{'data' if data else 'resource'} {type_}", attribute
+    for loop in LOOP.finditer(code):
+        name, data, type_ = loop.groups()
+        for attribute in re.findall(rf"\b{name}\.([a-z]\w*)", _enclosed(code[loop.end() :])):
             yield f"{'data' if data else 'resource'} {type_}", attribute
+
+
+def _enclosed(code: str) -> str:
+    """The code up to the bracket that closes what it stands in."""
+    depth = 0
+    for at, character in enumerate(code):
+        depth += (character in "([{") - (character in ")]}")
+        if depth < 0:
+            return code[:at]
+    return code
 
 
 def contents(body: Mapping[str, Any]) -> Iterator[tuple[str, list[Mapping[str, Any]] | None]]:

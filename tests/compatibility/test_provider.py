@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.compatibility import judges
+from tests import judged, judges
 from tests.compatibility.provider import Deprecations, Judge, Schema
 from tests.terraform import plans
 
@@ -15,18 +15,24 @@ FILES = [*judges.ROOT.glob("*.tf"), *judges.ROOT.glob("examples/*/*.tf")]
 
 @pytest.fixture(scope="module")
 def judge() -> Judge:
-    schema = Schema.read(judges.package("cdktf_cdktf_provider_aws"))
-    return Judge(schema, Deprecations(judges.package("pulumi_aws")))
+    schema = Schema.read(judges.COMPATIBILITY.package("cdktf_cdktf_provider_aws"))
+    return Judge(schema, Deprecations(judges.COMPATIBILITY.package("pulumi_aws")))
 
 
 def test_what_the_code_uses_exists_and_is_complete_and_not_deprecated(
-    judge: Judge, record_property: Callable[[str, str], None]
+    judge: Judge, record_property: Callable[[str, object], None]
 ) -> None:
     texts = {str(file.relative_to(judges.ROOT)): file.read_text() for file in FILES}
     assert judge.schema.version.startswith("6.")
     assert judge.findings(texts | plans.blocks()) == []
     looked = ", ".join(f"{judge.looked[what]} {what}" for what in sorted(judge.looked))
-    record_property("provider", f"AWS provider {judge.schema.version}: {looked}; nothing found")
+    judged.say(
+        record_property,
+        "provider",
+        f"Schema of AWS provider {judge.schema.version}",
+        "every type, argument, block and attribute in the module, the examples and the documents",
+        f"{looked}; nothing found",
+    )
 
 
 LISTENER = "resource aws_lb_listener: "
@@ -106,6 +112,15 @@ WRONG = {
     ),
     "data aws_region: name is read and deprecated: ": "locals { x = data.aws_region.a.name }",
     "resource aws_lb: no_such is read and unknown": "locals { x = aws_lb.x[0].no_such }",
+    "resource aws_lb: one_of_all is read and unknown": (
+        "locals { x = values(aws_lb.x)[*].one_of_all }"
+    ),
+    "data aws_lb: in_a_loop is read and unknown": (
+        "locals { x = { for key, lb in data.aws_lb.x : key => [lb.arn, lb.in_a_loop] } }"
+    ),
+    "resource aws_lb: in_a_condition is read and unknown": (
+        "locals {\n x = [\n for lb in aws_lb.x :\n lb.arn if lb.in_a_condition\n ]\n y = lb.other }"
+    ),
 }
 
 

@@ -37,10 +37,26 @@ def wild(pattern: str, value: str) -> bool:
 
 
 def wild_arn(pattern: str, value: str) -> bool:
-    """As ArnLike: each of the six parts by itself."""
+    """Whether an ARN is as a pattern has it: each of the six parts by itself, as for ArnLike."""
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
     patterns, parts = pattern.split(":", 5), value.split(":", 5)
     return len(patterns) == len(parts) == 6 and all(map(wild, patterns, parts))
+
+
+def wild_resource(pattern: str, value: str) -> bool:
+    """Whether an element of Resource covers an ARN, or "*" for a call on no resource.
+
+    Raises ValueError for a wildcard that AWS calls incorrect, in the service or before the first
+    separator of the rest, and for one that would have to span the parts of an ARN.
+    """
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
+    if pattern == "*":
+        return True
+    parts = pattern.split(":", 5)
+    if len(parts) < 6 or set("*?") & set(parts[2]) or re.match(r"[^/:]*[*?][^/:]*[/:]", parts[5]):
+        raise ValueError(f"the wildcards of a resource are not understood: {pattern}")
+    return wild_arn(pattern, value)
 
 
 OPERATORS: dict[str, Callable[[str, str], bool]] = {
@@ -95,7 +111,7 @@ class Statement:
     def covers(self, ask: Ask) -> bool:
         return (
             any(wild(action.lower(), ask.action.lower()) for action in self.actions)
-            and any(wild(resource, ask.resource) for resource in self.resources)
+            and any(wild_resource(resource, ask.resource) for resource in self.resources)
             and all(holds(op, key, list(want), ask.context) for op, key, want in self.conditions)
         )
 

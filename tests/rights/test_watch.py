@@ -11,8 +11,9 @@ from tests.rights.watch import Watch
 
 PLACE = Place("us-east-1", "123456789012")
 TABLE = PLACE.arn("dynamodb", "table/t")
+TOPIC = PLACE.arn("sns", "topic")
 READ = {"Sid": "Read", "Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": TABLE}
-TELL = {"Sid": "Tell", "Effect": "Allow", "Action": "sns:Publish", "Resource": "arn:topic"}
+TELL = {"Sid": "Tell", "Effect": "Allow", "Action": "sns:Publish", "Resource": TOPIC}
 
 
 class Record(LocalCloud):

@@ -132,6 +132,11 @@ def test_files_come_without_what_they_need_and_are_not_compiled(tmp_path: Path, 
     assert ("by pip" in ran.stdout.splitlines()[-2]) is not uv
     assert list(tmp_path.glob("home/lib/*/site-packages/greeting.py"))
     assert not list(tmp_path.glob("home/lib/*/site-packages/__pycache__/greeting*"))
+    beside = tmp_path / "beside"
+    command[-1] = f"--files={beside}"
+    ran = subprocess.run(command, env=offline(tmp_path), capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert (beside / "greeting.py").is_file()
 
 
 @INSTALLERS

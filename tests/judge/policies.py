@@ -12,11 +12,11 @@ import shutil
 import subprocess
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.compatibility import judges
+from tests import judges
 from tests.terraform import plans
 
 LISTENER: dict[str, Any] = {
@@ -85,14 +85,14 @@ SWITCHES: dict[str, dict[str, Any]] = {
 }
 
 
-# Those that write policies of their own.
-EXAMPLES = ("staging", "environment", "chat")
+# Those that make more than the module's own resources, each in another way.
+EXAMPLES = ("authenticated", "autoscaling", "blue-green", "chat", "environment", "staging")
 
 
-def rendered() -> dict[str, dict[str, Any]]:
-    """Policy documents by the name of the switch or example and by address. Raises PlansError."""
+def resources() -> list[dict[str, Any]]:
+    """What Terraform makes of every switch and example, a module each. Raises PlansError."""
     (plans.ROOT / ".cache").mkdir(exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix="policies-", dir=plans.ROOT / ".cache"))
+    scratch = Path(tempfile.mkdtemp(prefix="judge-", dir=plans.ROOT / ".cache"))
     try:
         calls = []
         for example in EXAMPLES:
@@ -102,12 +102,16 @@ def rendered() -> dict[str, dict[str, Any]]:
             given = {**plans.SERVICE, "name": name, **UNSEEN, **inputs}
             calls.append(plans.call(name, given, source="../.."))
         (scratch / "main.tf").write_text("\n".join(calls))
-        resources = list(plans.resources(plans.state_of(scratch)))
+        return list(plans.resources(plans.state_of(scratch)))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def rendered(made: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The policy documents among resources, by the switch or example and by address."""
     return {
         resource["address"].removeprefix("module."): document(resource["values"])
-        for resource in resources
+        for resource in made
         if resource["type"] == "aws_iam_policy_document"
     }
 
@@ -129,18 +133,22 @@ def document(values: Mapping[str, Any]) -> dict[str, Any]:
         }
         if written["resources"]:
             statement["Resource"] = sorted(written["resources"])
+        if written["principals"]:
+            statement["Principal"] = {
+                each["type"]: sorted(each["identifiers"]) for each in written["principals"]
+            }
         statements.append(statement)
     return {"Statement": statements}
 
 
 def judged(policies: Mapping[str, Any]) -> dict[str, Any]:
     """What policy-sentry says of policies by name: see sentry.py."""
-    judges.package("policy_sentry")
+    judges.JUDGE.package("policy_sentry")
     program = Path(__file__).with_name("sentry.py")
     with tempfile.TemporaryDirectory() as home:
         # policy-sentry prefers data that somebody keeps in ~/.policy_sentry to its own.
         ran = subprocess.run(
-            [judges.PYTHON, program],
+            [judges.JUDGE.python, program],
             input=json.dumps(policies),
             env={**os.environ, "HOME": home},
             capture_output=True,

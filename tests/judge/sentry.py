@@ -1,4 +1,4 @@
-"""What policy-sentry says of policies: run by .venv-compatibility's Python, which alone has it.
+"""What policy-sentry says of policies: run by .venv-judge's Python, which alone has it.
 
 Standard input: a JSON object of policy documents by name. Standard output: a JSON object with
 `judged` (statements times actions) and `findings`, a list of objects with `policy`, `sid`, `action`
