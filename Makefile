@@ -30,6 +30,21 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
+# LocalStack runs on this Python alone, which may be installed beside PATH.
+define find_python_3_13
+for python in $(PYTHON) python3.13 python3 $$HOME/.pyenv/versions/3.13*/bin/python3.13 \
+  "$$(uv python find --no-python-downloads 3.13 2>/dev/null)"; do \
+  if "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null; \
+  then break; fi; \
+  python=; \
+done; \
+if [ -z "$$python" ]; then \
+  echo "There is no Python 3.13 here, and LocalStack runs on no other. Install it (uv python install" >&2; \
+  echo "3.13, or pyenv install 3.13), or name it: make test-localstack PYTHON=/path/to/python3.13" >&2; \
+  exit 1; \
+fi
+endef
+
 # $(call make_venv,FOLDER,REQUIREMENTS,OPTIONS of tools/install.py)
 define make_venv
 @$(find_python); \
@@ -137,7 +152,7 @@ docs: setup ## Write the tables of inputs, outputs, wake policy and clients into
 
 .PHONY: clean
 clean: ## Remove what make, Terraform and the tests left here, the virtual environments too
-	@rm -rf .cache .hypothesis $(VENV) $(CHECKOV_VENV) $(COMPATIBILITY_VENV)
+	@rm -rf .cache .hypothesis $(VENV) $(CHECKOV_VENV) $(COMPATIBILITY_VENV) $(LOCALSTACK_VENV)
 	@find . -name .git -prune -o \( -name .terraform -o -name __pycache__ \) -type d -prune -exec rm -rf {} +
 	@find . -name .git -prune -o -name .terraform.lock.hcl -type f -exec rm -f {} +
 
@@ -212,6 +227,22 @@ compatibility: setup ## Terraform 1.9, AWS provider 6's schema and policy-sentry
 	PATH="$(CURDIR)/tests/compatibility/bin:$$PATH" \
 	  $(BIN)/python -m pytest tests/compatibility tests/terraform --numprocesses=3 --dist=loadfile \
 	  --no-loadscope-reorder $(ARGS)
+
+# LocalStack wants other versions than the tests, and MiniStack beside it others again.
+LOCALSTACK_VENV := .venv-localstack
+
+$(LOCALSTACK_VENV)/.installed: find_python = $(find_python_3_13)
+$(LOCALSTACK_VENV)/.installed: requirements-localstack.txt
+	$(call make_venv,$(LOCALSTACK_VENV),$<,--files)
+
+.PHONY: test-localstack
+test-localstack: setup terraform ## Apply examples/staging to a real LocalStack; it sleeps, wakes and is destroyed (Python 3.13)
+	@$(MAKE) --no-print-directory $(LOCALSTACK_VENV)/.installed || { \
+	  echo "==> test-localstack: not run, because $(LOCALSTACK_VENV) could not be made (see above)" >&2; \
+	  case "$(CI)" in "" | 0 | false) exit 0 ;; *) exit 1 ;; esac; \
+	}; \
+	echo "==> pytest"; \
+	$(BIN)/python -m pytest tests/localstack --numprocesses=0 $(ARGS)
 
 # One worker: another cloud is one, with one estate in it. What it cannot do is skipped, also in CI. The
 # tests of the proxy and of redirects have nothing to do with it.
