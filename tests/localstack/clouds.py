@@ -50,16 +50,16 @@ ELSEWHERE = {
 }
 # https://docs.localstack.cloud/aws/capabilities/config/configuration/
 LOCALSTACK = {
-    "DISABLE_EVENTS": "1",
-    "DNS_ADDRESS": "0",
+    "DISABLE_EVENTS": "1",  # reports of its use
+    "DNS_ADDRESS": "0",  # no DNS server
     "EAGER_SERVICE_LOADING": "0",
     "GATEWAY_SERVER": "hypercorn",  # the usual one listens on all addresses
-    "LAMBDA_IGNORE_ARCHITECTURE": "1",
+    "LAMBDA_IGNORE_ARCHITECTURE": "1",  # arm64 or not
     "LAMBDA_RUNTIME_EXECUTOR": "process",
-    "OVERRIDE_IN_DOCKER": "0",
+    "OVERRIDE_IN_DOCKER": "0",  # what it takes a container for listens on all addresses, too
     "SERVICES": SERVICES,
     "SKIP_SSL_CERT_DOWNLOAD": "1",
-    "STRICT_SERVICE_LOADING": "1",
+    "STRICT_SERVICE_LOADING": "1",  # no others: DynamoDB would download Java
 }
 MINISTACK = {
     "BIND_HOST": "127.0.0.1",

@@ -21,6 +21,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 SCOPE = re.compile(r"Credential=([^/]+)/\d+/[^/]+/([^/]+)/aws4_request")
 DNS_NAME = re.compile(rb"(?<=<DNSName>)[^<]+")
@@ -117,7 +118,7 @@ class Front:
             headers["Host"] = host
         async with self._session.request(
             request.method,
-            self.clouds[cloud] + request.raw_path,
+            URL(self.clouds[cloud] + request.raw_path, encoded=True),
             data=body,
             headers=headers,
             allow_redirects=False,
@@ -154,8 +155,5 @@ def action_of(request: web.Request, body: bytes) -> str:
     query = re.search(rb"(?:^|&)Action=(\w+)", body)
     if query:
         return query[1].decode()
-    return (
-        request.path.rpartition("/operation/")[2]
-        if "/operation/" in request.path
-        else (f"{request.method} {request.path}")
-    )
+    _, named, operation = request.path.rpartition("/operation/")  # of Smithy's RPC protocols
+    return operation if named else f"{request.method} {request.path}"

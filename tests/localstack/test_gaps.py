@@ -6,9 +6,7 @@ goes.
 
 from __future__ import annotations
 
-import json
 import re
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,21 +88,6 @@ def test_localstack_allows_a_role_without_a_policy_everything(
     endpoint = {"AWS_ENDPOINT_URL": clouds.front.clouds["localstack"]}
     sns = client({**clouds.environment(), **endpoint, **keys}, "sns")
     assert sns.create_topic(Name="nobody")["TopicArn"]
-
-
-def test_localstack_finds_no_metrics_in_a_log(localstack: Client) -> None:
-    logs = localstack("logs")
-    logs.create_log_group(logGroupName="metrics")
-    logs.create_log_stream(logGroupName="metrics", logStreamName="one")
-    now = int(time.time() * 1000)
-    directive = {"Namespace": "Gaps", "Dimensions": [["Name"]], "Metrics": [{"Name": "Wakes"}]}
-    line = {"_aws": {"Timestamp": now, "CloudWatchMetrics": [directive]}, "Name": "a", "Wakes": 1}
-    logs.put_log_events(
-        logGroupName="metrics",
-        logStreamName="one",
-        logEvents=[{"timestamp": now, "message": json.dumps(line)}],
-    )
-    assert localstack("cloudwatch").list_metrics(Namespace="Gaps")["Metrics"] == []
 
 
 def test_ministack_gives_a_target_group_of_a_function_protocol_and_port(ministack: Client) -> None:
