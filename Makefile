@@ -30,6 +30,21 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
+# LocalStack runs on this Python alone, which may be installed beside PATH.
+define find_python_3_13
+for python in $(PYTHON) python3.13 python3 $$HOME/.pyenv/versions/3.13*/bin/python3.13 \
+  "$$(uv python find --no-python-downloads 3.13 2>/dev/null)"; do \
+  if "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null; \
+  then break; fi; \
+  python=; \
+done; \
+if [ -z "$$python" ]; then \
+  echo "There is no Python 3.13 here, and LocalStack runs on no other. Install it (uv python install" >&2; \
+  echo "3.13, or pyenv install 3.13), or name it: make test-localstack PYTHON=/path/to/python3.13" >&2; \
+  exit 1; \
+fi
+endef
+
 # $(call make_venv,FOLDER,REQUIREMENTS,OPTIONS of tools/install.py)
 define make_venv
 @$(find_python); \
@@ -137,7 +152,7 @@ docs: setup ## Write the tables of inputs, outputs, wake policy and clients into
 
 .PHONY: clean
 clean: ## Remove what make, Terraform and the tests left here, the virtual environments too
-	@rm -rf .cache .hypothesis $(VENV) $(CHECKOV_VENV) $(COMPATIBILITY_VENV) $(JUDGE_VENV)
+	@rm -rf .cache .hypothesis $(VENV) $(CHECKOV_VENV) $(COMPATIBILITY_VENV) $(JUDGE_VENV) $(LOCALSTACK_VENV)
 	@find . -name .git -prune -o \( -name .terraform -o -name __pycache__ \) -type d -prune -exec rm -rf {} +
 	@find . -name .git -prune -o -name .terraform.lock.hcl -type f -exec rm -f {} +
 
@@ -199,15 +214,21 @@ lint-checkov:
 COMPATIBILITY_VENV := .venv-compatibility
 JUDGE_VENV := .venv-judge
 
-# $(call judged,TARGET,FOLDER,COMMANDS): not run where the environment cannot be made, which CI fails for.
-define judged
+# $(call with_environment,TARGET,FOLDER,COMMANDS): not run where the environment cannot be made, which
+# CI fails for.
+define with_environment
 @$(MAKE) --no-print-directory $(2)/.installed || { \
   echo "==> $(1): not run, because $(2) could not be made (see above)" >&2; \
   case "$(CI)" in "" | 0 | false) exit 0 ;; *) exit 1 ;; esac; \
 }; \
-rm -rf .cache/judged/$(1); \
-$(3); \
-if [ -z "$(ARGS)" ]; then $(BIN)/python -m tests.judged $(1) $(if $(RECORD),--record); fi
+$(3)
+endef
+
+# $(call judged,TARGET,FOLDER,COMMANDS): the same, and then the table is compared or written.
+define judged
+$(call with_environment,$(1),$(2),rm -rf .cache/judged/$(1); \
+  $(3); \
+  if [ -z "$(ARGS)" ]; then $(BIN)/python -m tests.judged $(1) $(if $(RECORD),--record); fi)
 endef
 
 $(COMPATIBILITY_VENV)/.installed: requirements-compatibility.txt requirements-newest.txt
@@ -237,6 +258,18 @@ with-oldest with-newest: with-%:
 judge: setup terraform ## The module judged by cfn-lint, policy-sentry, iam-simulate, MiniStack and dynalite
 	$(call judged,$@,$(JUDGE_VENV),\
 	  echo "==> pytest"; $(BIN)/python -m pytest tests/judge $(BY_FILE) $(ARGS))
+
+# LocalStack wants other versions than the tests, and MiniStack beside it others again.
+LOCALSTACK_VENV := .venv-localstack
+
+$(LOCALSTACK_VENV)/.installed: find_python = $(find_python_3_13)
+$(LOCALSTACK_VENV)/.installed: requirements-localstack.txt
+	$(call make_venv,$(LOCALSTACK_VENV),$<,--files)
+
+.PHONY: test-localstack
+test-localstack: setup terraform ## Apply examples/staging to a real LocalStack; it sleeps, wakes and is destroyed (Python 3.13)
+	$(call with_environment,$@,$(LOCALSTACK_VENV),\
+	  echo "==> pytest"; $(BIN)/python -m pytest tests/localstack --numprocesses=0 $(ARGS))
 
 # One worker: another cloud is one, with one estate in it. What it cannot do is skipped, also in CI. The
 # tests of the proxy and of redirects have nothing to do with it.
