@@ -173,7 +173,7 @@ test-localcloud: setup ## The local cloud as it runs: load balancer, tasks, func
 
 .PHONY: test-examples
 test-examples: setup terraform ## Apply the examples of whole estates; each sleeps, wakes, is deployed to and destroyed
-	@$(BIN)/python -m pytest tests/integration/examples --numprocesses=3 $(ARGS)
+	@$(BIN)/python -m pytest tests/integration/examples --numprocesses=3 --dist=loadgroup $(ARGS)
 
 .PHONY: lint
 lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, terraform, the tables of inputs and outputs, checkov

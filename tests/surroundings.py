@@ -115,14 +115,21 @@ class Surroundings:
         return arn
 
     def make_rule(
-        self, priority: int, *conditions: dict[str, Any], listener_arn: str | None = None
+        self,
+        priority: int,
+        *conditions: dict[str, Any],
+        listener_arn: str | None = None,
+        target_group_arn: str | None = None,
     ) -> str:
-        """A rule that forwards to the service's target group; gives its ARN."""
+        """A rule that forwards to the service's target group, unless another is given.
+
+        Gives its ARN.
+        """
         made = self.elbv2.create_rule(
             ListenerArn=listener_arn or self.listener_arn,
             Priority=priority,
             Conditions=list(conditions),
-            Actions=[forward_to(self.target_group_arn)],
+            Actions=[forward_to(target_group_arn or self.target_group_arn)],
         )
         arn: str = made["Rules"][0]["RuleArn"]
         return arn
@@ -172,16 +179,18 @@ class Surroundings:
             **more,
         )
 
-    def make_worker(self) -> str:
-        """A second service of the same program, which no load balancer reaches; gives its name."""
-        name = f"{self.name}-worker"
+    def make_another(self, key: str, **more: Any) -> str:
+        """A further service of the same program, with more of its fields; gives its name.
+
+        Without `loadBalancers` no load balancer reaches it.
+        """
+        name = f"{self.name}-{key}"
         _, service = self._on_fargate()
         self.ecs.create_service(
             cluster=self.name,
             serviceName=name,
             taskDefinition=f"{self.name}-app",
-            desiredCount=1,
-            **service,
+            **{"desiredCount": 1, **service, **more},
         )
         return name
 

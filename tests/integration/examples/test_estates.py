@@ -8,28 +8,15 @@ own answer.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from localcloud.client import LocalCloud, running
-from tests.estate import (
-    MODULE_ALONE,
-    REPOSITORY,
-    SLOW,
-    Estate,
-    Example,
-    client,
-    copy_of_module,
-    surroundings,
-)
+from tests.estate import MODULE_ALONE, client, surroundings
+from tests.homes import Home, Route, asking
 from tests.integration.conftest import QUICK_START, elsewhere
 from tests.surroundings import Surroundings, forward_to, host_is
 
@@ -40,9 +27,6 @@ pytestmark = [
 ]
 
 COUNT = 2  # of tasks, which is not the module's awake_count
-API_CLIENT = {"Accept": "application/json"}
-BROWSER = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
-PAUSE_SECONDS = 0.1  # between two requests of a client
 FLAGS = {
     "DynamicScalingInSuspended": False,
     "DynamicScalingOutSuspended": False,
@@ -59,151 +43,11 @@ def own_cloud() -> Iterator[LocalCloud]:
         yield cloud
 
 
-@dataclass(frozen=True)
-class Route:
-    """A way to the service: where its listener is, and the host that is asked for."""
-
-    url: str
-    host: str
-
-    def get(self, headers: dict[str, str] = API_CLIENT, **options: Any) -> requests.Response:
-        """GET as an API client that follows redirects, unless the caller says otherwise."""
-        headers = {**headers, "Host": self.host}
-        return requests.get(f"{self.url}/api/time", headers=headers, timeout=300, **options)
-
-
-Asks = Callable[[Route], str]
-
-
-class Home(Estate):
-    """A configuration in its surroundings, and the routes by which its service is reached.
-
-    `configuration` is the name of an example, or a folder.
-    """
-
-    def __init__(
-        self,
-        cloud: LocalCloud,
-        configuration: str | Path,
-        scratch: Path,
-        surroundings: Surroundings,
-        **variables: Any,
-    ) -> None:
-        name = surroundings.name
-        names = {"cluster_name": name, "service_name": f"{name}-app"}
-        self.cloud = cloud
-        self.routes: dict[str, Route] = {}
-        workspace = Example(
-            REPOSITORY / "examples" / configuration,
-            scratch,
-            cloud.environment(),
-            {**names, **variables},
-            keeps_provider=True,
-            more={
-                **names,
-                "url": cloud.load_balancer(name),
-                "table_name": f"{name}-app-warmkeeper",
-            },
-        )
-        workspace.init()
-        workspace.apply()
-        super().__init__(workspace, surroundings)
-
-    def add_route(self, key: str, host: str = "example.com", port: int = 80) -> None:
-        """The service is reached at this listener, by this host."""
-        listener = f"{self.outputs['cluster_name']}:{port}"
-        self.routes[key] = Route(self.cloud.load_balancer(listener), host)
-
-    def served_by_its_rules(self) -> bool:
-        """Whether every route leads to the service at once, without a redirect."""
-        answers = [route.get(allow_redirects=False) for route in self.routes.values()]
-        return [answer.status_code for answer in answers] == [200] * len(self.routes)
-
-    def quiet_in(self, phase: str) -> bool:
-        """Whether a plan has neither a change nor a warning, and the phase is still this one."""
-        self.cloud.set_speed(SLOW)
-        try:
-            quiet = not self.workspace.changes() and self.workspace.warnings() == ""
-        finally:
-            self.cloud.set_speed(1)
-        return quiet and self.phase() == phase
-
-    def count_to(self, count: int) -> None:
-        """The owner sets the count, and its tasks serve."""
-        self.client("ecs").update_service(
-            cluster=self.outputs["cluster_name"],
-            service=self.outputs["service_name"],
-            desiredCount=count,
-        )
-        self.cloud.advance_until(lambda: self.service()["runningCount"] == count, minutes=5)
-
-    def settle_awake(self) -> None:
-        """Awake by its own decision, and past everything that comes after a wake."""
-        self.cloud.advance_until(lambda: self.phase() == "awake", minutes=5, speed=20)
-        self.forget_wakes()
-
-
-def as_api_client(route: Route) -> str:
-    """What is wrong with the answer that a request gets in the end; "" for the service's."""
-    answer = route.get()
-    return "" if answer.status_code == 200 else f"{answer.status_code}: {answer.text}"
-
-
-def as_browser(route: Route) -> str:
-    """The same of the page that comes at once: it may be the waiting page, too."""
-    answer = route.get(BROWSER, allow_redirects=False)
-    good = answer.status_code == 200 or "X-Warmkeeper-Phase" in answer.headers
-    return "" if good else f"{answer.status_code}: {answer.text}"
-
-
-@dataclass
-class Clients:
-    """What the clients of one `asking` have heard, by route and kind."""
-
-    answers: dict[tuple[str, Asks], list[str]]
-
-    def lost(self) -> list[str]:
-        """What was wrong with answers. AssertionError if a client has asked nothing."""
-        assert all(self.answers.values()), self.answers
-        return [each for heard in self.answers.values() for each in heard if each]
-
-
-@contextmanager
-def asking(home: Home, begins: Callable[[], bool] = lambda: True) -> Iterator[Clients]:
-    """While the block runs, two clients for each route ask again and again, from `begins` on.
-
-    One is held by a service that wakes; the other sees what answers meanwhile.
-    """
-    both = [(key, asks) for key in home.routes for asks in (as_api_client, as_browser)]
-    clients = Clients({client: [] for client in both})
-    over = threading.Event()
-
-    def ask(key: str, asks: Asks) -> None:
-        while not begins() and not over.is_set():
-            over.wait(PAUSE_SECONDS)
-        while not over.is_set():
-            try:
-                wrong = asks(home.routes[key])
-            except requests.RequestException as error:
-                wrong = repr(error)
-            clients.answers[key, asks].append(wrong)
-            over.wait(PAUSE_SECONDS)
-
-    with ThreadPoolExecutor(len(both)) as threads:
-        asked = [threads.submit(ask, *each) for each in both]
-        try:
-            yield clients
-        finally:
-            over.set()
-    for each in asked:
-        each.result()
-
-
 def live(home: Home, *, asleep: Callable[[], bool] = lambda: True) -> None:
     """Serves awake, sleeps and wakes by each route, and is called back by each while drowsy.
 
-    A plan is empty in every phase. `asleep` says whether the estate is as it should be while it
-    sleeps.
+    A plan is empty awake and asleep, which differ in all that the module moves. `asleep` says
+    whether the estate is as it should be while it sleeps.
     """
     home.count_to(COUNT)
     home.settle_awake()
@@ -211,13 +55,8 @@ def live(home: Home, *, asleep: Callable[[], bool] = lambda: True) -> None:
     assert home.served_by_its_rules()
     for number, route in enumerate(home.routes.values()):
         sleep_and_wake(home, route, asleep=asleep if number == 0 else None)
-    home.bring_to("waking", home.cloud)
-    assert home.quiet_in("waking")
-    home.cloud.settings(ecs=QUICK_START)
-    home.settle_awake()
-    for number, route in enumerate(home.routes.values()):
+    for route in home.routes.values():
         home.fall_drowsy()
-        assert number > 0 or home.quiet_in("drowsy")
         home.cloud.settle()  # until then a node may send the request to the service itself
         assert route.get().status_code == 200
         home.settle_awake()
@@ -341,70 +180,6 @@ def test_several_rules(own_cloud: LocalCloud, tmp_path: Path) -> None:
     live(home)
     deploy_in_use(home)
     destroy_in(home, "drowsy")
-
-
-def test_a_route_that_leaves_in_each_phase(own_cloud: LocalCloud, tmp_path: Path) -> None:
-    """The service is woken first: without the wake rule the route's clients would get 503."""
-    home = several_rules(own_cloud, tmp_path / "scratch", "leaving")
-    folder = copy_of_module(tmp_path, home.workspace.folder)
-    text = (folder / "main.tf").read_text()
-    every = "for key in keys(local.ports) : key => {"
-    assert text.count(every) == 1
-    without_http = every.replace("keys(local.ports)", '["apex", "www"]')
-    (folder / "main.tf").write_text(text.replace(every, without_http))
-    changed = replace(home.workspace, folder=folder)
-    changed.init()
-    home.count_to(COUNT)
-    home.settle_awake()
-    for phase in ("awake", "drowsy", "asleep", "waking"):
-        changed_in(home, phase, changed.apply)
-        home.until("awake")
-        assert not changed.changes()
-        home.apply()
-        home.invoke({"command": "unpin"})  # it was kept awake for its clients
-        home.forget_wakes()
-    home.workspace.destroy("module.scale_to_zero")
-
-
-def test_a_service_that_leaves_a_sleeping_or_waking_environment(
-    own_cloud: LocalCloud, tmp_path: Path
-) -> None:
-    """It is given back first: it runs, and the environment is woken. Awake, nothing was taken."""
-    around = surroundings(own_cloud, "members")
-    worker = around.make_worker()
-    home = Home(
-        own_cloud,
-        REPOSITORY / "tests" / "integration" / "members",
-        tmp_path,
-        around,
-        worker_name=worker,
-        service_rule_arn=around.service_rule_arn,
-        target_group_arn=around.target_group_arn,
-    )
-    home.add_route("this")
-
-    def desired() -> int:
-        [found] = home.client("ecs").describe_services(
-            cluster=home.outputs["cluster_name"], services=[worker]
-        )["services"]
-        return int(found["desiredCount"])
-
-    def leave() -> None:
-        assert desired() == (0 if home.phase() == "asleep" else 1)
-        home.apply(with_worker=False)
-
-    home.count_to(COUNT)
-    home.settle_awake()
-    assert home.quiet_in("awake")
-    for phase in ("asleep", "waking"):
-        changed_in(home, phase, leave)
-        home.until("awake")
-        assert desired() == 1
-        assert not home.workspace.changes()
-        home.apply(with_worker=True)
-        home.invoke({"command": "unpin"})
-        home.forget_wakes()
-    home.workspace.destroy("module.scale_to_zero")
 
 
 def scalable_target(home: Home) -> dict[str, Any]:

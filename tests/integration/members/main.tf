@@ -1,5 +1,5 @@
-# An environment of two services, the second without a route, which may leave the configuration. What
-# surrounds the module is made by tests/surroundings.py.
+# An environment of five services, any of which may leave the configuration, as may a route. What surrounds
+# the module is made by boto3 (tests/integration/examples/test_members.py).
 
 terraform {
   required_version = ">= 1.9"
@@ -17,24 +17,33 @@ variable "cluster_name" {
 }
 
 variable "service_name" {
-  type = string
+  description = "The name of the module."
+  type        = string
 }
 
-variable "worker_name" {
-  type = string
+variable "service_names" {
+  description = "The names of the ECS services, by the keys web, api, worker, mailer and auth."
+  type        = map(string)
 }
 
-variable "service_rule_arn" {
-  type = string
+variable "routes" {
+  description = "The routes, by SERVICE/ROUTE."
+  type = map(object({
+    host             = string
+    rule_priority    = number
+    service_rule_arn = string
+    target_group_arn = string
+  }))
 }
 
-variable "target_group_arn" {
-  type = string
+variable "absent" {
+  description = "Services and routes that have left the configuration."
+  type        = set(string)
+  default     = []
 }
 
-variable "with_worker" {
-  type    = bool
-  default = true
+locals {
+  start_after = { web = ["api"], api = ["auth"] }
 }
 
 module "scale_to_zero" {
@@ -43,23 +52,31 @@ module "scale_to_zero" {
   name         = var.service_name
   cluster_name = var.cluster_name
 
-  services = merge(
-    {
-      web = {
-        service_name = var.service_name
-        routes = {
-          this = {
-            service_rule_arn  = var.service_rule_arn
-            rule_priority     = 10
-            target_group_arns = [var.target_group_arn]
-          }
-        }
+  services = {
+    for key, name in var.service_names : key => {
+      service_name = name
+      start_after  = setsubtract(lookup(local.start_after, key, []), var.absent)
+      required     = key != "mailer"
+      shared       = key == "auth"
+      routes = {
+        for route, given in var.routes : split("/", route)[1] => {
+          service_rule_arn  = given.service_rule_arn
+          rule_priority     = given.rule_priority
+          conditions        = { host_header = [given.host] }
+          target_group_arns = [given.target_group_arn]
+        } if split("/", route)[0] == key && !contains(var.absent, route)
       }
-    },
-    var.with_worker ? { worker = { service_name = var.worker_name } } : {},
-  )
+    } if !contains(var.absent, key)
+  }
+
+  heartbeat    = { route = "web/this" }
+  idle_minutes = 60 # the tests send it to sleep by command
 }
 
 output "function_name" {
   value = module.scale_to_zero.function_name
+}
+
+output "wake_rule_arns" {
+  value = module.scale_to_zero.wake_rule_arns
 }
