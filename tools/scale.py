@@ -529,7 +529,7 @@ With one module for each service, and everything else in the account idle:
 
 Two of these limits are of one load balancer, and a wave of wakes is slower but loses nobody. For what runs all the time, the rate of the Elastic Load Balancing API comes first: 10 calls a second for everything that the account asks of it. Terraform and the console share it with the module. ECS registers targets from a rate of its own.
 
-**What happens beyond a rate:** AWS answers `ThrottlingException`, and boto3 tries up to three times.
+**What happens beyond a rate:** AWS answers `ThrottlingException`, and boto3 tries up to three times. [The tests throttle every call](../evidence/reliability.md), once and for a while.
 
 - A tick that is refused three times fails. The service stays in its phase, the next tick repeats the work, and the alarm `errors` tells people.
 - A request whose calls are refused gets the waiting page or a `503` with `Retry-After: 5`. Its client comes again, and people are told.
