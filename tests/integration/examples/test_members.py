@@ -203,19 +203,16 @@ def members(applied: Members) -> Iterator[Members]:
 
 
 # --- a task dies ----------------------------------------------------------------------------------
-def kill_one(members: Members, key: str) -> None:
-    """One task of the member dies; back when no target is left of it."""
-    cloud, before = members.cloud, members.tasks(key)
-    cloud.stop_task(before[0]["taskArn"])
-    cloud.advance_until(lambda: len(members.tasks(key)) < len(before), minutes=1, speed=1)
-    cloud.settle()
-
-
-def kill_all(members: Members, *keys: str) -> None:
-    """All tasks of these members die; back when ECS has seen it. The clock stays as it is."""
-    for task in [task for key in keys for task in members.tasks(key)]:
-        members.cloud.stop_task(task["taskArn"])
-    while any(members.tasks(key) for key in keys):
+def kill(members: Members, tasks: list[dict[str, Any]]) -> None:
+    """These tasks die; back when none is a target any more. The clock stays as it is."""
+    killed = {task["taskArn"] for task in tasks}
+    for arn in killed:
+        members.cloud.stop_task(arn)
+    while [
+        task
+        for task in members.cloud.tasks()
+        if task["taskArn"] in killed and task["lastStatus"] == "RUNNING"
+    ]:
         time.sleep(POLL_SECONDS)
 
 
@@ -224,7 +221,7 @@ def test_a_task_of_each_that_dies_awake_is_ecs_s_to_restart(members: Members) ->
     began = members.cloud.now()
     for key in COUNTS:
         with asking(members, but=[key]) as others:
-            kill_one(members, key)
+            kill(members, members.tasks(key)[:1])
             with asking(members) as clients:
                 members.is_restarted(key)
         assert others.lost() + clients.lost() == []
@@ -235,7 +232,7 @@ def test_a_task_of_each_that_dies_awake_is_ecs_s_to_restart(members: Members) ->
 
 def test_all_tasks_that_die_drowsy_are_waited_for(members: Members) -> None:
     members.begin_in("drowsy")
-    kill_all(members, *COUNTS)
+    kill(members, [task for key in COUNTS for task in members.tasks(key)])
     assert members.phase() == "drowsy"
     members.cloud.set_speed(1)
     with asking(members) as clients:
@@ -245,7 +242,7 @@ def test_all_tasks_that_die_drowsy_are_waited_for(members: Members) -> None:
 
 def test_a_shared_task_that_dies_while_the_others_sleep_wakes_nobody(members: Members) -> None:
     members.begin_in("asleep")
-    kill_all(members, "auth")
+    kill(members, members.tasks("auth"))
     members.ticks()
     assert members.is_in("asleep")
     with asking(members) as clients:
@@ -287,15 +284,15 @@ def test_the_first_tasks_that_die_while_it_wakes_are_waited_for(
 # --- a deployment ---------------------------------------------------------------------------------
 def test_a_deployment_of_each_keeps_all_awake_but_that_of_a_shared_one(members: Members) -> None:
     members.begin_in("awake")
+    members.cloud.settings(ecs={"pull_seconds": 30})  # longer than until the commands
     with asking(members) as clients:
         for key in OWN:
             members.deploy(key)
             answer = members.invoke({"command": "sleep"})
             assert answer["phase"] == "awake"
             assert "a deployment is in progress" in answer["reason"]
-            members.cloud.advance_until(lambda: not members.deploys(*OWN), minutes=5, speed=10)
+            members.cloud.advance_until(lambda: not members.deploys(*OWN), minutes=5, speed=30)
     assert clients.lost() == []
-    members.cloud.settings(ecs={"pull_seconds": 3})
     members.deploy("auth")
     members.fall_drowsy()
     assert members.deploys("auth")
@@ -306,10 +303,10 @@ def test_a_deployment_of_each_keeps_all_awake_but_that_of_a_shared_one(members: 
 
 def test_deployments_to_a_drowsy_environment_keep_it_awake(members: Members) -> None:
     members.begin_in("drowsy")
-    members.cloud.settings(ecs={"pull_seconds": 90})  # longer than until the tick
+    members.cloud.settings(ecs={"pull_seconds": 70})  # longer than until the tick
     members.deploy(*OWN)
     members.cloud.advance_until(lambda: members.phase() == "awake", minutes=3, speed=60)
-    assert members.deploys(*OWN)
+    assert "a deployment is in progress" in members.memory()["because"]
     with asking(members) as clients:
         members.ends_awake()
     assert clients.lost() == []
