@@ -112,6 +112,9 @@ RESTORE_PIN_SECONDS = 3600.0  # during a destroy, no invocation may scale to zer
 
 # Waiting clients
 POLL_SECONDS = 0.5  # between two observations of AWS, which all waiting invocations share
+# The same, as long as no task has started: no target can be healthy, and ECS sends an event when a
+# task starts. Each observation takes from rates that all services of an account share.
+EARLY_POLL_SECONDS = 2.0
 BLIND_POLL_SECONDS = 3.0  # without a memory, between two observations of one waiting invocation
 FIRST_ANSWERS_SECONDS = 60.0  # for this time after a wake, redirects carry the wake's duration
 WAIT_ON_SECONDS = 10.0  # the command wake waits so much longer, to report why a wake was given up
@@ -3541,22 +3544,33 @@ class Aws:
     # tasks
     def tasks(self, status: str) -> tuple[Task, ...]:
         """The services' tasks whose desiredStatus is `status`: RUNNING or STOPPED."""
-        return tuple(
-            task_view(task, member.name)
+        ecs = self.client("ecs")
+        cluster = self.config.cluster_name
+        members = {
+            arn: member.name
             for member in self.config.members
-            for task in self.tasks_of(member.service_name, status)
+            for arn in self.task_arns(member.service_name, status)
+        }
+        arns = list(members)
+        answers = [
+            ecs.describe_tasks(cluster=cluster, tasks=arns[first : first + 100])
+            for first in range(0, len(arns), 100)
+        ]
+        return tuple(
+            task_view(task, members[task["taskArn"]])
+            for answer in answers
+            for task in answer["tasks"]
+            if task["desiredStatus"] == status
         )
 
-    def tasks_of(self, service: str, status: str) -> Iterator[dict[str, Any]]:
-        """The tasks of a service, as DescribeTasks returns them."""
+    def task_arns(self, service: str, status: str) -> Iterator[str]:
+        """The ARNs of a service's tasks with this desiredStatus."""
         ecs = self.client("ecs")
         cluster = self.config.cluster_name
         ask: dict[str, Any] = {"cluster": cluster, "serviceName": service, "desiredStatus": status}
-        while True:  # a page of ListTasks has 100 tasks at most, the limit of DescribeTasks
+        while True:
             listed = ecs.list_tasks(**ask)
-            if listed["taskArns"]:
-                described = ecs.describe_tasks(cluster=cluster, tasks=listed["taskArns"])
-                yield from (t for t in described["tasks"] if t["desiredStatus"] == status)
+            yield from listed["taskArns"]
             if not listed.get("nextToken"):
                 break
             ask["nextToken"] = listed["nextToken"]
@@ -4752,14 +4766,19 @@ class Reconciler:
         return replace(seen, memory=memory, reason=decision.reason)
 
     def claim(self, memory: Memory) -> Memory | None:
-        """Claim the next observation on behalf of all waiting clients, one every POLL_SECONDS.
+        """Claim the next observation on behalf of all waiting clients, if one is due.
 
-        Returns the memory as written. Returns None if no wake is under way, or if another
-        invocation has claimed the observation.
+        One is due every POLL_SECONDS. As long as no task has started, one is due every
+        EARLY_POLL_SECONDS, unless members wait for others to be ready. Returns the memory as
+        written. Returns None if none is due, or if another invocation has claimed it.
         """
         wake = memory.wake
+        if wake is None:
+            return None
         now = self.aws.now()
-        if wake is None or now - wake.polled_at < POLL_SECONDS:
+        soon = wake.stage == "started" or memory.to_start
+        pause = POLL_SECONDS if soon else EARLY_POLL_SECONDS
+        if now - wake.polled_at < pause:
             return None
         return self.aws.write_memory(replace(memory, wake=replace(wake, polled_at=now)))
 

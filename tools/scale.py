@@ -543,7 +543,7 @@ Two of these limits are of one load balancer, and a wave of wakes is slower but 
 
 {calls_table(found)}
 
-*one* is a module with one service, *ten* a module with ten services behind one route. A tick runs once a minute. A wake is a cold start of {seconds:g} s with a browser and an API call that wait. All waiting clients of a module share one observation of AWS, two a second.
+*one* is a module with one service, *ten* a module with ten services behind one route. A tick runs once a minute. A wake is a cold start of {seconds:g} s with a browser and an API call that wait. All waiting clients of a module share one observation of AWS: one every two seconds until a task has started, then two a second.
 
 ## Calls against their rates
 

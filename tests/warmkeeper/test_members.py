@@ -57,6 +57,23 @@ def test_all_fall_asleep_together_but_what_others_need_too() -> None:
     assert world.memory.taking == ()
 
 
+def test_the_tasks_of_all_are_described_in_one_call() -> None:
+    world = whole(awake)
+    world.reads.clear()
+    seen = world.signal(Kind.TICK)
+    assert {task.member for task in seen.tasks} == {*OWN, "auth"}
+    assert world.reads.count("list_tasks") == len({*OWN, "auth"})
+    assert world.reads.count("describe_tasks") == 1
+
+
+def test_while_a_member_waits_for_others_those_who_wait_look_as_often_as_at_the_end() -> None:
+    world = whole(waking)
+    assert world.memory.to_start
+    world.reads.clear()
+    follow(world, 4)
+    assert world.reads.count("describe_services") == 8
+
+
 @pytest.mark.parametrize("busy", ["web", "api", "worker"])
 def test_a_deployment_of_any_keeps_all_awake(busy: str) -> None:
     world = whole(awake)

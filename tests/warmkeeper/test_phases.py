@@ -563,10 +563,21 @@ def test_the_stage_follows_the_tasks() -> None:
     wake = world.memory.wake
     assert wake
     assert wake.stage == "asked"
-    follow(world, 6)
+    follow(world, 7)
     wake = world.memory.wake
     assert wake
     assert wake.stage == "placed"
+
+
+@pytest.mark.parametrize(("started", "looks"), [(False, 5), (True, 20)])
+def test_until_a_task_has_started_those_who_wait_look_at_aws_less_often(
+    *, started: bool, looks: int
+) -> None:
+    world = waking(boot=60.0, stages={"startedAt": 0.1 if started else 0.9})
+    follow(world, 20)
+    world.reads.clear()
+    follow(world, 10)
+    assert world.reads.count("describe_target_health") == looks
 
 
 def test_any_number_of_requests_give_the_count_once(capsys: pytest.CaptureFixture[str]) -> None:
