@@ -111,11 +111,11 @@ def test_the_lowest_limit_stands_first() -> None:
     assert {one.services for one in listed if one.what.startswith("EventBridge")} == {100}
 
 
-def test_thirteen_services_wake_without_a_refused_call_and_an_environment_shares_its_reads() -> None:
+def test_eight_services_wake_without_a_refused_call_and_an_environment_shares_its_reads() -> None:
     found = scale.traces()
     elb = scale.RATES[0]
     one, ten = found["one service"], found["an environment of ten services"]
-    assert scale.wave(elb, one["wake"], 13) == 0
+    assert scale.wave(elb, one["wake"], 8) == 0
     assert ten["tick asleep"].of_rate(elb) == one["tick asleep"].of_rate(elb)
 
 

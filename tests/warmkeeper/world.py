@@ -34,6 +34,7 @@ IDLE_ALARM = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:staging-idle"
 WAKE_ALARM = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:staging-wake"
 RULES = "app/staging/a1/"  # what the ARNs of all rules begin with, after "listener-rule/"
 PAGED = {"describe_rules"}
+STARTED_SHARE = 0.7  # of its boot, after which a task has started
 
 
 def route(
@@ -559,7 +560,8 @@ class Ecs(Client):
                     described["lastStatus"] = "PENDING"
         if self.world.time >= task.created + self.world.boot / 2:
             described["connectivityAt"] = moment(task.created + self.world.boot / 2)
-        for name, share in self.world.stages.items():
+        started = {"startedAt": STARTED_SHARE} if self.world.starts else {}
+        for name, share in (started | self.world.stages).items():
             if self.world.time >= task.created + self.world.boot * share:
                 described[name] = moment(task.created + self.world.boot * share)
         if task.stopped is not None:
