@@ -374,6 +374,7 @@ def test_a_count_that_is_raised_asleep_wakes_the_others(members: Members, key: s
     members.ticks()
     assert members.is_in("asleep")
     members.set_counts(**{key: 3})
+    members.cloud.advance_until(lambda: members.phase() != "asleep", minutes=3, speed=20)
     with asking(members) as clients:
         members.ends_awake({**COUNTS, "auth": 2, key: 3})
     assert clients.lost() == []
