@@ -58,6 +58,7 @@ class Members(Home):
             **{key: around.make_another(key) for key in ("worker", "mailer", "auth")},
         }
         self.rules = rules
+        self.groups = groups
         super().__init__(
             cloud,
             REPOSITORY / "tests" / "integration" / "members",
@@ -140,13 +141,25 @@ class Members(Home):
         return self.names.keys() - set(self.workspace.variables.get("absent", ()))
 
     def runs(self, counts: dict[str, int]) -> bool:
-        """Whether each member has its count and so many tasks, and nothing is being replaced."""
+        """Whether each member has its count and so many tasks, and nothing is being replaced.
+
+        Those with routes have so many healthy targets. A load balancer that has no healthy one asks
+        the others, so that the service's answer does not show it.
+        """
         described = self.described()
         whole = {
             key: (each["desiredCount"], each["runningCount"], len(each["deployments"]))
             for key, each in described.items()
         }
-        return whole == {key: (count, count, 1) for key, count in counts.items()}
+        healthy = {key: self.healthy_targets(group) for key, group in self.groups.items()}
+        return healthy == {key: counts[key] for key in self.groups} and whole == {
+            key: (count, count, 1) for key, count in counts.items()
+        }
+
+    def healthy_targets(self, group: str) -> int:
+        reply = self.client("elbv2").describe_target_health(TargetGroupArn=group)
+        states = [each["TargetHealth"]["State"] for each in reply["TargetHealthDescriptions"]]
+        return states.count("healthy")
 
     def ends_awake(self, counts: dict[str, int] = COUNTS) -> None:
         """It becomes awake with these counts, and its own rules serve every route."""
