@@ -295,9 +295,9 @@ reliability: setup terraform ## Try to break it with wide bounds: docs/evidence/
 	@RELIABILITY=1 MODEL=1 $(BIN)/python -m tests.faults.reliability
 
 .PHONY: test-upgrades
-test-upgrades: setup terraform ## Change the module in every way under a service in every phase
+test-upgrades: setup terraform ## Change the module, and each service of an environment, in every way in every phase
 	@TEST_UPGRADES=1 $(BIN)/python -m pytest tests/integration/test_changing.py \
-	  tests/integration/test_lifecycle.py --numprocesses=0
+	  tests/integration/test_lifecycle.py tests/integration/examples/test_members.py --numprocesses=0
 
 .PHONY: mutate-validations
 mutate-validations: setup terraform ## Take out each validation and check, and record which run goes red (ARGS=--stale)

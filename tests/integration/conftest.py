@@ -20,6 +20,7 @@ from tests.estate import Estate, surrounded
 from tests.rights.reference import Place
 from tests.rights.watch import Watch
 
+WIDE = os.environ.get("TEST_UPGRADES", "") not in ("", "0")  # `make test-upgrades`
 QUICK_START = {"provisioning_seconds": 0.5, "pull_seconds": 0.5, "start_seconds": 0.2}
 
 
@@ -30,10 +31,10 @@ def elsewhere() -> bool:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """In real time only where there is no other: the local cloud has its clock."""
-    if not elsewhere():
-        slow = [item for item in items if item.get_closest_marker("elsewhere")]
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if item not in slow]
+    without = [name for name, runs in (("elsewhere", elsewhere()), ("wide", WIDE)) if not runs]
+    left = [item for item in items if any(item.get_closest_marker(name) for name in without)]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]
 
 
 def has_own_api(anywhere: LocalCloud) -> bool:

@@ -21,13 +21,13 @@ import requests
 from localcloud.client import LocalCloud
 from tests import figures
 from tests.estate import MODULE_ALONE, SLOW, Estate, Workspace, copy_of_module
+from tests.integration.conftest import WIDE
 from tests.surroundings import Surroundings
 from tools.package import build
 from tools.terraform_env import terraform_environment
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 
-WIDE = os.environ.get("TEST_UPGRADES", "") not in ("", "0")
 PHASES = ("awake", "drowsy", "asleep", "waking")
 # A wake under way may end meanwhile; and in another target group no target is live at first.
 MAY_BE = {

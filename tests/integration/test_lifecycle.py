@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable
@@ -12,10 +11,10 @@ import pytest
 
 from localcloud.client import LocalCloud
 from tests.estate import Estate, TerraformError
+from tests.integration.conftest import WIDE
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 
-WIDE = os.environ.get("TEST_UPGRADES", "") not in ("", "0")
 OPERATING = Path(__file__).resolve().parents[2] / "docs" / "guide" / "operating.md"
 FAILS = "`terraform destroy` fails at the function"
 PHASES = ["awake", "drowsy", "asleep", "waking"]

@@ -243,6 +243,7 @@ def test_a_task_of_each_that_dies_awake_is_ecs_s_to_restart(members: Members) ->
     assert members.updates(members.cloud, began) == []
 
 
+@pytest.mark.wide
 def test_all_tasks_that_die_drowsy_are_waited_for(members: Members) -> None:
     members.begin_in("drowsy")
     kill(members, [task for key in COUNTS for task in members.tasks(key)])
@@ -253,6 +254,7 @@ def test_all_tasks_that_die_drowsy_are_waited_for(members: Members) -> None:
     assert clients.lost() == []
 
 
+@pytest.mark.wide
 def test_a_shared_task_that_dies_while_the_others_sleep_wakes_nobody(members: Members) -> None:
     members.begin_in("asleep")
     kill(members, members.tasks("auth"))
@@ -274,7 +276,11 @@ def failed(members: Members, key: str, since: float) -> bool:
 
 
 @pytest.mark.parametrize(
-    "first", [("api", "worker", "mailer"), ("web",)], ids=["what starts at once", "what waits"]
+    "first",
+    [
+        pytest.param(("api", "worker", "mailer"), id="what starts at once", marks=pytest.mark.wide),
+        pytest.param(("web",), id="what waits"),
+    ],
 )
 def test_the_first_tasks_that_die_while_it_wakes_are_waited_for(
     members: Members, first: tuple[str, ...]
@@ -295,6 +301,7 @@ def test_the_first_tasks_that_die_while_it_wakes_are_waited_for(
 
 
 # --- a deployment ---------------------------------------------------------------------------------
+@pytest.mark.wide
 def test_a_deployment_of_each_keeps_all_awake_but_that_of_a_shared_one(members: Members) -> None:
     members.begin_in("awake")
     members.cloud.settings(ecs={"pull_seconds": 30})  # longer than until the commands
@@ -314,6 +321,7 @@ def test_a_deployment_of_each_keeps_all_awake_but_that_of_a_shared_one(members: 
     assert clients.lost() == []
 
 
+@pytest.mark.wide
 def test_deployments_to_a_drowsy_environment_keep_it_awake(members: Members) -> None:
     members.begin_in("drowsy")
     members.cloud.settings(ecs={"pull_seconds": 70})  # longer than until the tick
@@ -343,6 +351,7 @@ def test_deployments_to_a_sleeping_environment_wake_nobody(members: Members) -> 
     assert [key for key in COUNTS if after[key] == before[key]] == ["auth"]
 
 
+@pytest.mark.wide
 def test_deployments_to_a_waking_environment_are_waited_for(members: Members) -> None:
     members.begin_in("waking")
     before = deployments(members)
@@ -370,6 +379,7 @@ def test_counts_that_are_raised_awake_are_remembered(members: Members) -> None:
     assert members.memory()["counts"] == {key: RAISED[key] for key in OWN}
 
 
+@pytest.mark.wide
 def test_counts_that_are_raised_drowsy_are_those_of_the_next_wake(members: Members) -> None:
     members.begin_in("drowsy")
     members.set_counts(**RAISED)
@@ -379,7 +389,7 @@ def test_counts_that_are_raised_drowsy_are_those_of_the_next_wake(members: Membe
     assert clients.lost() == []
 
 
-@pytest.mark.parametrize("key", ["web", "worker"])
+@pytest.mark.parametrize("key", [pytest.param("web", marks=pytest.mark.wide), "worker"])
 def test_a_count_that_is_raised_asleep_wakes_the_others(members: Members, key: str) -> None:
     """But not that of a shared service."""
     members.begin_in("asleep")
@@ -393,6 +403,7 @@ def test_a_count_that_is_raised_asleep_wakes_the_others(members: Members, key: s
     assert clients.lost() == []
 
 
+@pytest.mark.wide
 def test_counts_that_are_raised_while_it_wakes_stay_raised(members: Members) -> None:
     members.begin_in("waking")
     members.set_counts(**RAISED)
@@ -404,6 +415,7 @@ def test_counts_that_are_raised_while_it_wakes_stay_raised(members: Members) -> 
 
 
 # --- a count that somebody sets to 0 --------------------------------------------------------------
+@pytest.mark.wide
 def test_each_that_is_set_to_0_awake_is_left_alone_until_the_next_wake(members: Members) -> None:
     """When all of them are set to 0, it is asleep. The wake gives what ran when it became awake."""
     members.begin_in("drowsy")
@@ -436,6 +448,7 @@ def test_members_that_are_set_to_0_drowsy_are_given_again_by_a_request(members: 
     assert clients.lost() == []
 
 
+@pytest.mark.wide
 def test_a_shared_service_that_is_set_to_0_asleep_is_started_first(members: Members) -> None:
     members.begin_in("asleep")
     members.set_counts(auth=0)
@@ -448,6 +461,7 @@ def test_a_shared_service_that_is_set_to_0_asleep_is_started_first(members: Memb
     assert started["auth"] < started["api"] < started["web"]
 
 
+@pytest.mark.wide
 def test_members_that_are_set_to_0_while_it_wakes_are_given_again(members: Members) -> None:
     members.begin_in("waking")
     members.set_counts(worker=0, api=0, auth=0)
@@ -460,11 +474,11 @@ def test_members_that_are_set_to_0_while_it_wakes_are_given_again(members: Membe
 
 # --- a member leaves the configuration ------------------------------------------------------------
 LEAVING = (
-    ("awake", "auth"),
-    ("drowsy", "mailer"),
+    pytest.param("awake", "auth", marks=pytest.mark.wide),
+    pytest.param("drowsy", "mailer", marks=pytest.mark.wide),
     ("asleep", "web/other"),
     ("asleep", "worker"),
-    ("waking", "api"),
+    pytest.param("waking", "api", marks=pytest.mark.wide),
 )
 
 
@@ -489,5 +503,5 @@ def test_what_leaves_the_configuration_is_given_back_first(
         members.cloud.settings(ecs=START)
         members.ends_awake()
     assert clients.lost() == []
-    if what == LEAVING[-1][1]:
+    if what == "worker":  # a plan takes seconds, so once
         assert not members.workspace.changes()
