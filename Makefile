@@ -17,32 +17,18 @@ CHECKOV_VENV := .venv-checkov
 TOOLS := caddy chromium chromedriver curl node
 TOOL_PACKAGES := caddy chromium chromium-driver curl nodejs
 
+# The Pythons to try, the versions that will do, and what is said without one of them.
+PYTHONS = python3 python3.13 python3.12 python3.11
+VERSIONS = (3, 11) <= sys.version_info < (3, 14)
+NO_PYTHON = No Python from 3.11 to 3.13 is on PATH. Install one, or name one: make setup PYTHON=...
+
 # A shim may be there without the Python behind it, so each one is tried.
 define find_python
-for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
-  if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; \
-  then break; fi; \
+for python in $(PYTHON) $(PYTHONS); do \
+  if "$$python" -c 'import sys; sys.exit(not ($(VERSIONS)))' 2>/dev/null; then break; fi; \
   python=; \
 done; \
-if [ -z "$$python" ]; then \
-  echo "No Python from 3.11 to 3.13 is on PATH. Install one, or name one: make setup PYTHON=..." >&2; \
-  exit 1; \
-fi
-endef
-
-# LocalStack runs on this Python alone, which may be installed beside PATH.
-define find_python_3_13
-for python in $(PYTHON) python3.13 python3 $$HOME/.pyenv/versions/3.13*/bin/python3.13 \
-  "$$(uv python find --no-python-downloads 3.13 2>/dev/null)"; do \
-  if "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null; \
-  then break; fi; \
-  python=; \
-done; \
-if [ -z "$$python" ]; then \
-  echo "There is no Python 3.13 here, and LocalStack runs on no other. Install it (uv python install" >&2; \
-  echo "3.13, or pyenv install 3.13), or name it: make test-localstack PYTHON=/path/to/python3.13" >&2; \
-  exit 1; \
-fi
+if [ -z "$$python" ]; then echo "$(NO_PYTHON)" >&2; exit 1; fi
 endef
 
 # $(call make_venv,FOLDER,REQUIREMENTS,OPTIONS of tools/install.py)
@@ -262,7 +248,13 @@ judge: setup terraform ## The module judged by cfn-lint, policy-sentry, iam-simu
 # LocalStack wants other versions than the tests, and MiniStack beside it others again.
 LOCALSTACK_VENV := .venv-localstack
 
-$(LOCALSTACK_VENV)/.installed: find_python = $(find_python_3_13)
+# It runs on this Python alone, which may be installed beside PATH.
+$(LOCALSTACK_VENV)/.installed: PYTHONS = python3.13 python3 $$HOME/.pyenv/versions/3.13*/bin/python3.13 \
+  "$$(uv python find --no-python-downloads 3.13 2>/dev/null)"
+$(LOCALSTACK_VENV)/.installed: VERSIONS = sys.version_info[:2] == (3, 13)
+$(LOCALSTACK_VENV)/.installed: NO_PYTHON = There is no Python 3.13 here, and LocalStack runs on no other. \
+  Install it (uv python install 3.13, or pyenv install 3.13), or name it: make test-localstack \
+  PYTHON=/path/to/python3.13
 $(LOCALSTACK_VENV)/.installed: requirements-localstack.txt
 	$(call make_venv,$(LOCALSTACK_VENV),$<,--files)
 

@@ -20,9 +20,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,16 +133,6 @@ class Bench:
         calls = self.cloud.calls(caller=f"function.{self.function}")
         return [call for call in calls if began <= call["time"] < ended]
 
-    @contextmanager
-    def functions(self, **settings: Any) -> Iterator[None]:
-        """With these settings of the local cloud's Lambda, and with its own again afterwards."""
-        before = self.cloud.settings()["lambda"]
-        self.cloud.settings(**{"lambda": settings})
-        try:
-            yield
-        finally:
-            self.cloud.settings(**{"lambda": {name: before[name] for name in settings}})
-
     def replace_containers(self) -> None:
         """The next invocation is cold, as after any change of the configuration."""
         self.estate.client("lambda").update_function_configuration(
@@ -179,7 +168,7 @@ def drowsy(bench: Bench) -> list[Row]:
 def first_request(bench: Bench) -> list[Row]:
     """From the first request to `UpdateService`, by a warm function and by a cold one."""
     found: dict[bool, list[First]] = {False: [], True: []}
-    with bench.functions(forked=False):
+    with bench.cloud.having("lambda", forked=False):
         for cold in [False, True] * 10:
             if len(found[cold]) == 7:
                 continue
@@ -464,7 +453,7 @@ def most_at_once(runs: list[dict[str, Any]]) -> int:
 
 def crowds(bench: Bench) -> list[Row]:
     rows = []
-    with bench.functions(max_containers=FUNCTIONS_AT_ONCE):
+    with bench.cloud.having("lambda", max_containers=FUNCTIONS_AT_ONCE):
         for clients, times in ((10, 3), (100, 3), (1000, 1)):
             found = []
             for _ in range(times):
@@ -523,6 +512,7 @@ def ticks(bench: Bench) -> list[Row]:
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         try:
             tick.MEASURED.write_text(tick.keep(found, tick.MEASURED.read_text(), today))
+            bench.say("  tools/measured.json is new: run python -m tools.cost, which reads it")
         except ValueError as error:  # as on a busy machine
             bench.say(f"  tools/measured.json stays as it was: {error}")
     rows = []
@@ -658,7 +648,7 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.groups) - GROUPS.keys() - ALONE.keys():
         parser.error(f"no such group: {', '.join(sorted(unknown))}")
-    wanted = [name for name in (*GROUPS, *ALONE) if name in (options.groups or (*GROUPS, *ALONE))]
+    wanted = set(options.groups) or GROUPS.keys() | ALONE.keys()
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     measured, about = dict[str, Any](), {"date": date, "machine": machine()}
     began = time.monotonic()
@@ -668,9 +658,9 @@ def main() -> int:
         if options.record:
             keep(name, measured[name])
 
-    for name in (name for name in wanted if name in ALONE):
+    for name in (name for name in ALONE if name in wanted):
         take(name, ALONE[name]())
-    if named := [name for name in wanted if name in GROUPS]:
+    if named := [name for name in GROUPS if name in wanted]:
         with running() as cloud, tempfile.TemporaryDirectory() as scratch:
             cloud.settings(ecs=QUICK_START)
             print("terraform apply", flush=True)

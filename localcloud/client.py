@@ -89,6 +89,19 @@ class LocalCloud:
         settings: dict[str, Any] = self._ask("PUT", "settings", themes)
         return settings
 
+    @contextmanager
+    def having(self, theme: str, **settings: Any) -> Iterator[dict[str, Any]]:
+        """With these settings of a theme, `having("ecs", pull_seconds=3)`, and then as before.
+
+        Gives those of the theme as they were.
+        """
+        before: dict[str, Any] = self.settings()[theme]
+        self.settings(**{theme: settings})
+        try:
+            yield before
+        finally:
+            self.settings(**{theme: {name: before[name] for name in settings}})
+
     def fault(self, kind: str, service: str, action: str, **more: Any) -> int:
         """Make calls go wrong from now on; returns the fault's id.
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import json
 import os
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from localcloud.bootstrap import follow, run
-from localcloud.launch import LAUNCH, PR_SET_PDEATHSIG
+from localcloud.launch import LAUNCH, end_with
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MESSAGE_BYTES = 64 * 1024  # an environment has 4 KB, and what Lambda adds to it
@@ -169,13 +168,14 @@ def main(descriptor: int, clock: str) -> None:
             if not message:
                 return
             asked = json.loads(message)
+            parent = os.getpid()
             pid = os.fork()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
                 for unused in (woken, wake):
                     os.close(unused)
                 ours.close()
-                become(Path(asked["folder"]), asked["environment"], *files)
+                become(parent, Path(asked["folder"]), asked["environment"], *files)
             for file in files:
                 os.close(file)
             ours.send(json.dumps({"pid": pid}).encode())
@@ -191,12 +191,14 @@ def tell_of_the_ended(ours: socket.socket) -> None:
             ours.send(json.dumps({"pid": pid, "status": status}).encode())
 
 
-def become(folder: Path, environment: dict[str, str], out: int, frames: int) -> NoReturn:
+def become(
+    parent: int, folder: Path, environment: dict[str, str], out: int, frames: int
+) -> NoReturn:
     """Be an execution environment from now on, and end as a process started anew would."""
     status = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        end_with(parent)
         os.dup2(out, 1)
         os.dup2(out, 2)
         os.close(out)

@@ -15,13 +15,17 @@ PR_SET_PDEATHSIG = 1
 LAUNCH = [sys.executable, "-I", "-S", __file__]
 
 
-def main(command: list[str]) -> None:
-    """Replace this process by `command`, looked up on PATH; OSError if it cannot be run."""
-    parent = os.getppid()
+def end_with(parent: int) -> None:
+    """End this process when its parent, of this id, ends; at once if it has ended already."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit("the parent has ended already")
+
+
+def main(command: list[str]) -> None:
+    """Replace this process by `command`, looked up on PATH; OSError if it cannot be run."""
+    end_with(os.getppid())
     os.execvp(command[0], command)
 
 

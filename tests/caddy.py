@@ -10,11 +10,12 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.waits import until
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples" / "staging" / "caddy"
 CADDYFILE = ("--config", str(FOLDER / "Caddyfile"), "--adapter", "caddyfile")
@@ -161,13 +162,6 @@ def free_port() -> int:
 def answers(port: int) -> bool:
     with socket.socket() as connection:
         return connection.connect_ex(("127.0.0.1", port)) == 0
-
-
-def until(holds: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.02)
 
 
 @contextmanager

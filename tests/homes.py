@@ -101,6 +101,13 @@ class Home(Estate):
         )
         self.cloud.advance_until(lambda: self.service()["runningCount"] == count, minutes=5)
 
+    def told(self) -> Callable[[], bool]:
+        """Whether Terraform has told the module of something, asked from now on."""
+        since = self.cloud.calls()[-1]["n"]
+        return lambda: bool(
+            self.cloud.calls(since, service="lambda", action="Invoke", caller="local")
+        )
+
     def settle_awake(self) -> None:
         """Awake by its own decision, and past everything that comes after a wake."""
         self.cloud.advance_until(lambda: self.phase() == "awake", minutes=5, speed=20)

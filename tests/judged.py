@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tools.terraform_docs import with_table
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / ".cache" / "judged"
@@ -32,7 +33,7 @@ ROWS = {
     "ministack": "judge",
     "dynalite": "judge",
 }
-TABLE = re.compile(r"(?s)(?<=<!-- judges -->\n).*?(?=<!-- /judges -->)")
+NAME = "judges"  # of the marks around the table
 HEAD = "| Judge | What it judged | Command |\n| --- | --- | --- |\n"
 
 
@@ -93,17 +94,17 @@ def main() -> int:
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args()
     text = DOCUMENT.read_text()
-    (table,) = TABLE.findall(text)
+    table = text.partition(f"<!-- {NAME} -->\n")[2].partition(f"<!-- /{NAME} -->")[0]
     written = dict(zip(ROWS, table.splitlines(keepends=True)[2:], strict=True))
     try:
         found = kept(options.target)
     except LookupError as error:
         print(error, file=sys.stderr)
         return 1
-    new = HEAD + "".join((written | found).values())
+    new = with_table(text, NAME, (HEAD + "".join((written | found).values())).rstrip("\n"))
     if options.record:
-        DOCUMENT.write_text(TABLE.sub(lambda _: new, text))
-    elif new != table:
+        DOCUMENT.write_text(new)
+    elif new != text:
         changed = "".join(line for row, line in found.items() if written[row] != line)
         print(f"{DOCUMENT.relative_to(ROOT)} does not have:\n{changed}", file=sys.stderr)
         print(f"make {options.target} RECORD=1 writes it", file=sys.stderr)

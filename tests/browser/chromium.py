@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import html
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from importlib import resources
 from typing import Any
 
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
+from tests.waits import until
 
 MISSING = shutil.which("chromedriver") is None
 FLAGS = (
@@ -44,13 +46,7 @@ def chromium(*, preferences: Mapping[str, object] | None = None) -> Iterator[Chr
         driver.quit()
 
 
-def eventually(holds: Callable[[], object], seconds: float = 300) -> None:
-    """Wait until it holds. TimeoutError if it does not, so that nothing hangs for ever."""
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            raise TimeoutError(f"it did not come in {seconds} s")
-        time.sleep(0.05)
+eventually = partial(until, what="what the browser is to do", seconds=300)
 
 
 def shows(driver: Chrome, text: str) -> Callable[[], bool]:

@@ -14,7 +14,7 @@ import pytest
 from warmkeeper import Kind
 
 from tests.browser.chromium import MISSING, chromium
-from tests.caddy import until
+from tests.waits import until
 from tests.warmkeeper.recorded import request
 from tests.warmkeeper.world import CONTROL_GROUP, World
 

@@ -25,7 +25,6 @@ import warmkeeper as wk
 
 from tests.faults.clients import Browser, Call
 from tests.faults.simulation import (
-    FUNCTION_SECONDS,
     TICK,
     Effect,
     Invocation,
@@ -58,11 +57,9 @@ class Noted(Simulation):
         self.calls_made.clear()
         self.invoked.clear()
 
-    def invoke_as(self, name: str, event: Any) -> dict[str, Any]:
-        """Invoke a warm function, or a cold one if all are busy, as Lambda does it."""
+    def run_function(self, invocation: Invocation, event: Any) -> dict[str, Any]:
+        """By a warm function, or a cold one if all are busy, as Lambda does it."""
         began = self.time
-        self.invocations[name] += 1
-        invocation = Invocation(began + FUNCTION_SECONDS)
         if not self.idle:
             aws = TimedAws(self, invocation)
             self.idle.append((wk.Warmkeeper(aws), aws))

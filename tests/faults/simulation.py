@@ -156,6 +156,10 @@ class Simulation(World):
         invocation = Invocation(self.time + FUNCTION_SECONDS)
         self.invocations[name] += 1
         self.first.setdefault(name, invocation)
+        return self.run_function(invocation, event)
+
+    def run_function(self, invocation: Invocation, event: Any) -> dict[str, Any]:
+        """By a cold function."""
         return wk.Warmkeeper(TimedAws(self, invocation)).dispatch(event)
 
     def hear(self, name: str, event: Any) -> None:

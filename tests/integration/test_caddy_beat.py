@@ -33,9 +33,9 @@ from tests.caddy import (
     Script,
     metrics_setting,
     programs,
-    until,
     version,
 )
+from tests.waits import until
 
 INTERVAL_SECONDS = 0.2
 SEVERAL_INTERVALS = 5 * INTERVAL_SECONDS

@@ -5,8 +5,7 @@ Both in a cloud of its own: what is made here is of another kind than the other 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
@@ -15,6 +14,7 @@ import pytest
 from localcloud.client import LocalCloud, running
 from tests.estate import surrounded
 from tests.integration.conftest import QUICK_START, elsewhere
+from tests.waits import until
 
 pytestmark = [
     pytest.mark.cloud,
@@ -30,7 +30,7 @@ def learning_late(cloud: LocalCloud) -> Iterator[None]:
 
     def learn() -> None:
         for number, service in enumerate(AWS):
-            wait_until(lambda service=service: service in refused(cloud))  # type: ignore[misc]
+            until(lambda each=service: each in refused(cloud), f"a refusal by {service}", 300)  # type: ignore[misc]
             cloud.settings(iam={"policy_delay_seconds": dict.fromkeys(AWS[number + 1 :], 86_400)})
 
     cloud.settings(iam={"policy_delay_seconds": dict.fromkeys(AWS, 86_400)})
@@ -43,14 +43,6 @@ def learning_late(cloud: LocalCloud) -> Iterator[None]:
 def refused(cloud: LocalCloud) -> set[str]:
     """The services that have refused the function a call."""
     return {call["service"] for call in cloud.calls() if "AccessDenied" in (call["error"] or "")}
-
-
-def wait_until(reached: Callable[[], bool], seconds: float = 300) -> None:
-    end = time.monotonic() + seconds
-    while not reached():
-        if time.monotonic() > end:
-            raise TimeoutError(f"not within {seconds} s")
-        time.sleep(0.2)
 
 
 def test_a_service_on_ec2_is_adopted_by_a_late_policy_sleeps_wakes_and_outlives_the_module(

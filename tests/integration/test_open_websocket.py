@@ -18,8 +18,9 @@ import pytest
 import requests
 
 from localcloud.client import LocalCloud
-from tests.caddy import Caddy, beating, until
+from tests.caddy import Caddy, beating
 from tests.estate import Estate
+from tests.waits import until
 
 SPEED = 60.0
 BETWEEN_SECONDS = 30.0

@@ -15,10 +15,10 @@ import requests
 
 from localcloud.client import LocalCloud
 from tests import figures
-from tests.caddy import until
 from tests.estate import Estate
 from tests.rights.reference import UNCALLED
 from tests.rights.watch import Watch
+from tests.waits import until
 from tests.warmkeeper.recorded import recorded, request
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]

@@ -14,8 +14,8 @@ import pytest
 import requests
 
 from localcloud.client import LocalCloud
-from tests.caddy import until
 from tests.estate import Estate
+from tests.waits import until
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 
@@ -67,10 +67,8 @@ def test_a_browser_gets_a_page_that_says_so_and_then_the_app(
 @pytest.fixture
 def one_node(cloud: LocalCloud) -> Iterator[None]:
     """A load balancer of one node, which hears of each change at once."""
-    usual = cloud.settings()["elb"]["propagation_seconds"]
-    cloud.settings(elb={"propagation_seconds": [0]})
-    yield
-    cloud.settings(elb={"propagation_seconds": usual})
+    with cloud.having("elb", propagation_seconds=[0]):
+        yield
 
 
 @pytest.mark.usefixtures("one_node")

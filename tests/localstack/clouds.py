@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from moto.server import ThreadedMotoServer
 
@@ -99,19 +100,25 @@ class Clouds:
 
     def relay(self, function: str) -> None:
         """Let MiniStack's load balancer invoke LocalStack's function of this name."""
-        code = io.BytesIO()
-        with zipfile.ZipFile(code, "w") as archive:
-            archive.writestr("relay.py", RELAY)
         ministack = {**self.environment(), "AWS_ENDPOINT_URL": self.front.clouds["ministack"]}
-        client(ministack, "lambda").create_function(
-            FunctionName=function,
-            Runtime="python3.13",
-            Role="arn:aws:iam::000000000000:role/relay",
-            Handler="relay.handler",
-            Code={"ZipFile": code.getvalue()},
-            Timeout=60,
-            Environment={"Variables": {"FRONT": self.front.endpoint}},
-        )
+        variables = {"FRONT": self.front.endpoint}
+        make_function(client(ministack, "lambda"), function, RELAY, timeout=60, **variables)
+
+
+def make_function(lambda_: Any, name: str, program: str, *, timeout: int, **variables: str) -> None:
+    """A function whose `handler` is in this program; `timeout` in seconds."""
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("program.py", program)
+    lambda_.create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Role="arn:aws:iam::000000000000:role/function",
+        Handler="program.handler",
+        Code={"ZipFile": code.getvalue()},
+        Timeout=timeout,
+        Environment={"Variables": variables},
+    )
 
 
 @contextmanager

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import os
-import zipfile
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.caddy import until
 from tests.estate import client
-from tests.localstack.clouds import Clouds
+from tests.localstack.clouds import Clouds, make_function
+from tests.waits import until
 
 Invoke = Callable[[Any], dict[str, Any]]
 
@@ -48,18 +46,7 @@ def function(clouds: Clouds) -> Callable[..., Invoke]:
     lambda_ = client(clouds.environment(), "lambda")
 
     def make(name: str, **variables: str) -> Invoke:
-        code = io.BytesIO()
-        with zipfile.ZipFile(code, "w") as archive:
-            archive.writestr("program.py", PROGRAM)
-        lambda_.create_function(
-            FunctionName=name,
-            Runtime="python3.13",
-            Role="arn:aws:iam::000000000000:role/function",
-            Handler="program.handler",
-            Code={"ZipFile": code.getvalue()},
-            Timeout=5,
-            Environment={"Variables": variables},
-        )
+        make_function(lambda_, name, PROGRAM, timeout=5, **variables)
         lambda_.get_waiter("function_active_v2").wait(FunctionName=name)
 
         def invoke(event: Any) -> dict[str, Any]:

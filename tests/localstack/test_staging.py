@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from tests.caddy import until
 from tests.estate import Estate
 from tests.localstack.clouds import Clouds
 from tests.localstack.witness import Witness
+from tests.waits import until
 
 pytestmark = [pytest.mark.terraform]
 

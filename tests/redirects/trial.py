@@ -18,7 +18,8 @@ from pathlib import Path
 
 import warmkeeper as wk
 
-from tests.caddy import answers, free_port, until
+from tests.caddy import answers, free_port
+from tests.waits import until
 
 PREFIX = "/stage"
 QUIET = "/quiet.html"  # answered at once and not counted: the page from which scripts ask

@@ -374,12 +374,8 @@ def test_a_run_is_known_with_its_cpu_time_and_that_of_its_init(
 ) -> None:
     name = deploy(cloud, Timeout=300)
     began = cloud.now()
-    before = cloud.settings()["lambda"]["forked"]
-    cloud.settings(**{"lambda": {"forked": forked}})
-    try:
+    with cloud.having("lambda", forked=forked):
         replies = [invoke(cloud, name, {"do": "burn"}) for _ in range(2)]
-    finally:
-        cloud.settings(**{"lambda": {"forked": before}})
     burnt = [reply["Payload"] for reply in replies]
     cold, warm = [run for run in cloud.runs() if run["function"] == name]
     assert began <= cold["began"] <= cold["ended"] <= warm["began"] <= warm["ended"] <= cloud.now()
@@ -395,12 +391,8 @@ def test_only_a_forked_container_has_boto3_before_it_imports_it(
     cloud: LocalCloud, *, forked: bool
 ) -> None:
     name = deploy(cloud)
-    before = cloud.settings()["lambda"]["forked"]
-    cloud.settings(**{"lambda": {"forked": forked}})
-    try:
+    with cloud.having("lambda", forked=forked):
         assert invoke(cloud, name, {"do": "modules"})["Payload"] is forked
-    finally:
-        cloud.settings(**{"lambda": {"forked": before}})
 
 
 def test_simultaneous_invocations_get_containers_of_their_own(

@@ -87,13 +87,8 @@ def changed_in(home: Home, phase: str, change: Callable[[], None]) -> None:
     been told of the change.
     """
     home.bring_to(phase, home.cloud)
-    before = home.cloud.calls()[-1]["n"]
-
-    def told() -> bool:
-        return bool(home.cloud.calls(before, service="lambda", action="Invoke", caller="local"))
-
     changed_by_requests = phase in ("drowsy", "asleep")
-    with asking(home, begins=told if changed_by_requests else lambda: True) as clients:
+    with asking(home, begins=home.told() if changed_by_requests else lambda: True) as clients:
         change()
         home.cloud.advance_until(home.served_by_its_rules, minutes=2, speed=2)
     assert clients.lost() == []
@@ -150,10 +145,10 @@ def listener(home: Home) -> str:
     return home.surroundings.listener_arn
 
 
-def several_rules(own_cloud: LocalCloud, scratch: Path, name: str) -> Home:
-    """The example in its surroundings: apex and www on port 443, and both on port 80."""
+def test_several_rules(own_cloud: LocalCloud, tmp_path: Path) -> None:
+    """Apex and www on port 443, and both on port 80."""
     apex, www = "example.com", "www.example.com"
-    around = surroundings(own_cloud, name, rule_priority=None)
+    around = surroundings(own_cloud, "several", rule_priority=None)
     https = around.make_listener(443)
     around.make_rule(100, host_is(apex), listener_arn=https)
     around.make_rule(110, host_is(www), listener_arn=https)
@@ -162,7 +157,7 @@ def several_rules(own_cloud: LocalCloud, scratch: Path, name: str) -> Home:
     home = Home(
         own_cloud,
         "several-rules",
-        scratch,
+        tmp_path,
         around,
         load_balancer_name=around.name,
         target_group_name=f"{around.name}-app",
@@ -172,11 +167,6 @@ def several_rules(own_cloud: LocalCloud, scratch: Path, name: str) -> Home:
     home.add_route("apex", apex, 443)
     home.add_route("www", www, 443)
     home.add_route("http", www)
-    return home
-
-
-def test_several_rules(own_cloud: LocalCloud, tmp_path: Path) -> None:
-    home = several_rules(own_cloud, tmp_path, "several")
     live(home)
     deploy_in_use(home)
     destroy_in(home, "drowsy")

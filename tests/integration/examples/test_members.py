@@ -169,6 +169,12 @@ class Members(Home):
         self.cloud.settle()
         assert self.served_by_its_rules()
 
+    def serves_until_awake(self, counts: dict[str, int] = COUNTS) -> None:
+        """The same while clients ask by all routes: each gets the service's answer."""
+        with asking(self) as clients:
+            self.ends_awake(counts)
+        assert clients.lost() == []
+
     def ticks(self) -> None:
         """The next tick comes, and has time for its answer."""
         self.cloud.advance(65, speed=60)
@@ -249,9 +255,7 @@ def test_all_tasks_that_die_drowsy_are_waited_for(members: Members) -> None:
     kill(members, [task for key in COUNTS for task in members.tasks(key)])
     assert members.phase() == "drowsy"
     members.cloud.set_speed(1)
-    with asking(members) as clients:
-        members.ends_awake()
-    assert clients.lost() == []
+    members.serves_until_awake()
 
 
 @pytest.mark.wide
@@ -260,9 +264,7 @@ def test_a_shared_task_that_dies_while_the_others_sleep_wakes_nobody(members: Me
     kill(members, members.tasks("auth"))
     members.ticks()
     assert members.is_in("asleep")
-    with asking(members) as clients:
-        members.ends_awake()
-    assert clients.lost() == []
+    members.serves_until_awake()
 
 
 def failed(members: Members, key: str, since: float) -> bool:
@@ -295,9 +297,7 @@ def test_the_first_tasks_that_die_while_it_wakes_are_waited_for(
     )
     cloud.settings(ecs={"failure": None})
     assert members.is_in("waking")
-    with asking(members) as clients:
-        members.ends_awake()
-    assert clients.lost() == []
+    members.serves_until_awake()
 
 
 # --- a deployment ---------------------------------------------------------------------------------
@@ -316,9 +316,7 @@ def test_a_deployment_of_each_keeps_all_awake_but_that_of_a_shared_one(members: 
     members.deploy("auth")
     members.fall_drowsy()
     assert members.deploys("auth")
-    with asking(members) as clients:
-        members.ends_awake()
-    assert clients.lost() == []
+    members.serves_until_awake()
 
 
 @pytest.mark.wide
@@ -328,9 +326,7 @@ def test_deployments_to_a_drowsy_environment_keep_it_awake(members: Members) -> 
     members.deploy(*OWN)
     members.cloud.advance_until(lambda: members.phase() == "awake", minutes=3, speed=60)
     assert "a deployment is in progress" in members.memory()["because"]
-    with asking(members) as clients:
-        members.ends_awake()
-    assert clients.lost() == []
+    members.serves_until_awake()
 
 
 def deployments(members: Members) -> dict[str, str]:
@@ -344,9 +340,7 @@ def test_deployments_to_a_sleeping_environment_wake_nobody(members: Members) -> 
     members.deploy(*OWN)
     members.ticks()
     assert members.is_in("asleep")
-    with asking(members) as clients:
-        members.ends_awake()
-    assert clients.lost() == []
+    members.serves_until_awake()
     after = deployments(members)
     assert [key for key in COUNTS if after[key] == before[key]] == ["auth"]
 
@@ -358,9 +352,7 @@ def test_deployments_to_a_waking_environment_are_waited_for(members: Members) ->
     members.deploy(*COUNTS)
     assert members.is_in("waking")
     members.cloud.set_speed(1)
-    with asking(members) as clients:
-        members.ends_awake()
-    assert clients.lost() == []
+    members.serves_until_awake()
     assert deployments(members).items().isdisjoint(before.items())
 
 
@@ -384,9 +376,7 @@ def test_counts_that_are_raised_drowsy_are_those_of_the_next_wake(members: Membe
     members.begin_in("drowsy")
     members.set_counts(**RAISED)
     members.cloud.advance_until(lambda: members.is_in("asleep"), minutes=5)
-    with asking(members) as clients:
-        members.ends_awake(RAISED)
-    assert clients.lost() == []
+    members.serves_until_awake(RAISED)
 
 
 @pytest.mark.parametrize("key", [pytest.param("web", marks=pytest.mark.wide), "worker"])
@@ -398,9 +388,7 @@ def test_a_count_that_is_raised_asleep_wakes_the_others(members: Members, key: s
     assert members.is_in("asleep")
     members.set_counts(**{key: 3})
     members.cloud.advance_until(lambda: members.phase() != "asleep", minutes=3, speed=20)
-    with asking(members) as clients:
-        members.ends_awake({**COUNTS, "auth": 2, key: 3})
-    assert clients.lost() == []
+    members.serves_until_awake({**COUNTS, "auth": 2, key: 3})
 
 
 @pytest.mark.wide
@@ -409,9 +397,7 @@ def test_counts_that_are_raised_while_it_wakes_stay_raised(members: Members) -> 
     members.set_counts(**RAISED)
     assert members.is_in("waking")
     members.cloud.set_speed(1)
-    with asking(members) as clients:
-        members.ends_awake(RAISED)
-    assert clients.lost() == []
+    members.serves_until_awake(RAISED)
 
 
 # --- a count that somebody sets to 0 --------------------------------------------------------------
@@ -433,9 +419,7 @@ def test_each_that_is_set_to_0_awake_is_left_alone_until_the_next_wake(members: 
             members.ends_awake()
     members.set_counts(**dict.fromkeys(OWN, 0))
     members.cloud.advance_until(lambda: members.is_in("asleep"), minutes=5, speed=30)
-    with asking(members) as clients:
-        members.ends_awake()
-    assert clients.lost() == []
+    members.serves_until_awake()
 
 
 def test_members_that_are_set_to_0_drowsy_are_given_again_by_a_request(members: Members) -> None:
@@ -443,9 +427,7 @@ def test_members_that_are_set_to_0_drowsy_are_given_again_by_a_request(members: 
     members.set_counts(worker=0, api=0)
     assert members.phase() == "drowsy"
     members.cloud.set_speed(1)
-    with asking(members) as clients:
-        members.ends_awake()
-    assert clients.lost() == []
+    members.serves_until_awake()
 
 
 @pytest.mark.wide
@@ -454,9 +436,7 @@ def test_a_shared_service_that_is_set_to_0_asleep_is_started_first(members: Memb
     members.set_counts(auth=0)
     members.ticks()
     assert members.is_in("asleep")
-    with asking(members) as clients:
-        members.ends_awake()
-    assert clients.lost() == []
+    members.serves_until_awake()
     started = members.memory()["wakes"][-1]["members"]
     assert started["auth"] < started["api"] < started["web"]
 
@@ -467,9 +447,7 @@ def test_members_that_are_set_to_0_while_it_wakes_are_given_again(members: Membe
     members.set_counts(worker=0, api=0, auth=0)
     assert members.phase() == "waking"
     members.cloud.set_speed(1)
-    with asking(members) as clients:
-        members.ends_awake()
-    assert clients.lost() == []
+    members.serves_until_awake()
 
 
 # --- a member leaves the configuration ------------------------------------------------------------
@@ -488,13 +466,8 @@ def test_what_leaves_the_configuration_is_given_back_first(
 ) -> None:
     """The rest sleeps and wakes on. Afterwards it comes back."""
     members.begin_in(phase, pull_seconds=20)  # longer than until Terraform tells the module
-    since = members.cloud.calls()[-1]["n"]
-
-    def told() -> bool:
-        """Whether the module has been told of it: before, a request would change the phase."""
-        return bool(members.cloud.calls(since, service="lambda", action="Invoke", caller="local"))
-
-    begins = told if phase != "awake" else lambda: True
+    # before the module has been told of it, a request would change the phase
+    begins = members.told() if phase != "awake" else lambda: True
     with asking(members, begins=begins) as clients:
         members.apply(absent=[what])
         members.cloud.set_speed(1)
