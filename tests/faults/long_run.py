@@ -304,13 +304,10 @@ class LongRun(Simulation):
                 self.tally["sockets cut"] += 1
 
     def set_desired(self, count: int, service: str = "app") -> None:
+        before = self.tasks
         super().set_desired(count, service)
-        gone = [t for t in self.tasks if t.stopped is not None and t.stopped < self.time - HOUR]
+        gone = [task for task in before if task not in self.tasks]
         self.task_seconds += sum(t.stopped - t.created for t in gone if t.stopped is not None)
-        self.tasks = [task for task in self.tasks if task not in gone]
-        for each in self.beside.values():
-            since = self.time - HOUR
-            each.tasks = [t for t in each.tasks if t.stopped is None or t.stopped >= since]
 
     def look(self) -> None:
         phase, counts = self.remembered

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import warmkeeper as wk
@@ -39,6 +40,7 @@ READ_LAG_SECONDS = 2.0  # for so long a read may show what was before the last c
 FUNCTION_SECONDS = 360.0  # the module's time-out: the wake deadline and a minute
 EVENT_SECONDS = 1.0  # until EventBridge tells of a task
 TICK_SECONDS = 60.0
+STOPPED_TASKS_SECONDS = 3600.0  # for so long ECS tells of a task that has stopped
 # What RDS does, as a World tells of it, with what comes of it and after how many seconds.
 DATABASE_MOVES = {" starting": ("available", 60.0), " stopping": ("stopped", 30.0)}
 TICK = {"source": "aws.events", "detail-type": "Scheduled Event"}
@@ -212,6 +214,8 @@ class Simulation(World):
             if task.stopped is not None:
                 at = self.time + EVENT_SECONDS
                 self.timeline.at(at, lambda: self.task_event("STOPPED", service))
+        since = self.time - STOPPED_TASKS_SECONDS
+        of.tasks = [task for task in of.tasks if task.stopped is None or task.stopped >= since]
         self._keep()
 
     def task_event(self, status: str, service: str = "app") -> None:
@@ -323,7 +327,7 @@ class Simulation(World):
         """The phase and the counts in the memory; "" and {} where there is none."""
         if not (item := self.items.get("memory")):
             return "", {}
-        return item["phase"]["S"], json.loads(item["body"]["S"])["counts"]
+        return item["phase"]["S"], counts_in(item["body"]["S"])
 
     def fits(self, phase: str) -> bool:
         """Whether AWS is as the phase says."""
@@ -387,6 +391,12 @@ class TimedAws(SimulatedAws):
     def call(self, operation: str, taking: bool, effect: Effect, asked: dict[str, Any]) -> Any:
         self.sleep(LATENCY_SECONDS)
         return self.simulation.called(self.invocation, operation, taking, effect, asked)
+
+
+@lru_cache(maxsize=1)
+def counts_in(body: str) -> dict[str, int]:
+    """The counts in a memory, which is the same in most looks."""
+    return dict(json.loads(body)["counts"])
 
 
 def idle_alarm() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -30,7 +31,8 @@ def run_tests(copy: Path, *tests: str) -> subprocess.CompletedProcess[str]:
     # what is compiled is kept for the next run, which plain assertions allow; they tell less
     environment = {k: v for k, v in mocked_environment().items() if not k.startswith("PYTEST_")}
     environment["PYTHONDONTWRITEBYTECODE"] = ""
-    command = [sys.executable, "-m", "pytest", "-q", "--numprocesses=0", "--assert=plain", *tests]
+    quick = ("-q", "--numprocesses=0", "--assert=plain", "--tb=line")
+    command = [sys.executable, "-m", "pytest", *quick, *tests]
     return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
 
 
@@ -43,10 +45,13 @@ def test_unbroken_the_copy_is_green(copy: Path) -> None:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_the_named_tests_go_red(name: str, copy: Path) -> None:
+    tests = MUTANTS[name]["tests"]
     with mutant.applied(mutant.edits(MUTANTS[name]), copy):
-        for test in MUTANTS[name]["tests"]:
-            run = run_tests(copy, test)
-            assert run.returncode == FAILED, f"{test} did not see it:\n{run.stdout}\n{run.stderr}"
+        run = run_tests(copy, *tests)
+    red = re.findall(r"(?m)^FAILED (\S+?)(?:\[.*\])?(?: - |$)", run.stdout)
+    blind = [test for test in tests if test.partition("[")[0] not in red]
+    assert run.returncode == FAILED, f"{run.stdout}\n{run.stderr}"
+    assert not blind, f"{blind} did not see it:\n{run.stdout}"
 
 
 def test_there_is_a_mutant_for_each_of_the_things_that_must_not_break() -> None:
