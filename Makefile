@@ -289,7 +289,9 @@ reliability: setup terraform ## Try to break it with wide bounds: docs/evidence/
 .PHONY: test-upgrades
 test-upgrades: setup terraform ## Change the module, and each service of an environment, in every way in every phase
 	@TEST_UPGRADES=1 $(BIN)/python -m pytest tests/integration/test_changing.py \
-	  tests/integration/test_lifecycle.py tests/integration/examples/test_members.py --numprocesses=0
+	  tests/integration/test_lifecycle.py tests/integration/examples/test_members.py \
+	  tests/integration/examples/test_environment.py::test_with_service_connect_an_environment_sleeps_and_wakes_as_one \
+	  --numprocesses=0
 
 .PHONY: mutate-validations
 mutate-validations: setup terraform ## Take out each validation and check, and record which run goes red (ARGS=--stale)

@@ -15,6 +15,7 @@ from typing import Any
 from localcloud.balancer import Balancer
 from localcloud.clock import Clock
 from localcloud.codedeploy import CodeDeploy
+from localcloud.connect import Connect
 from localcloud.control import Control
 from localcloud.databases import Databases
 from localcloud.deployments import Deployments
@@ -94,6 +95,7 @@ class Cloud:
         self.scaling = Scaling(self)
         self.deployments = Deployments(self)
         self.code_deploy = CodeDeploy(self)
+        self.connect = Connect(self)
         self.tasks = Tasks(self)
         self.balancer = Balancer(self)
         self.databases = Databases(self)
@@ -102,6 +104,7 @@ class Cloud:
             self.functions,
             self.events,
             self.metrics,
+            self.connect,
             self.tasks,
             self.balancer,
             self.databases,

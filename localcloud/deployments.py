@@ -18,6 +18,7 @@ from localcloud.gateway import ApiError, Call, Reply
 
 if TYPE_CHECKING:
     from localcloud.cloud import Cloud
+    from localcloud.connect import Endpoint
     from localcloud.tasks import Service
 
 PAGE = 20  # service deployments that one answer lists, unless the call says otherwise
@@ -40,6 +41,8 @@ class Deployment:
     id: str = field(default_factory=lambda: f"ecs-svc/{secrets.randbelow(10**19):019d}")
     revision: str = field(default_factory=lambda: f"{secrets.randbelow(10**19):019d}")
     service_connect: dict[str, Any] | None = None
+    # What its tasks resolve by Service Connect, by "NAME:PORT".
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     configuration: Mapping[str, Any] = field(default_factory=dict)  # `deploymentConfiguration`
     source: Deployment | None = None  # the deployment that it replaces
     state: str = "IN_PROGRESS"  # of the service deployment; `rollout` is the same for `Deployment`

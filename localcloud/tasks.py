@@ -35,6 +35,7 @@ from localcloud.deployments import (
     other_of,
 )
 from localcloud.gateway import ApiError, Call
+from localcloud.health import HEALTHY, UNHEALTHY, UNKNOWN, Health
 from localcloud.instances import Instance
 from localcloud.launch import LAUNCH
 
@@ -69,6 +70,8 @@ class Container:
     ports: dict[int, int]  # containerPort to the port of 127.0.0.1 that the process was given
     host_ports: dict[int, int]  # containerPort to the container instance's port; empty in awsvpc
     process: asyncio.subprocess.Process | None = None
+    environment: dict[str, str] = field(default_factory=dict)  # of the process
+    health: Health | None = None  # what its health check has found, if it has one
     reason: str | None = None
 
     @property
@@ -154,6 +157,20 @@ class Task:
     def definition(self) -> Mapping[str, Any]:
         """The task definition."""
         return self.deployment.definition
+
+    @property
+    def health(self) -> str:
+        """`healthStatus`: of the essential containers that have a health check ("HealthCheck")."""
+        found = {box.health.status for box in self.containers if box.health and _essential(box)}
+        if UNHEALTHY in found:
+            return UNHEALTHY
+        return HEALTHY if found == {HEALTHY} else UNKNOWN
+
+    @property
+    def passes_checks(self) -> bool:
+        """Whether its essential containers are healthy, or have no health check."""
+        checked = any("healthCheck" in box.definition for box in self.containers if _essential(box))
+        return not checked or self.health == HEALTHY
 
     @property
     def registered(self) -> bool:
@@ -264,6 +281,17 @@ class Tasks:
         ]
         return len(live) == _computed_count(service, task_set) and all(map(self._is_steady, live))
 
+    def find(self, name: str) -> Task | None:
+        """The task of that ARN or id."""
+        wanted = name.rsplit("/", 1)[-1]
+        return next((task for task in self._tasks.values() if task.id == wanted), None)
+
+    def warn(self, task: Task, box: Container, warning: str) -> None:
+        """Say in the listing and in a container's log what the local cloud itself says of it."""
+        task.warnings.append(warning)
+        with self._log_path(task, box).open("a") as log:
+            log.write(f"local cloud: {warning}\n")
+
     def listing(self) -> list[dict[str, Any]]:
         """Every task as `DescribeTasks` has it, never stale, its process ids, logs and warnings."""
         return [
@@ -323,6 +351,7 @@ class Tasks:
         connect = call.params.get("serviceConnectConfiguration", service.primary.service_connect)
         if created:
             service.primary.service_connect = connect
+            service.primary.endpoints = self._cloud.connect.endpoints(connect)
             service.primary.configuration = service.given.get("deploymentConfiguration", {})
             service.primary.groups = await self._serving(service)
         elif _starts_deployment(service, definition, call):
@@ -367,6 +396,7 @@ class Tasks:
             old.status = "ACTIVE"
         service.deployments.insert(0, deployment)
         service.history.insert(0, deployment)
+        deployment.endpoints = self._cloud.connect.endpoints(connect)
         service.steady, service.not_before, service.failed_starts = False, 0.0, 0
         self._emit_deployment(service, "SERVICE_DEPLOYMENT_IN_PROGRESS")
         if deployment.strategy == "ROLLING" or not serving:
@@ -445,7 +475,7 @@ class Tasks:
         return {"tasks": tasks, "failures": failures}
 
     async def _stop_task(self, call: Call) -> dict[str, Any]:
-        task = self._find(call.params["task"])
+        task = self.find(call.params["task"])
         if task is None:
             raise ApiError("InvalidParameterException", "The referenced task was not found.")
         self._begin_stop(task, "UserInitiated", call.params.get("reason", "Task stopped by user"))
@@ -462,7 +492,7 @@ class Tasks:
             call.params.get("expiresInMinutes", 120) if call.params["protectionEnabled"] else 0
         )
         for name in call.params["tasks"]:
-            if task := self._find(name):
+            if task := self.find(name):
                 task.protected_until = self._cloud.clock.now() + minutes * 60
                 self._reconcile(task.service)
                 self._later(task.service, minutes * 60)
@@ -471,7 +501,7 @@ class Tasks:
     def _protections(self, names: list[str]) -> dict[str, Any]:
         now, protected, failures = self._cloud.clock.now(), [], []
         for name in names:
-            task = self._find(name)
+            task = self.find(name)
             if task is None:
                 failures.append({"arn": name, "reason": "TASK_NOT_VALID"})
                 continue
@@ -481,11 +511,6 @@ class Tasks:
                 shape["expirationDate"] = date(task.protected_until)
             protected.append(shape)
         return {"protectedTasks": protected, "failures": failures}
-
-    def _find(self, name: str) -> Task | None:
-        """The task of that ARN or id."""
-        wanted = name.rsplit("/", 1)[-1]
-        return next((task for task in self._tasks.values() if task.id == wanted), None)
 
     # The scheduler.
 
@@ -551,22 +576,30 @@ class Tasks:
                 self._begin_stop(task, "ServiceSchedulerInitiated", reason)
 
     def _replace_unhealthy(self, service: Service) -> None:
-        """Stop what fails its load balancer's checks once the grace period is over."""
+        """Stop what fails its health checks once the grace period is over."""
         grace = float(service.given.get("healthCheckGracePeriodSeconds", 0))
         for task in service.tasks:
             if not task.desired_status == task.last_status == "RUNNING":
                 continue
-            if "unhealthy" not in self._target_states(task):
+            failed = self._failed_checks(task)
+            if not failed:
                 continue
             left = task.moments["startedAt"] + grace - self._cloud.clock.now()
             if left > 0:
                 self._later(service, left)
                 continue
-            groups = ", ".join(each["TargetGroupArn"] for each in task.targets)
-            reason = f"Task failed ELB health checks in (target-group {groups})"
-            self._say(service, f"(task {task.id}) failed ELB health checks")
-            self._begin_stop(task, "ServiceSchedulerInitiated", reason)
+            self._say(service, f"(task {task.id}) failed {failed}")
+            self._begin_stop(task, "ServiceSchedulerInitiated", f"Task failed {failed}")
             self._failed(task.deployment, service)
+
+    def _failed_checks(self, task: Task) -> str:
+        """Which health checks a task fails, in ECS's words; "" if it fails none."""
+        if task.health == UNHEALTHY:
+            return "container health checks"
+        if "unhealthy" in self._target_states(task):
+            groups = ", ".join(each["TargetGroupArn"] for each in task.targets)
+            return f"ELB health checks in (target-group {groups})"
+        return ""
 
     def _protects(self, task: Task) -> bool:
         """Whether scale-in protection keeps the task; by default a count set by hand wins."""
@@ -681,10 +714,9 @@ class Tasks:
                 each.end("ROLLBACK_FAILED", now, each.said)
 
     def _is_steady(self, task: Task) -> bool:
-        return task.last_status == "RUNNING" and set(self._target_states(task)) <= {
-            "healthy",
-            "unused",
-        }
+        """Whether it runs, and passes the checks of its containers and of its target groups."""
+        fine = set(self._target_states(task)) <= {"healthy", "unused"}
+        return task.last_status == "RUNNING" and task.passes_checks and fine
 
     def _target_states(self, task: Task) -> list[str]:
         state = self._cloud.balancer.target_state
@@ -863,6 +895,9 @@ class Tasks:
             ports = {port: _free_port() for port in ports}
         for box in task.containers:
             await self._start_container(task, box, ports, failure)
+            if "healthCheck" in box.definition:
+                box.health = Health(box.definition["healthCheck"], self._cloud.clock.now())
+                self._cloud.spawn(self._check_for_ever(task, box, box.health))
         try:
             async with asyncio.timeout(BOOT_LIMIT):
                 for real in ports.values():
@@ -887,9 +922,7 @@ class Tasks:
                     f"machine, so that each gets a port of its own in {variables}: the program "
                     f"must listen there, and not on {port}."
                 )
-                task.warnings.append(warning)
-                with self._log_path(task, box).open("a") as log:
-                    log.write(f"local cloud: {warning}\n")
+                self.warn(task, box, warning)
 
     def _log_path(self, task: Task, box: Container) -> Path:
         return self._cloud.state / f"task-{task.id}-{box.definition['name']}.log"
@@ -901,7 +934,7 @@ class Tasks:
         command = [*definition.get("entryPoint", []), *definition.get("command", [])]
         if not command:
             raise ValueError(f"no command in container {definition['name']}: images are not run")
-        command = [sys.executable if each in ("python", "python3") else each for each in command]
+        command = _with_this_python(command)
         if failure == "exit":
             command = [sys.executable, "-c", "raise SystemExit(1)"]
         environment = {
@@ -910,6 +943,7 @@ class Tasks:
             "AWS_REGION": REGION,
             "AWS_ACCESS_KEY_ID": f"task.{task.service.name}",
             "AWS_SECRET_ACCESS_KEY": "task",
+            **self._cloud.connect.environment(task),
             **{f"PORT_{port}": str(real) for port, real in ports.items()},
             **{each["name"]: each["value"] for each in definition.get("environment", [])},
             **await self._secrets(definition),
@@ -918,6 +952,7 @@ class Tasks:
         if own is not None:
             environment["PORT"] = str(ports[own])
             environment["HOST"] = "127.0.0.1"  # nothing of this cloud listens elsewhere
+        box.environment = environment
         with self._log_path(task, box).open("ab") as log:  # to append: warnings come in between
             box.process = await asyncio.create_subprocess_exec(
                 *LAUNCH,
@@ -929,6 +964,24 @@ class Tasks:
                 stderr=log,
                 start_new_session=True,
             )
+
+    async def _check_for_ever(self, task: Task, box: Container, health: Health) -> None:
+        """Check a container's health until its task is to stop.
+
+        A check takes real time: the clock is at 1x meanwhile. The scheduler hears of a change, but
+        no event tells of it ("Amazon ECS task state change events").
+        """
+        clock = self._cloud.clock
+        while True:
+            await clock.sleep(health.interval)
+            if task.desired_status != "RUNNING":
+                return
+            with clock.busy():
+                passed = await _passes(box, health)
+            before = health.status
+            health.record(passed, clock.now())
+            if health.status != before:
+                self._reconcile(task.service)
 
     async def _secrets(self, definition: Mapping[str, Any]) -> dict[str, str]:
         """The environment that comes from SSM parameters ("Pass sensitive data")."""
@@ -1181,7 +1234,7 @@ class Tasks:
             "memory": definition.get("memory", "512"),
             "desiredStatus": task.desired_status,
             "lastStatus": task.last_status,
-            "healthStatus": "UNKNOWN",
+            "healthStatus": task.health,
             "connectivity": "CONNECTED" if "connectivityAt" in task.moments else "DISCONNECTED",
             "version": task.version,
             "createdAt": date(task.created),
@@ -1222,7 +1275,7 @@ class Tasks:
             "name": box.definition["name"],
             "image": box.definition["image"],
             "lastStatus": "STOPPED" if task.last_status == "STOPPED" else status,
-            "healthStatus": "UNKNOWN",
+            "healthStatus": box.health.status if box.health else UNKNOWN,
         }
         if task.deployment.awsvpc:
             ipv6 = {"ipv6Address": task.ipv6} if task.ipv6 else {}
@@ -1338,6 +1391,34 @@ def _fixed_host_port(mapping: Mapping[str, Any], network_mode: str | None) -> in
 
 def _essential(box: Container) -> bool:
     return bool(box.definition.get("essential", True))
+
+
+def _with_this_python(command: Iterable[str]) -> list[str]:
+    """A command of an image, whose Python is the one that runs this."""
+    return [sys.executable if each in ("python", "python3") else each for each in command]
+
+
+async def _passes(box: Container, health: Health) -> bool:
+    """Run a health check once, with the container's environment: status 0 in time passes."""
+    process = await asyncio.create_subprocess_exec(
+        *LAUNCH,
+        *_with_this_python(health.command),
+        cwd=box.definition.get("workingDirectory"),
+        env=box.environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(health.timeout):
+            return await process.wait() == 0
+    except TimeoutError:
+        return False
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
 
 
 async def _ended(box: Container) -> None:

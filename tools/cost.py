@@ -361,14 +361,19 @@ def definition_of(service: Resource, estate: Estate) -> Resource:
     Which one a service names is not known before it is made. Raises CostError if none fits.
     """
     found = estate.of("aws_ecs_task_definition", ours=service.ours)
-    name = service.address.rpartition("aws_ecs_service")[2]
-    fitting = [each for each in found if each.address.endswith(f"aws_ecs_task_definition{name}")]
+    name = name_or_key(service)
+    fitting = [each for each in found if name_or_key(each) == name]
     if len(found) != 1 and len(fitting) != 1:
         raise CostError(
             f"{service.address}: it is not known which of {len(found)} task definitions it runs. "
-            "Give the aws_ecs_task_definition the name and the key of its aws_ecs_service."
+            "Give the aws_ecs_task_definition the name or the key of its aws_ecs_service."
         )
     return found[0] if len(found) == 1 else fitting[0]
+
+
+def name_or_key(one: Resource) -> str:
+    """The last word of an address: `web` of both aws_lb.web and aws_lb.this["web"]."""
+    return re.split(r'[."\[\]]+', one.address.rstrip('"]'))[-1]
 
 
 def database(one: Resource, estate: Estate) -> list[Part]:

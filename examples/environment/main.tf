@@ -16,8 +16,8 @@
 #
 # With use_service_connect = true the web server reaches the API by its Service Connect name, and the API has no
 # rule and no target group. Requests of the web server keep the environment awake as before: the module has an
-# alarm on them. The tasks of the web server and the API are then twice as large, because each runs a proxy. The
-# tests plan this variant, and nobody has run it: the local cloud has no proxy of Service Connect.
+# alarm on them. The tasks of the web server and the API are then twice as large, because each runs a proxy. This
+# variant runs on the local cloud, too.
 
 locals {
   port          = 8080
@@ -416,9 +416,9 @@ resource "aws_ecs_task_definition" "this" {
     # Without a target group, this is how ECS and the module know that the API answers.
     each.key == "api" && var.use_service_connect ? {
       healthCheck = {
-        command     = ["CMD", "python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:${local.port}/healthz')"]
+        command     = ["CMD", "python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz')"]
         interval    = 5
-        timeout     = 3
+        timeout     = 5
         retries     = 3
         startPeriod = 60
       }
@@ -430,7 +430,7 @@ resource "aws_ecs_task_definition" "this" {
 
 resource "aws_ecs_service" "this" {
   # checkov:skip=CKV_AWS_333: a public address instead of a NAT gateway; the security group allows only the load balancer
-  for_each = local.services
+  for_each = setsubtract(keys(local.services), ["web"])
 
   name            = "${var.name}-${each.key}"
   cluster         = aws_ecs_cluster.this.id
@@ -457,8 +457,6 @@ resource "aws_ecs_service" "this" {
     }
   }
 
-  # A task resolves the names that exist when it starts. The web server's first tasks may be older than the API's
-  # name; a wake starts the web server after the API.
   dynamic "service_connect_configuration" {
     for_each = contains(local.connected, each.key) ? [aws_service_discovery_http_namespace.this[0].arn] : []
 
@@ -466,17 +464,13 @@ resource "aws_ecs_service" "this" {
       enabled   = true
       namespace = service_connect_configuration.value
 
-      dynamic "service" {
-        for_each = each.key == "api" ? [local.port] : []
+      service {
+        port_name      = "http"
+        discovery_name = "api"
 
-        content {
-          port_name      = "http"
-          discovery_name = "api"
-
-          client_alias {
-            dns_name = "api"
-            port     = service.value
-          }
+        client_alias {
+          dns_name = "api"
+          port     = local.port
         }
       }
     }
@@ -499,6 +493,47 @@ resource "aws_ecs_service" "this" {
   }
 }
 
+# The web server comes after the API: its tasks, and those that replace them, know the names of Service Connect that
+# were there when the service was last deployed.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect-concepts-deploy.html
+resource "aws_ecs_service" "web" {
+  # checkov:skip=CKV_AWS_333: a public address instead of a NAT gateway; the security group allows only the load balancer
+  name                              = "${var.name}-web"
+  cluster                           = aws_ecs_cluster.this.id
+  task_definition                   = aws_ecs_task_definition.this["web"].arn
+  launch_type                       = "FARGATE"
+  desired_count                     = 1
+  health_check_grace_period_seconds = 60
+
+  network_configuration {
+    subnets          = [for subnet in aws_subnet.public : subnet.id]
+    security_groups  = [aws_security_group.task.id]
+    assign_public_ip = true
+  }
+
+  load_balancer {
+    target_group_arn = aws_lb_target_group.this["web"].arn
+    container_name   = "app"
+    container_port   = local.port
+  }
+
+  dynamic "service_connect_configuration" {
+    for_each = contains(local.connected, "web") ? [aws_service_discovery_http_namespace.this[0].arn] : []
+
+    content {
+      enabled   = true
+      namespace = service_connect_configuration.value
+    }
+  }
+
+  tags       = local.tags
+  depends_on = [aws_ecs_service.this, aws_lb_listener_rule.this]
+
+  lifecycle {
+    ignore_changes = [desired_count]
+  }
+}
+
 # ---------------------------------------------------------------------------------------------
 # The module
 # ---------------------------------------------------------------------------------------------
@@ -511,7 +546,7 @@ module "scale_to_zero" {
 
   services = {
     web = {
-      service_name = aws_ecs_service.this["web"].name
+      service_name = aws_ecs_service.web.name
       start_after  = ["api"]
       routes = {
         this = {

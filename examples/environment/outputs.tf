@@ -35,7 +35,7 @@ output "cluster_name" {
 
 output "service_names" {
   description = "Names of the services: api, web and worker."
-  value       = { for key, service in aws_ecs_service.this : key => service.name }
+  value       = merge({ web = aws_ecs_service.web.name }, { for key, service in aws_ecs_service.this : key => service.name })
 }
 
 output "table_name" {

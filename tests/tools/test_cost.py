@@ -188,6 +188,19 @@ def test_tasks_cost_awake_alone_and_the_load_balancer_always() -> None:
     }
 
 
+def test_a_service_runs_the_task_definition_of_its_name_or_key() -> None:
+    small, large = {"cpu": "256", "memory": "512"}, {"cpu": "512", "memory": "1024"}
+    definitions = [
+        ("aws_ecs_task_definition", 'this["api"]', small),
+        ("aws_ecs_task_definition", 'this["web"]', large),
+    ]
+    for address in ("web", 'this["web"]'):
+        found = bill(*definitions, ("aws_ecs_service", address, {"desired_count": 1}), ours=False)
+        assert found["Fargate task"] == (0, (0.5 * 0.04 + 0.004) * 730)
+    with pytest.raises(cost.CostError, match=r"not known which of 2 .* the name or the key"):
+        bill(*definitions, ("aws_ecs_service", "app", {"desired_count": 1}), ours=False)
+
+
 def test_notices_cost_by_their_way() -> None:
     mail = ("aws_sns_topic_subscription", "x", {"protocol": "email"})
     assert bill(mail) == {"Notices by email": (122 * 0.1, 0)}

@@ -1,7 +1,7 @@
 """The web server of the environment: one page, with what the API answers.
 
 Standard library only. It listens on PORT, on every address of the task unless HOST names one, and
-asks the API at API_URL, through the load balancer.
+asks the API at API_URL, through the load balancer or by its Service Connect name.
 """
 
 from __future__ import annotations

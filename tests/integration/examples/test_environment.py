@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -145,11 +146,13 @@ def moment(text: str) -> float:
 
 
 @contextmanager
-def applied(scratch: Path) -> Iterator[Environment]:
+def applied(scratch: Path, **variables: Any) -> Iterator[Environment]:
     """The example on a local cloud of its own, which ends with the test; awake."""
     with running() as cloud:
         cloud.settings(ecs=QUICK_START)
-        workspace = Workspace(ENVIRONMENT, scratch, cloud.environment(), {}, keeps_provider=True)
+        workspace = Workspace(
+            ENVIRONMENT, scratch, cloud.environment(), variables, keeps_provider=True
+        )
         workspace.init()
         workspace.apply()
         environment = Environment(workspace, cloud)
@@ -263,3 +266,60 @@ def settled(environment: Environment) -> None:
         lambda: environment.phase() == "awake" and environment.serves(), minutes=10, speed=20
     )
     assert environment.counts() == {"api": 1, "web": 1, "worker": 1}
+
+
+# --- the API has a name, and no route -------------------------------------------------------------
+# Nobody asks through the load balancer, no message comes, and the API is called by its name.
+CALLED = {"connect-api-api": "OK", "queue-worker-1": "ALARM", "web-this-1": "ALARM"}
+MORE_SECONDS = 180  # so that ticks and alarms have looked at that
+FIRST_CHECK_SECONDS = 4  # after the start at least: the API's health is checked every 5 s
+
+
+@pytest.mark.wide
+@pytest.mark.timeout(2700)
+def test_with_service_connect_an_environment_sleeps_and_wakes_as_one(tmp_path: Path) -> None:
+    with applied(tmp_path, use_service_connect=True) as environment:
+        assert not environment.workspace.changes()
+        assert environment.workspace.warnings() == ""
+        calls_by_the_name_keep_it_awake(environment)
+        falls_asleep_by_itself(environment)
+        wakes_when_the_api_is_healthy(environment)
+        assert environment.watch.violations() == []
+        environment.sleep_by_command()
+        is_served_after_the_module_is_destroyed(environment)
+
+
+def calls_by_the_name_keep_it_awake(environment: Environment) -> None:
+    """The web server's calls, which it makes for a client that does not use the load balancer."""
+    port = re.findall(r"listening on port (\d+)", environment.log("web"))[-1]
+    cloud = environment.cloud
+
+    def called() -> bool:
+        return ANSWER in requests.get(f"http://127.0.0.1:{port}/", timeout=60).text
+
+    cloud.advance_until(
+        lambda: called() and idle_alarms(environment) == CALLED, minutes=30, speed=40
+    )
+    until = cloud.now() + MORE_SECONDS
+    cloud.advance_until(lambda: called() and cloud.now() >= until, minutes=10, speed=40)
+    assert idle_alarms(environment) == CALLED
+    assert environment.phase() == "awake"
+
+
+def idle_alarms(environment: Environment) -> dict[str, str]:
+    """The state of each idle alarm, by what it looks at."""
+    prefix = "environment-idle-"
+    reply = environment.client("cloudwatch").describe_alarms(AlarmNamePrefix=prefix)
+    return {
+        each["AlarmName"].removeprefix(prefix): each["StateValue"] for each in reply["MetricAlarms"]
+    }
+
+
+def wakes_when_the_api_is_healthy(environment: Environment) -> None:
+    """The web server gets its count when the API's health check has passed, not when it runs."""
+    began = environment.cloud.now()
+    wakes_in_order_by_a_request(environment)
+    [api] = environment.tasks("api", began)
+    assert api["healthStatus"] == "HEALTHY"
+    waited = environment.given(began)["web"] - moment(api["startedAt"])
+    assert waited >= FIRST_CHECK_SECONDS
