@@ -151,7 +151,7 @@ test: lint ## Static checks, then all tests but those of the next three (CI=1: a
 
 .PHONY: test-reliability
 test-reliability: setup terraform ## Every order of calls, every call that fails, and mutants of the module, within narrow bounds
-	@nice -n 19 $(BIN)/python -m pytest tests/model tests/faults tests/mutants --numprocesses=3 $(ARGS)
+	@$(BIN)/python -m pytest tests/model tests/faults tests/mutants --numprocesses=3 $(ARGS)
 
 .PHONY: test-localcloud
 test-localcloud: setup ## The local cloud as it runs: load balancer, tasks, functions, events, databases, queues

@@ -241,11 +241,11 @@ class StagingDay(Simulation):
         return self.start_of.get(task.number, Start())
 
     def set_desired(self, count: int, service: str = "app") -> None:
-        before = len(self.tasks)
+        before = self.tasks.copy()
         if count > len(self.running()):
             self.boot = self.next_start.whole
         super().set_desired(count, service)
-        for task in self.tasks[before:]:
+        for task in (each for each in self.tasks if each not in before):
             self.start_of[task.number] = self.next_start
             if self.broken_image:
                 self.timeline.at(self.time + 30.0, lambda task=task: self._not_pulled(task))  # type: ignore[misc]

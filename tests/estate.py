@@ -263,6 +263,18 @@ class Estate:
             answer = self.invoke({"command": "sleep"})
         assert answer["phase"] == "drowsy", answer
 
+    @contextmanager
+    def without_ticks(self) -> Iterator[None]:
+        """With the schedule disabled, by which the function is invoked each minute."""
+        events = self.client("events")
+        rules = events.list_rules()["Rules"]
+        (name,) = [rule["Name"] for rule in rules if "rate(" in rule.get("ScheduleExpression", "")]
+        events.disable_rule(Name=name)
+        try:
+            yield
+        finally:
+            events.enable_rule(Name=name)
+
     def updates(self, cloud: LocalCloud, since: float) -> list[float]:
         """When the warmkeeper called UpdateService, from `since` on."""
         caller = f"function.{self.outputs['function_name']}"

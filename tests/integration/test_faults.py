@@ -140,18 +140,6 @@ def rewrite(estate: Estate, change: Callable[[dict[str, Any]], None]) -> None:
 
 
 @contextmanager
-def without_ticks(estate: Estate) -> Iterator[None]:
-    events = estate.client("events")
-    rules = events.list_rules()["Rules"]
-    (name,) = [rule["Name"] for rule in rules if "rate(" in rule.get("ScheduleExpression", "")]
-    events.disable_rule(Name=name)
-    try:
-        yield
-    finally:
-        events.enable_rule(Name=name)
-
-
-@contextmanager
 def without_the_idle_alarm(estate: Estate) -> Iterator[None]:
     cloudwatch, alarm = estate.client("cloudwatch"), estate.idle_alarm()
     tags = cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"]
@@ -185,7 +173,7 @@ def at_work(estate: Estate, cloud: LocalCloud) -> list[int]:
 def test_the_tick_stops_for_an_hour(case: Case) -> None:
     estate, cloud = case.estate, case.cloud
     estate.fall_drowsy()
-    with without_ticks(estate):
+    with estate.without_ticks():
         cloud.advance(HOUR / 2, speed=600)
         assert case.fits(), "it stays as it is: the tasks run, and the next request is seen"
         case.ask()
