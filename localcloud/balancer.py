@@ -25,7 +25,7 @@ from botocore.exceptions import ClientError
 from multidict import CIMultiDict
 from yarl import URL
 
-from localcloud import alb
+from localcloud import alb, passing
 from localcloud.gateway import ApiError, Call
 from localcloud.logins import (
     CALLBACK,
@@ -48,7 +48,6 @@ CHECKER = "ELB-HealthChecker/2.0"
 PRINCIPAL = "elasticloadbalancing.amazonaws.com"
 NAMESPACE = "AWS/ApplicationELB"
 CHECK_BOUNDS = (("HealthCheckIntervalSeconds", 5, 300), ("HealthCheckTimeoutSeconds", 2, 120))
-NO_HEADERS_OF_ITS_OWN = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 T = TypeVar("T")
 
@@ -177,12 +176,7 @@ class Balancer:
 
     async def start(self) -> None:
         """Hear of every change, and count the hosts every minute."""
-        self._session = aiohttp.ClientSession(
-            auto_decompress=False,
-            connector=aiohttp.TCPConnector(limit=0, force_close=True),
-            timeout=aiohttp.ClientTimeout(total=None),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._session = passing.a_session()
         gateway = self._cloud.gateway
         gateway.override("elbv2", "DescribeTargetHealth", self._describe_target_health)
         gateway.after("elbv2", "CreateLoadBalancer", self._created)
@@ -1013,13 +1007,12 @@ class Visit:
         Application Load Balancers").
         """
         started = self.cloud.clock.now()
-        call = session.request(
+        call = passing.pass_on(
+            session,
             self.request.method,
             self._url("http", address),
-            headers=CIMultiDict(self.request.headers),
-            data=self.incoming.content if self.incoming.can_read_body else None,
-            allow_redirects=False,
-            skip_auto_headers=NO_HEADERS_OF_ITS_OWN,
+            self.request.headers,
+            self.incoming.content if self.incoming.can_read_body else None,
         )
         try:
             answer = await within(self.cloud, self.balancer.idle_seconds, call)
@@ -1029,11 +1022,7 @@ class Visit:
             return self.own(502)
         async with answer:
             self.answered(group, answer.status, self.cloud.clock.now() - started)
-            kept = [(k, v) for k, v in answer.headers.items() if k.lower() not in alb.HOP_BY_HOP]
-            response = web.StreamResponse(
-                status=answer.status, reason=answer.reason, headers=CIMultiDict(kept)
-            )
-            await response.prepare(self.incoming)
+            response = await passing.begin_answer(self.incoming, answer)
             chunks = answer.content.iter_any()
             while chunk := await within(self.cloud, self.balancer.idle_seconds, anext(chunks, b"")):
                 await response.write(chunk)

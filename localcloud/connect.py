@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp import web
-from multidict import CIMultiDict
 from yarl import URL
 
-from localcloud import alb
-from localcloud.balancer import NO_HEADERS_OF_ITS_OWN
+from localcloud import alb, passing
 
 if TYPE_CHECKING:
     from localcloud.cloud import Cloud
@@ -29,7 +27,7 @@ PROXY = "http_proxy"
 USER = "task"
 RETRIES = 2  # each with another task
 COUNTED = ("http", "http2", "grpc")  # `appProtocol` with which requests are counted
-NOT_PASSED_ON = alb.HOP_BY_HOP | {"proxy-authorization", "proxy-connection"}
+NOT_PASSED_ON = alb.HOP_BY_HOP | {"proxy-authorization"}
 NO_TASK = "no healthy upstream"  # Envoy's words: AWS's proxy is one
 
 
@@ -55,12 +53,7 @@ class Connect:
 
     async def start(self) -> None:
         """Listen on a free port."""
-        self._session = aiohttp.ClientSession(
-            auto_decompress=False,
-            connector=aiohttp.TCPConnector(limit=0, force_close=True),
-            timeout=aiohttp.ClientTimeout(total=None),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._session = passing.a_session()
         server = web.Server(self._handle, access_log=None)
         self._runner = web.ServerRunner(server, shutdown_timeout=0.2)
         await self._runner.setup()
@@ -142,16 +135,9 @@ class Connect:
         headers = [(k, v) for k, v in incoming.headers.items() if k.lower() not in NOT_PASSED_ON]
         path = URL(incoming.raw_path, encoded=True).raw_path_qs
         for port, counted in self._choose(endpoint):
-            request = self._session.request(
-                incoming.method,
-                URL(f"http://127.0.0.1:{port}{path}", encoded=True),
-                headers=CIMultiDict(headers),
-                data=body,
-                allow_redirects=False,
-                skip_auto_headers=NO_HEADERS_OF_ITS_OWN,
-            )
+            url = URL(f"http://127.0.0.1:{port}{path}", encoded=True)
             try:
-                answer = await request
+                answer = await passing.pass_on(self._session, incoming.method, url, headers, body)
             except aiohttp.ClientConnectorError:
                 continue
             except aiohttp.ClientError:
@@ -185,11 +171,7 @@ async def _passed_back(
     incoming: web.BaseRequest, answer: aiohttp.ClientResponse
 ) -> web.StreamResponse:
     async with answer:
-        kept = [(k, v) for k, v in answer.headers.items() if k.lower() not in alb.HOP_BY_HOP]
-        response = web.StreamResponse(
-            status=answer.status, reason=answer.reason, headers=CIMultiDict(kept)
-        )
-        await response.prepare(incoming)
+        response = await passing.begin_answer(incoming, answer)
         async for chunk in answer.content.iter_any():
             await response.write(chunk)
         await response.write_eof()

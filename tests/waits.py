@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 
 def until(holds: Callable[[], object], what: str, seconds: float = 120) -> None:
-    """Wait until it holds. AssertionError that names `what` if it does not within the time."""
+    """Wait until it holds. TimeoutError that names `what` if it does not within the time."""
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {seconds} s: {what}")
         time.sleep(0.02)

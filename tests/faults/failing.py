@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.faults.simulation import COUNT, STOPPED_TASKS_SECONDS, Simulation
+from tests.faults.simulation import COUNT, Simulation
 from tests.warmkeeper.scenes import ASLEEP, play, wait
 from tests.warmkeeper.world import SimulatedTask
 
@@ -74,8 +74,7 @@ class Failing(Simulation):
     def stop(self, task: SimulatedTask, reason: str) -> None:
         task.stopped, task.reason = self.time, reason
         self.task_seconds += self.time - task.created
-        since = self.time - STOPPED_TASKS_SECONDS
-        self.tasks = [task for task in self.tasks if task.stopped is None or task.stopped > since]
+        self.forget_stopped(self)
 
     def healthy(self, task: SimulatedTask) -> bool:
         return (self.failure.healthy or not self.started) and super().healthy(task)

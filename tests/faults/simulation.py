@@ -214,9 +214,13 @@ class Simulation(World):
             if task.stopped is not None:
                 at = self.time + EVENT_SECONDS
                 self.timeline.at(at, lambda: self.task_event("STOPPED", service))
+        self.forget_stopped(of)
+        self._keep()
+
+    def forget_stopped(self, of: World | Beside) -> None:
+        """ECS no longer tells of the tasks that stopped long ago."""
         since = self.time - STOPPED_TASKS_SECONDS
         of.tasks = [task for task in of.tasks if task.stopped is None or task.stopped >= since]
-        self._keep()
 
     def task_event(self, status: str, service: str = "app") -> None:
         """EventBridge tells that a task is in this status."""
