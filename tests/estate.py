@@ -21,7 +21,6 @@ from python_terraform import IsFlagged, IsNotFlagged, Terraform
 
 from localcloud.client import LocalCloud
 from tests.surroundings import Surroundings
-from tests.terraform import kept_provider
 from tools.terraform_env import terraform_environment
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -61,6 +60,8 @@ class Workspace:
         settings = {**terraform_environment(), **self.environment}
         settings["TF_DATA_DIR"] = str(self.scratch / "data")
         if self.keeps_provider and command != "init":  # which installs it for a run by itself
+            from tests.terraform import kept_provider  # its gRPC, the demonstration does without
+
             settings |= kept_provider.attached(self.environment, self.folder)
         before = dict(os.environ)
         os.environ.update(settings)  # python-terraform hands on the environment of its process

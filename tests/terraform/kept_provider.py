@@ -2,7 +2,8 @@
 
 Terraform starts the provider anew for each step of each run, which is a third to two thirds of the
 processor time. Here it is started once in a process for each cloud, and once for runs with a mocked
-provider, which are asked for its schema alone.
+provider, which are asked for its schema alone. Of a cloud's provider, Terraform sees the types that
+this repository names (tests/terraform/few_types.py).
 
 Runs against one cloud may share a provider, because they configure it alike.
 
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 import atexit
 import functools
+import itertools
+import json
 import os
 import re
 import shutil
@@ -21,10 +24,14 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import grpc
+
 from localcloud.launch import LAUNCH
+from tests.terraform import few_types
 from tools.terraform_env import terraform_environment
 
 ATTACHED = "TF_REATTACH_PROVIDERS"
+NAMING = (".tf", ".hcl", ".py")  # files that may name a resource type
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -33,26 +40,48 @@ class KeptProviderError(RuntimeError):
 
 
 def mocked_environment() -> dict[str, str]:
-    """The environment of a mocked run. Raises KeptProviderError."""
+    """The environment of a mocked run. Raises KeptProviderError.
+
+    A run of tests within a test has the provider of the outer one.
+    """
     environment = {
         **os.environ,
         **terraform_environment(),
         "AWS_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    return {**environment, **attached({}, ROOT)}
+    return {**environment, ATTACHED: os.environ.get(ATTACHED) or _attached((), ROOT)}
 
 
 def attached(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
     """The variable that lets Terraform attach to the provider of these AWS_ variables.
 
+    It knows the types that the Terraform code and the tests of this repository name, no others.
+
     `folder` is where Terraform runs; the provider opens files relative to it. The first call for a
-    cloud and a folder starts the provider, which ends with this process. Where the environment
-    names a provider already, that is used. Raises KeptProviderError.
+    cloud and a folder starts the provider, which ends with this process. Raises KeptProviderError.
     """
-    if ATTACHED in os.environ:
-        return {ATTACHED: os.environ[ATTACHED]}
-    return {ATTACHED: _attached(tuple(sorted(environment.items())), folder)}
+    return {ATTACHED: _with_few_types(_attached(tuple(sorted(environment.items())), folder))}
+
+
+@functools.cache
+def _with_few_types(attached: str) -> str:
+    """What `attached` says, by way of a server of this process (tests/terraform/few_types.py)."""
+    said = json.loads(attached)
+    ((_, provider),) = said.items()
+    socket = Path(tempfile.mkdtemp()) / "provider"
+    server = few_types.serve(provider["Addr"]["String"], types_in_use(), str(socket))
+    atexit.register(_stop, server, socket)
+    provider["Addr"]["String"] = str(socket)
+    return json.dumps(said)
+
+
+@functools.cache
+def types_in_use() -> frozenset[str]:
+    """The types of hashicorp/aws that the Terraform code or a test of this repository names."""
+    files = [*ROOT.glob("*.tf"), *ROOT.glob("examples/**/*.tf"), *ROOT.glob("tests/**/*.*")]
+    names = (re.findall(r"\baws_\w+", file.read_text()) for file in files if file.suffix in NAMING)
+    return frozenset(itertools.chain.from_iterable(names))
 
 
 @functools.cache
@@ -99,3 +128,8 @@ def _started(scratch: Path, environment: Mapping[str, str], folder: Path) -> sub
 def _end(provider: subprocess.Popen[str]) -> None:
     provider.terminate()
     provider.wait()
+
+
+def _stop(server: grpc.Server, socket: Path) -> None:
+    server.stop(None)
+    shutil.rmtree(socket.parent)
