@@ -59,7 +59,7 @@ class Workspace:
     ) -> int:
         settings = {**terraform_environment(), **self.environment}
         settings["TF_DATA_DIR"] = str(self.scratch / "data")
-        if self.keeps_provider and command != "init":  # which installs it for a run by itself
+        if self.keeps_provider:
             from tests.terraform import kept_provider  # its gRPC, the demonstration does without
 
             settings |= kept_provider.attached(self.environment, self.folder)

@@ -50,6 +50,7 @@ class Copy:
         variables = dict(workspace.variables)
         # a provider of its own would stay for each copy
         own = replace(workspace, folder=folder, variables=variables, keeps_provider=False)
+        own.init()
         return cls(root, own)
 
     def edit(self, name: str, old: str, new: str) -> None:

@@ -89,8 +89,15 @@ def _attached(variables: tuple[tuple[str, str], ...], folder: Path) -> str:
     environment = {**os.environ, **terraform_environment(), **dict(variables)}
     # the endpoint is plain HTTP, and with this the provider cannot be configured a second time
     environment.pop("AWS_CA_BUNDLE", None)
-    with tempfile.TemporaryDirectory() as scratch:
-        provider = _started(Path(scratch), environment, folder)
+    provider = subprocess.Popen(
+        [*LAUNCH, _program(), "-debug"],  # it ends with this process in any case
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     atexit.register(_end, provider)
     assert provider.stdout is not None
     printed = ""
@@ -101,28 +108,22 @@ def _attached(variables: tuple[tuple[str, str], ...], folder: Path) -> str:
     raise KeptProviderError(f"the provider ended with {provider.wait()}: {printed}")
 
 
-def _started(scratch: Path, environment: Mapping[str, str], folder: Path) -> subprocess.Popen[str]:
-    """The provider that `terraform init` chooses, as a process in the folder."""
-    shutil.copy(ROOT / "versions.tf", scratch)
-    data = scratch / "data"
-    ran = subprocess.run(
-        ["terraform", f"-chdir={scratch}", "init", "-backend=false", "-no-color"],
-        env={**environment, "TF_DATA_DIR": str(data)},
-        capture_output=True,
-        text=True,
-    )
-    programs = list(data.glob("providers/*/hashicorp/aws/*/*/terraform-provider-aws_*"))
-    if ran.returncode or not programs:
-        raise KeptProviderError(f"terraform init found no provider: {ran.stdout}{ran.stderr}")
-    return subprocess.Popen(
-        [*LAUNCH, str(programs[0].resolve()), "-debug"],  # it ends with this process in any case
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+@functools.cache
+def _program() -> str:
+    """The path of the provider that `terraform init` chooses."""
+    with tempfile.TemporaryDirectory() as scratch:
+        shutil.copy(ROOT / "versions.tf", scratch)
+        data = Path(scratch) / "data"
+        ran = subprocess.run(
+            ["terraform", f"-chdir={scratch}", "init", "-backend=false", "-no-color"],
+            env={**os.environ, **terraform_environment(), "TF_DATA_DIR": str(data)},
+            capture_output=True,
+            text=True,
+        )
+        programs = list(data.glob("providers/*/hashicorp/aws/*/*/terraform-provider-aws_*"))
+        if ran.returncode or not programs:
+            raise KeptProviderError(f"terraform init found no provider: {ran.stdout}{ran.stderr}")
+        return str(programs[0].resolve())
 
 
 def _end(provider: subprocess.Popen[str]) -> None:
