@@ -281,9 +281,10 @@ fidelity: setup ## Test the local cloud against its mutants: docs/evidence/fidel
 	@$(BIN)/python -m localcloud.fidelity $(ARGS)
 
 .PHONY: reliability
-reliability: setup terraform ## Try to break it with wide bounds: docs/evidence/reliability.md
+reliability: setup terraform ## Try to break it with wide bounds (hours, 20 GB of memory): docs/evidence/reliability.md
 	@rm -rf .cache/figures
-	@RELIABILITY=1 MODEL=1 $(BIN)/python -m pytest $$($(BIN)/python -m tests.faults.reliability --tests)
+	@RELIABILITY=1 MODEL=1 $(BIN)/python -m pytest $$($(BIN)/python -m tests.faults.reliability --tests) \
+	  --numprocesses=2
 	@RELIABILITY=1 MODEL=1 $(BIN)/python -m tests.faults.reliability
 
 .PHONY: test-upgrades

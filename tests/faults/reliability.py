@@ -240,7 +240,8 @@ SECTIONS = {
         "answers may be old, a node of the load balancer may not know a rule change yet, and an "
         "invocation may be killed between two calls. Pairs are all pairs of invocations, in every "
         "order. Triples are one that gives, one that takes, and any third, with at most three "
-        "switches between them out of turn.",
+        "switches between them out of turn. Two members and two routes are explored within the "
+        "narrow bounds of CI, because wider ones take more memory than most machines have.",
         model,
     ),
     "faults": Section(
