@@ -67,14 +67,8 @@ class _Passing(grpc.GenericRpcHandler):
         ask = self._asking(method)
 
         def passed_on(request: bytes, context: grpc.ServicerContext) -> bytes:
-            asked = ask.future(request)
-
-            def ended() -> None:
-                asked.cancel()  # nobody waits for it any more
-
-            context.add_callback(ended)
             try:
-                return asked.result()
+                return ask(request)
             except grpc.RpcError as error:
                 context.abort(error.code(), error.details() or "")
 

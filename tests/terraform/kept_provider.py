@@ -2,7 +2,7 @@
 
 Terraform starts the provider anew for each step of each run, which is a third to two thirds of the
 processor time. Here it is started once in a process for each cloud, and once for runs with a mocked
-provider, which are asked for its schema alone. Of a cloud's provider, Terraform sees the types that
+provider, which are asked for its schema alone. Of the provider's types, Terraform sees those that
 this repository names (tests/terraform/few_types.py).
 
 Runs against one cloud may share a provider, because they configure it alike.
@@ -50,7 +50,9 @@ def mocked_environment() -> dict[str, str]:
         "AWS_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    return {**environment, ATTACHED: os.environ.get(ATTACHED) or _attached((), ROOT)}
+    if ATTACHED in environment:
+        return environment
+    return {**environment, **attached({}, ROOT)}
 
 
 def attached(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
@@ -61,7 +63,7 @@ def attached(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
     `folder` is where Terraform runs; the provider opens files relative to it. The first call for a
     cloud and a folder starts the provider, which ends with this process. Raises KeptProviderError.
     """
-    return {ATTACHED: _with_few_types(_attached(tuple(sorted(environment.items())), folder))}
+    return {ATTACHED: _with_few_types(started(tuple(sorted(environment.items())), folder))}
 
 
 @functools.cache
@@ -85,7 +87,8 @@ def types_in_use() -> frozenset[str]:
 
 
 @functools.cache
-def _attached(variables: tuple[tuple[str, str], ...], folder: Path) -> str:
+def started(variables: tuple[tuple[str, str], ...], folder: Path) -> str:
+    """The same of a provider with all its types: how Terraform attaches to it, as JSON."""
     environment = {**os.environ, **terraform_environment(), **dict(variables)}
     # the endpoint is plain HTTP, and with this the provider cannot be configured a second time
     environment.pop("AWS_CA_BUNDLE", None)

@@ -9,26 +9,36 @@ import pytest
 
 from tests.terraform import few_types, kept_provider
 
-CLOUD = {"AWS_REGION": "eu-west-1", "AWS_EC2_METADATA_DISABLED": "true"}
 SERVICE = "/tfplugin5.Provider"
 
 pytestmark = pytest.mark.terraform
 
 
-def asked(environment: dict[str, str], method: str, request: bytes = b"") -> bytes:
+@pytest.fixture(scope="module")
+def whole() -> str:
+    """A provider with all its types."""
+    return kept_provider.started((), kept_provider.ROOT)
+
+
+@pytest.fixture(scope="module")
+def few() -> str:
+    """The same with few."""
+    return kept_provider.attached({}, kept_provider.ROOT)[kept_provider.ATTACHED]
+
+
+def asked(attached: str, method: str, request: bytes = b"") -> bytes:
     """The provider's answer; grpc.RpcError if it gives none."""
-    (provider,) = json.loads(environment[kept_provider.ATTACHED]).values()
+    (provider,) = json.loads(attached).values()
     address = f"unix:{provider['Addr']['String']}"
     with grpc.insecure_channel(address, options=few_types.NO_LIMIT) as channel:
         return channel.unary_unary(f"{SERVICE}/{method}", bytes, bytes)(request)
 
 
-def test_the_schemas_of_the_types_in_use_are_the_providers_own() -> None:
-    whole = asked(kept_provider.mocked_environment(), "GetSchema")
-    few = asked(kept_provider.attached(CLOUD, kept_provider.ROOT), "GetSchema")
-    own = few_types.with_types(whole, kept_provider.types_in_use())
-    assert sorted(few_types.fields(few)) == sorted(few_types.fields(own))
-    assert len(few) < len(whole) / 20
+def test_the_schemas_of_the_types_in_use_are_the_providers_own(whole: str, few: str) -> None:
+    all_of_them, some = asked(whole, "GetSchema"), asked(few, "GetSchema")
+    own = few_types.with_types(all_of_them, kept_provider.types_in_use())
+    assert sorted(few_types.fields(some)) == sorted(few_types.fields(own))
+    assert len(some) < len(all_of_them) / 20
 
 
 def test_a_type_is_kept_with_all_that_the_provider_says_of_it() -> None:
@@ -50,12 +60,10 @@ def test_what_is_no_schema_is_refused() -> None:
         few_types.with_types(b"\x18\x01", frozenset())
 
 
-def test_an_error_of_the_provider_is_passed_on() -> None:
-    provider = kept_provider.attached(CLOUD, kept_provider.ROOT)
-    direct = kept_provider.mocked_environment()
-    for environment in (provider, direct):
+def test_an_error_of_the_provider_is_passed_on(whole: str, few: str) -> None:
+    for provider in (whole, few):
         with pytest.raises(grpc.RpcError) as error:
-            asked(environment, "NoSuchCall")
+            asked(provider, "NoSuchCall")
         assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
         assert "NoSuchCall" in str(error.value.details())
 
