@@ -157,9 +157,11 @@ test-reliability: setup terraform ## Every order of calls, every call that fails
 test-localcloud: setup ## The local cloud as it runs: load balancer, tasks, functions, events, databases, queues
 	@$(BIN)/python -m pytest localcloud/tests/live --numprocesses=6 $(ARGS)
 
+# It begins first, because it takes as long as the others beside it.
+LONGEST_EXAMPLE := tests/integration/examples/test_environment.py
 .PHONY: test-examples
 test-examples: setup terraform ## Apply the examples of whole estates; each sleeps, wakes, is deployed to and destroyed
-	@$(BIN)/python -m pytest tests/integration/examples --numprocesses=3 --dist=loadgroup $(ARGS)
+	@$(BIN)/python -m pytest $(LONGEST_EXAMPLE) tests/integration/examples/test_*.py --numprocesses=4 --dist=loadgroup $(ARGS)
 
 .PHONY: lint
 lint: setup terraform $(CHECKOV_VENV)/.installed ## Static checks: ruff, mypy, terraform, the tables of inputs and outputs, checkov
