@@ -75,8 +75,9 @@ def test_hours_hold_it_awake_then_turn_requests_away_and_then_let_them_wake_it(
 
     # closed hours put it to sleep, though somebody comes
     cloud.advance_until(lambda: estate.phase() == "drowsy", minutes=30, speed=60)
-    # a rule moves after the phase is written
+    # a rule moves after the phase is written, and reaches one node after the other
     cloud.advance_until(lambda: asked(estate).status_code == 503, minutes=2, speed=1)
+    cloud.settle()
     assert cloud.now() >= closed
     answer = asked(estate)
     assert answer.status_code == 503
