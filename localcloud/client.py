@@ -52,6 +52,15 @@ class LocalCloud:
         """Virtual seconds per real second from now on, above 0."""
         self._ask("PUT", "clock", {"speed": speed})
 
+    @contextmanager
+    def slowed(self, speed: float) -> Iterator[None]:
+        """At this speed inside, below 1, and at 1 afterwards: for what takes real seconds."""
+        self.set_speed(speed)
+        try:
+            yield
+        finally:
+            self.set_speed(1)
+
     def calls(
         self,
         since: int = 0,

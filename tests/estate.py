@@ -29,6 +29,9 @@ STAGING = EXAMPLES / "staging"
 ENVIRONMENT = EXAMPLES / "environment"
 MODULE_ALONE = REPOSITORY / "tests" / "integration" / "module_alone"
 SLOW = 0.1  # the clock's speed while Terraform works on a phase that lasts a minute or less
+# The speed while Terraform changes what the warmkeeper may do: no tick comes between the change of
+# its role and that of its settings, which would meet a right that is gone, or not there yet.
+STILL = 0.01
 
 
 class TerraformError(RuntimeError):

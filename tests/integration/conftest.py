@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from localstack_client import config
 
 from localcloud.client import LocalCloud, running
-from tests.estate import Estate, surrounded
+from tests.estate import STILL, Estate, surrounded
 from tests.rights.reference import Place
 from tests.rights.watch import Watch
 
@@ -97,16 +98,23 @@ def estate(
 ) -> Iterator[Estate]:
     """The shared estate, awake, with the clock at 1x and nothing broken, before and after.
 
+    Other variables, with which a test applies it, are taken back after the test.
+
     Fails the test in which the warmkeeper called what its role does not allow.
     """
     if not runs_functions:
         pytest.skip(f"needs functions that run, which {anywhere.endpoint} does not do")
     applied.wake()
     applied.forget_wakes()
+    before = dict(applied.workspace.variables)
     yield applied
     if has_own_api(anywhere):
         anywhere.set_speed(1)
         anywhere.clear_faults()
         anywhere.settings(ecs={**QUICK_START, "failure": None})
+    if applied.workspace.variables != before:
+        applied.workspace.variables = before
+        with anywhere.slowed(STILL) if has_own_api(anywhere) else nullcontext():
+            applied.apply()
     if watch:
         assert watch.violations() == []

@@ -14,7 +14,7 @@ import hcl2
 import pytest
 
 from localcloud.client import LocalCloud
-from tests.estate import REPOSITORY, Estate
+from tests.estate import REPOSITORY, STILL, Estate
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 
@@ -167,12 +167,11 @@ def test_tick_silent_goes_off_by_silence_and_not_while_the_module_is_new(
 
 
 @pytest.fixture
-def on_the_alarm_path(estate: Estate) -> Iterator[Estate]:
-    """The shared estate without a rule of the module on its listener; afterwards as it was."""
-    estate.apply(wake_path="alarm")
-    yield estate
-    estate.apply(wake_path="listener")
-    estate.wake()
+def on_the_alarm_path(estate: Estate, cloud: LocalCloud) -> Estate:
+    """The shared estate without a rule of the module on its listener."""
+    with cloud.slowed(STILL):
+        estate.apply(wake_path="alarm")
+    return estate
 
 
 @drives("wake")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -13,7 +12,7 @@ from selenium.webdriver.common.by import By
 
 from localcloud.client import LocalCloud
 from tests.browser import chromium
-from tests.estate import Estate
+from tests.estate import STILL, Estate
 from tools import time_zones
 
 pytestmark = [
@@ -28,13 +27,6 @@ AWAKE_MINUTES, CLOSED_MINUTES, OPEN_MINUTES = 12, 40, 2
 SLOW_PULL_SECONDS = 240.0  # a wake lasts into the second closed hours, and not to its deadline
 
 
-@pytest.fixture(scope="module")
-def own_hours(applied: Estate) -> Iterator[None]:
-    """At the end the shared estate has no schedule, as before."""
-    yield
-    applied.apply()
-
-
 def clock(at: float, zone: ZoneInfo) -> str:
     return f"{datetime.fromtimestamp(at, zone):%H:%M}"
 
@@ -44,7 +36,6 @@ def asked(estate: Estate) -> requests.Response:
     return estate.get(allow_redirects=False)
 
 
-@pytest.mark.usefixtures("own_hours")
 def test_hours_hold_it_awake_then_turn_requests_away_and_then_let_them_wake_it(
     estate: Estate, cloud: LocalCloud
 ) -> None:
@@ -62,10 +53,9 @@ def test_hours_hold_it_awake_then_turn_requests_away_and_then_let_them_wake_it(
             {"from": clock(again, zone), "to": clock(again + 1200, zone)},
         ],
     }
-    cloud.set_speed(0.05)  # an apply takes real seconds
-    estate.apply(schedule=json.dumps(schedule))
-    assert estate.phase() == "asleep"
-    cloud.set_speed(1)
+    with cloud.slowed(STILL):
+        estate.apply(schedule=json.dumps(schedule))
+        assert estate.phase() == "asleep"
 
     # awake hours wake it, and hold it though nobody comes
     cloud.advance_until(lambda: estate.phase() == "awake", minutes=10, speed=20)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from localcloud.client import LocalCloud
-from tests.estate import Estate
+from tests.estate import STILL, Estate
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 
@@ -52,16 +52,15 @@ def test_a_wake_rule_that_terraform_replaces_while_asleep_is_up_again_and_wakes(
 ) -> None:
     before = estate.outputs["wake_rule_arn"]
     estate.fall_asleep(cloud)
-    cloud.set_speed(0.01)  # a tick that finds no wake rule, between the two, would wake it
-    estate.apply(replace=[WAKE_RULE])
-    cloud.set_speed(1)
+    with cloud.slowed(STILL):  # a tick that finds no wake rule, between the two, would wake it
+        estate.apply(replace=[WAKE_RULE])
     cloud.settle()
     after = estate.outputs["wake_rule_arn"]
     assert after != before
     assert estate.phase() == "asleep"
     assert rule_up(estate, after)
     answer = estate.get()
-    assert answer.status_code == 200
+    assert answer.status_code == 200, answer.text
     assert answer.history, "the warmkeeper saw it"
 
 
@@ -80,5 +79,5 @@ def test_where_the_number_is_taken_while_asleep_another_one_before_the_service_r
     assert numbers(estate)[foreign_rule] == taken
     cloud.settle()
     answer = estate.get()
-    assert answer.status_code == 200
+    assert answer.status_code == 200, answer.text
     assert answer.history, "the warmkeeper saw it"

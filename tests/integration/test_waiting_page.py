@@ -48,22 +48,19 @@ def test_the_link_of_a_notice_wakes_nothing_until_its_button_is_clicked_and_lead
     estate: Estate, cloud: LocalCloud
 ) -> None:
     estate.apply(public_url=estate.url)
-    try:
-        before = len(cloud.mailbox())
-        estate.fall_asleep(cloud)
-        (notice,) = cloud.mailbox()[before:]
-        (link,) = re.findall(r"(?m) (http://\S+)$", notice["message"])
-        assert link.startswith(estate.url)
-        for method in ("HEAD", "GET"):
-            fetched = requests.request(method, link, headers={"User-Agent": "Slackbot 1.0"})
-            assert fetched.status_code == 200
-        with chromium.chromium() as browser:
-            browser.get(link)
-            assert browser.title == "Asleep: staging"
-            assert (estate.phase(), estate.service()["desiredCount"]) == ("asleep", 0)
-            browser.find_element(By.ID, "wake").click()
-            chromium.eventually(lambda: browser.current_url == f"{estate.url}/")
-            assert chromium.violations(browser) == []
-        assert estate.phase() == "awake"
-    finally:
-        estate.apply(public_url="")
+    before = len(cloud.mailbox())
+    estate.fall_asleep(cloud)
+    (notice,) = cloud.mailbox()[before:]
+    (link,) = re.findall(r"(?m) (http://\S+)$", notice["message"])
+    assert link.startswith(estate.url)
+    for method in ("HEAD", "GET"):
+        fetched = requests.request(method, link, headers={"User-Agent": "Slackbot 1.0"})
+        assert fetched.status_code == 200
+    with chromium.chromium() as browser:
+        browser.get(link)
+        assert browser.title == "Asleep: staging"
+        assert (estate.phase(), estate.service()["desiredCount"]) == ("asleep", 0)
+        browser.find_element(By.ID, "wake").click()
+        chromium.eventually(lambda: browser.current_url == f"{estate.url}/")
+        assert chromium.violations(browser) == []
+    assert estate.phase() == "awake"
