@@ -53,8 +53,8 @@ class LocalCloud:
         self._ask("PUT", "clock", {"speed": speed})
 
     @contextmanager
-    def slowed(self, speed: float) -> Iterator[None]:
-        """At this speed inside, below 1, and at 1 afterwards: for what takes real seconds."""
+    def at_speed(self, speed: float) -> Iterator[None]:
+        """At this speed inside, and at 1 afterwards."""
         self.set_speed(speed)
         try:
             yield

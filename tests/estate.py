@@ -29,9 +29,7 @@ STAGING = EXAMPLES / "staging"
 ENVIRONMENT = EXAMPLES / "environment"
 MODULE_ALONE = REPOSITORY / "tests" / "integration" / "module_alone"
 SLOW = 0.1  # the clock's speed while Terraform works on a phase that lasts a minute or less
-# The speed while Terraform changes what the warmkeeper may do: no tick comes between the change of
-# its role and that of its settings, which would meet a right that is gone, or not there yet.
-STILL = 0.01
+STILL = 0.01  # the same where not even a tick may come meanwhile
 
 
 class TerraformError(RuntimeError):
@@ -161,9 +159,15 @@ class Estate:
         self.outputs = workspace.outputs()
         self.url: str = self.outputs["url"]
 
-    def apply(self, **given: Any) -> None:
-        """Apply as Workspace.apply() does; the outputs are then the new ones."""
-        self.workspace.apply(**given)
+    def apply(self, cloud: LocalCloud | None = None, **given: Any) -> None:
+        """Apply as Workspace.apply() does; the outputs are then the new ones.
+
+        With `cloud`, its clock stands almost still meanwhile. Else a tick may come between the
+        change of the role and that of the function, and meet a right that is gone, or not there
+        yet.
+        """
+        with cloud.at_speed(STILL) if cloud else contextlib.nullcontext():
+            self.workspace.apply(**given)
         self.outputs = self.workspace.outputs()
 
     def client(self, service: str) -> Any:

@@ -85,11 +85,8 @@ class Home(Estate):
 
     def quiet_in(self, phase: str) -> bool:
         """Whether a plan has neither a change nor a warning, and the phase is still this one."""
-        self.cloud.set_speed(SLOW)
-        try:
+        with self.cloud.at_speed(SLOW):
             quiet = not self.workspace.changes() and self.workspace.warnings() == ""
-        finally:
-            self.cloud.set_speed(1)
         return quiet and self.phase() == phase
 
     def count_to(self, count: int) -> None:

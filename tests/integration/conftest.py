@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from localstack_client import config
 
 from localcloud.client import LocalCloud, running
-from tests.estate import STILL, Estate, surrounded
+from tests.estate import Estate, surrounded
 from tests.rights.reference import Place
 from tests.rights.watch import Watch
 
@@ -114,7 +113,6 @@ def estate(
         anywhere.settings(ecs={**QUICK_START, "failure": None})
     if applied.workspace.variables != before:
         applied.workspace.variables = before
-        with anywhere.slowed(STILL) if has_own_api(anywhere) else nullcontext():
-            applied.apply()
+        applied.apply(anywhere if has_own_api(anywhere) else None)
     if watch:
         assert watch.violations() == []

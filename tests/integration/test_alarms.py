@@ -14,7 +14,7 @@ import hcl2
 import pytest
 
 from localcloud.client import LocalCloud
-from tests.estate import REPOSITORY, STILL, Estate
+from tests.estate import REPOSITORY, Estate
 
 pytestmark = [pytest.mark.cloud, pytest.mark.terraform]
 
@@ -169,8 +169,7 @@ def test_tick_silent_goes_off_by_silence_and_not_while_the_module_is_new(
 @pytest.fixture
 def on_the_alarm_path(estate: Estate, cloud: LocalCloud) -> Estate:
     """The shared estate without a rule of the module on its listener."""
-    with cloud.slowed(STILL):
-        estate.apply(wake_path="alarm")
+    estate.apply(cloud, wake_path="alarm")
     return estate
 
 

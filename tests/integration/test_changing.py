@@ -151,13 +151,12 @@ def test_a_change_keeps_the_phase_and_requests_are_served_afterwards(
     kept = MAY_BE.get(f"{phase}, another {change}", MAY_BE.get(phase, (phase,)))
     assert estate.surroundings
     copy, began = Copy.of(estate.workspace, tmp_path), cloud.now()
-    cloud.set_speed(SLOW)
-    CHANGES[change](copy, estate.surroundings)
     try:
-        if stop:
-            copy.apply_until(cloud, call, stop)
-        copy.workspace.apply()
-        cloud.set_speed(1)
+        with cloud.at_speed(SLOW):
+            CHANGES[change](copy, estate.surroundings)
+            if stop:
+                copy.apply_until(cloud, call, stop)
+            copy.workspace.apply()
         assert estate.phase() in kept
         assert estate.updates(cloud, began) == []
         cloud.settle()
@@ -168,7 +167,6 @@ def test_a_change_keeps_the_phase_and_requests_are_served_afterwards(
         if stop:
             assert not copy.workspace.changes()
     finally:
-        cloud.set_speed(1)
         if change == "target group":  # a running task stays in the group that it was started for
             estate.fall_asleep(cloud)
             estate.surroundings.move_to(estate.surroundings.target_group_arn)

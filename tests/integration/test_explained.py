@@ -70,7 +70,7 @@ def test_what_is_explained_comes_when_it_is_said_to(
 ) -> None:
     estate.fall_asleep(cloud)
     assert estate.get().status_code == 200
-    with cloud.slowed(SLOW):  # all of them within a minute of the wake, on a busy machine too
+    with cloud.at_speed(SLOW):  # all of them within a minute of the wake, on a busy machine too
         for _ in range(2):
             assert estate.get().status_code == 200
     cloud.advance_until(lambda: estate.phase() == "awake", minutes=5, speed=10)

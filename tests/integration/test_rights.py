@@ -15,7 +15,7 @@ import requests
 
 from localcloud.client import LocalCloud
 from tests import figures
-from tests.estate import STILL, Estate
+from tests.estate import Estate
 from tests.rights.reference import UNCALLED
 from tests.rights.watch import Watch
 from tests.waits import until
@@ -185,11 +185,10 @@ def test_the_role_allows_what_is_called_and_no_more_and_what_is_foreign_is_refus
     estate, found = tokened, dict[str, Any]()
     for path in ("listener", "alarm"):
         if path == "alarm":
-            with cloud.slowed(STILL):
-                estate.apply(wake_path="alarm")
+            estate.apply(cloud, wake_path="alarm")
         before = watch.calls
         play(estate, cloud)
-        # by the ticks after the wake; else the next sleep would find it suspended
+        # the ticks resume auto scaling; else the next sleep would find it suspended already
         cloud.advance_until(lambda: not estate.memory()["suspended"], minutes=5)
         if path == "listener":
             with estate.without_ticks():  # one that writes meanwhile would delay the notice

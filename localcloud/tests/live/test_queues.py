@@ -168,9 +168,8 @@ def test_a_long_poll_returns_a_message_that_comes_meanwhile(estate: Estate) -> N
     """Amazon SQS short and long polling."""
     queue = a_queue(estate)
     queue.send(DelaySeconds=60)
-    estate.cloud.set_speed(30)
-    messages = queue.receive(WaitTimeSeconds=20)
-    estate.cloud.set_speed(1)
+    with estate.cloud.at_speed(30):
+        messages = queue.receive(WaitTimeSeconds=20)
     assert len(messages) == 1
 
 
