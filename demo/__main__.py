@@ -187,7 +187,7 @@ def stay_awake_by_heartbeat(demo: Demo, estate: Estate, scratch: Path) -> None:
         expect(estate.phase() in ("awake", "drowsy"), f"awake, not {estate.phase()}")
         expect(estate.service()["desiredCount"] > 0, "tasks")
     demo.row("held awake by beats alone", f"{(demo.cloud.now() - began) / 60:.1f} simulated min")
-    took = demo.fast_until(estate, "beats over, asleep", lambda: estate.phase() == "asleep", 30)
+    took = demo.fast_until(estate, "beats over, asleep", lambda: estate.reached("asleep"), 30)
     demo.row("last beat to asleep", f"{took:.1f} simulated min")
 
 
@@ -359,7 +359,7 @@ def obey(word: str, demo: Demo, estate: Estate) -> None:
     """One command of `make up`."""
     if word == "sleep":
         print(estate.invoke({"command": "sleep"})["reason"])
-        demo.fast_until(estate, "asleep", lambda: estate.phase() == "asleep", 5)
+        demo.fast_until(estate, "asleep", lambda: estate.reached("asleep"), 5)
     elif word in ("fast", "slow"):
         demo.cloud.set_speed(FAST if word == "fast" else 1)
         print(f"time runs at {FAST if word == 'fast' else 1:.0f}x")

@@ -195,6 +195,14 @@ class Estate:
     def phase(self) -> str:
         return str(self.memory().get("phase", ""))
 
+    def reached(self, phase: str) -> bool:
+        """Whether it is in this phase, and every count that is to go to 0 in it is there.
+
+        The phase is written before the calls that set the counts.
+        """
+        memory = self.memory()
+        return memory.get("phase") == phase and not memory.get("taking")
+
     def service(self) -> dict[str, Any]:
         answer = self.client("ecs").describe_services(
             cluster=self.outputs["cluster_name"], services=[self.outputs["service_name"]]
@@ -256,8 +264,7 @@ class Estate:
         On a busy machine the call that sets the count to 0 may be given up, and a tick repeats it.
         """
         self.fall_drowsy()
-        cloud.advance_until(lambda: self.phase() == "asleep", minutes=5)
-        cloud.advance_until(lambda: not self.memory()["taking"], minutes=5)
+        cloud.advance_until(lambda: self.reached("asleep"), minutes=10)
         cloud.advance(self.memory()["last_take_at"] + 10 - cloud.now(), speed=20)
 
     def fall_drowsy(self) -> None:
@@ -290,9 +297,9 @@ class Estate:
         return [call["time"] for call in calls if call["time"] >= since]
 
     def until(self, phase: str, seconds: float = 300) -> None:
-        """Wait in real time for a phase. TimeoutError with the memory if it does not come."""
+        """Wait in real time until it has reached a phase. TimeoutError with the memory if not."""
         end = time.monotonic() + seconds
-        while self.phase() != phase:
+        while not self.reached(phase):
             if time.monotonic() > end:
                 raise TimeoutError(f"not {phase} in {seconds} s: {self.memory()}")
             time.sleep(0.2)

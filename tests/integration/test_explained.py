@@ -16,6 +16,7 @@ import pytest
 
 from localcloud.client import LocalCloud
 from tests.estate import SLOW, Estate
+from tests.waits import until
 from tools import explain, report
 from tools.terraform_docs import with_table
 
@@ -42,10 +43,6 @@ def told(
         return capsys.readouterr().out.rstrip()
 
     return run
-
-
-def is_in(estate: Estate, phase: str) -> bool:
-    return estate.phase() == phase
 
 
 def keep(name: str, text: str) -> None:
@@ -82,12 +79,13 @@ def test_what_is_explained_comes_when_it_is_said_to(
     assert re.search(rf"\n  came   \d requests? at {moment}, (.*, )?since {moment}", text)
     for phase in ("drowsy", "asleep"):
         at = named(text, phase, cloud)
-        cloud.advance_until(partial(is_in, estate, phase), minutes=20, speed=60)
+        cloud.advance_until(partial(estate.reached, phase), minutes=20, speed=60)
         assert at - 1 <= estate.memory()["since"] <= at + TICK_AND_MORE
         text = told("explain")
     assert "is asleep: " in text
     assert "waking at once, when a request comes" in text
-    assert re.search(r"tick +drowsy -> asleep +idle", text)
+    # its line comes to the log when all calls are made
+    until(lambda: re.search(r"tick +drowsy -> asleep +idle", told("explain")), "the line of it")
 
 
 def test_a_report_tells_the_stages_of_a_wake(estate: Estate, cloud: LocalCloud, told: Told) -> None:

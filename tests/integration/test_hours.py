@@ -73,7 +73,7 @@ def test_hours_hold_it_awake_then_turn_requests_away_and_then_let_them_wake_it(
     assert answer.json()["closed_until"] == opens
     assert int(answer.headers["Retry-After"]) == pytest.approx(opens - cloud.now(), abs=60)
     assert estate.phase() == "drowsy"
-    cloud.advance_until(lambda: estate.phase() == "asleep", minutes=10, speed=20)
+    cloud.advance_until(lambda: estate.reached("asleep"), minutes=10, speed=20)
     assert asked(estate).status_code == 503
     assert requests.post(f"{estate.url}/.warmkeeper/wake", timeout=60).status_code == 503
     assert estate.phase() == "asleep"
@@ -101,4 +101,4 @@ def test_hours_hold_it_awake_then_turn_requests_away_and_then_let_them_wake_it(
         cloud.advance_until(lambda: estate.phase() == "awake", minutes=10, speed=20)
         cloud.advance_until(lambda: asked(estate).status_code == 200, minutes=2, speed=1)
         assert cloud.now() < again + 1200
-    cloud.advance_until(lambda: estate.phase() == "asleep", minutes=15, speed=20)
+    cloud.advance_until(lambda: estate.reached("asleep"), minutes=15, speed=20)

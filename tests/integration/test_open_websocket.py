@@ -112,7 +112,7 @@ def test_an_open_websocket_keeps_it_awake_without_a_request_and_caddy_alone_does
 
         def asleep() -> bool:
             requests.post(heartbeat, json={"in_flight": 0, "requests": 0}, timeout=300)
-            return estate.phase() == "asleep"
+            return estate.reached("asleep")
 
         cloud.advance_until(asleep, minutes=30, speed=SPEED)
         assert script.last_said("No activity")

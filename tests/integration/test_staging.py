@@ -95,7 +95,7 @@ def test_a_wake_that_nobody_follows_up_ends_although_the_alarm_never_left_alarm(
     requests.get(estate.url + "/", headers=BROWSER, timeout=300)  # and never comes back
     estate.until("awake")
     awake = estate.memory()["since"]
-    cloud.advance_until(lambda: estate.phase() == "asleep", minutes=15, speed=60)
+    cloud.advance_until(lambda: estate.reached("asleep"), minutes=15, speed=60)
     minutes = (estate.memory()["since"] - awake) / 60
     assert minutes <= MIN_AWAKE_MINUTES + LINGER_MINUTES + 2 * TICK_MINUTES
     alarm = estate.idle_alarm()
