@@ -12,6 +12,7 @@ from selenium.webdriver.common.by import By
 from localcloud.client import LocalCloud
 from tests.browser import chromium
 from tests.estate import Estate
+from tests.waits import until
 
 pytestmark = [
     pytest.mark.browser,
@@ -50,6 +51,7 @@ def test_the_link_of_a_notice_wakes_nothing_until_its_button_is_clicked_and_lead
     estate.apply(public_url=estate.url)
     before = len(cloud.mailbox())
     estate.fall_asleep(cloud)
+    until(lambda: len(cloud.mailbox()) > before, "the notice, which comes after the calls")
     (notice,) = cloud.mailbox()[before:]
     (link,) = re.findall(r"(?m) (http://\S+)$", notice["message"])
     assert link.startswith(estate.url)
