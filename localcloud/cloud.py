@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import copy
 import os
-import socket
 import sys
 import traceback
 from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "iam": {"policy_delay_seconds": {}},
 }
 
+MOTO_START_SECONDS = 60
 WARM_UP = [
     ("ecs", "list_clusters"),
     ("dynamodb", "list_tables"),
@@ -82,7 +83,7 @@ class Cloud:
         self.state = state
         self.settings = copy.deepcopy(SETTINGS)
         self.clock = Clock(state / "clock", speed)
-        self.control = Control(f"http://127.0.0.1:{_free_port()}")
+        self.control = Control()
         self._work: set[asyncio.Task[None]] = set()
         self._moto: asyncio.subprocess.Process | None = None
         self.gateway = Gateway(self)
@@ -169,28 +170,23 @@ class Cloud:
         return self.balancer.addresses()
 
     async def _start_moto(self) -> None:
-        port = self.control.moto_url.rsplit(":", 1)[1]
+        """Start moto, which takes a port of its own and says which.
+
+        One that is chosen here may be another cloud's before moto listens, and both clouds would
+        then use that other one's moto.
+        """
         log = (self.state / "moto.log").open("wb")
         self._moto = await asyncio.create_subprocess_exec(
-            *LAUNCH, sys.executable, "-m", "localcloud.moto_server", port, str(self.clock.path),
-            stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
+            *LAUNCH, sys.executable, "-m", "localcloud.moto_server", str(self.clock.path),
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,
             env={**os.environ, "MOTO_IAM_LOAD_MANAGED_POLICIES": "true", "NO_PROXY": "*"},
         )  # fmt: skip
         log.close()
-        for _ in range(600):
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", int(port))
-                writer.close()
-                return
-            except ConnectionRefusedError:
-                await asyncio.sleep(0.05)
-            if self._moto.returncode is not None:
-                break
-        raise RuntimeError(f"moto did not start: see {self.state / 'moto.log'}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        assert self._moto.stdout is not None
+        port = b""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MOTO_START_SECONDS):
+                port = await self._moto.stdout.readline()
+        if not port:
+            raise RuntimeError(f"moto did not start: see {self.state / 'moto.log'}")
+        self.control.moto_url = f"http://127.0.0.1:{int(port)}"

@@ -17,9 +17,10 @@ CALLER = "localcloud"
 class Control:
     """Calls to moto itself, or through the gateway where other parts must hear of them."""
 
-    def __init__(self, moto_url: str, gateway_url: str = "") -> None:
-        self.moto_url = moto_url
-        self.gateway_url = gateway_url
+    def __init__(self) -> None:
+        """The URLs are known when moto and the gateway listen."""
+        self.moto_url = ""
+        self.gateway_url = ""
         self._clients: dict[tuple[str, str], Any] = {}
         self._threads = ThreadPoolExecutor(max_workers=64, thread_name_prefix="control")
 

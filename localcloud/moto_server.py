@@ -1,4 +1,4 @@
-"""`python -m localcloud.moto_server PORT CLOCK`: moto's own server, with less work for a request.
+"""`python -m localcloud.moto_server CLOCK`: moto's own server, with less work for a request.
 
 Moto looks for the backend of each request anew, by reading its folder of modules and matching the
 host with 250 patterns, and logs each request. Together they are a third of the processor time of a
@@ -10,6 +10,7 @@ the time of the messages in SQS: CLOCK is the file in which `clock.py` publishes
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from typing import Any
 
@@ -20,7 +21,7 @@ from moto.moto_server.werkzeug_app import (
     MotoRequestHandler,
     create_backend_app,
 )
-from werkzeug.serving import run_simple
+from werkzeug.serving import make_server
 
 from localcloud.bootstrap import PublishedClock
 
@@ -57,13 +58,20 @@ def keep_messages_by(clock: PublishedClock) -> None:
     vars(moto.sqs.models)["unix_time_millis"] = milliseconds
 
 
-def main(port: int, clock: str) -> None:
-    """Serve on 127.0.0.1 until the process is ended."""
+def main(clock: str) -> None:
+    """Serve on a free port of 127.0.0.1 until the process is ended.
+
+    The first and only line of its standard output is the port; the rest goes to standard error.
+    """
     keep_messages_by(PublishedClock(clock))
     vars(moto.iam.models)["PARTITION_NAMES"] = ["aws"]
-    handler = RequestHandler
-    run_simple("127.0.0.1", port, Dispatcher(), threaded=True, request_handler=handler)
+    server = make_server(
+        "127.0.0.1", 0, Dispatcher(), threaded=True, request_handler=RequestHandler
+    )
+    print(server.port, flush=True)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    server.serve_forever()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(sys.argv[1])
