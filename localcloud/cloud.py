@@ -63,7 +63,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "iam": {"policy_delay_seconds": {}},
 }
 
-MOTO_START_SECONDS = 60
+MOTO_START_SECONDS = 30
 WARM_UP = [
     ("ecs", "list_clusters"),
     ("dynamodb", "list_tables"),
